@@ -1,0 +1,62 @@
+"""Deep universal probabilistic programming on PyTorch: models are functions, inference is handlers.
+
+``import ppl`` gives the primitives; the sub-packages ``ppl.distributions``, ``ppl.infer``,
+``ppl.optim``, ``ppl.nn`` and ``ppl.contrib`` load at first use, from whatever is installed.
+"""
+
+from __future__ import annotations
+
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)  # other distributions add sub-packages
+
+import importlib as _importlib
+import importlib.util as _importlib_util
+
+from . import poutine as poutine
+from . import settings as settings
+from .poutine.handlers import condition as condition
+from .poutine.handlers import do as do
+from .primitives import barrier as barrier
+from .primitives import clear_param_store as clear_param_store
+from .primitives import deterministic as deterministic
+from .primitives import factor as factor
+from .primitives import get_param_store as get_param_store
+from .primitives import module as module
+from .primitives import param as param
+from .primitives import plate as plate
+from .primitives import sample as sample
+from .primitives import subsample as subsample
+from .util import get_rng_state as get_rng_state
+from .util import set_rng_seed as set_rng_seed
+from .util import set_rng_state as set_rng_state
+from .validation import enable_validation as enable_validation
+from .validation import validation_enabled as validation_enabled
+
+__version__ = "0.1.0"
+
+# sub-packages that load at first use, and the distribution that ships each
+_SUBPACKAGES = {
+    "contrib": "ppl-contrib-flows",
+    "distributions": "ppl-distributions",
+    "infer": "ppl-infer",
+    "nn": "ppl-core",
+    "ops": "ppl-distributions",
+    "optim": "ppl-optim",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _SUBPACKAGES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _importlib_util.find_spec(f"{__name__}.{name}") is None:
+        from .errors import MissingDistributionError
+
+        provider = _SUBPACKAGES[name]
+        raise MissingDistributionError(
+            f"ppl.{name} is provided by {provider}, which is not installed: pip install {provider}"
+        )
+    return _importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    installed = [name for name in _SUBPACKAGES if _importlib_util.find_spec(f"{__name__}.{name}")]
+    return sorted({*globals(), *installed})

@@ -1,0 +1,116 @@
+"""Expansion of any distribution to a larger batch shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from ppl.errors import ShapeError
+
+from .mixin import TorchDistribution, TorchDistributionMixin
+from .score_parts import ScoreParts
+from .util import broadcast_shape
+
+
+class ExpandedDistribution(TorchDistribution):
+    """A distribution whose batch dimensions are stretched or added, with independent draws.
+
+    Args:
+        base_dist: The distribution to expand.
+        batch_shape: The new shape; as in ``torch.Tensor.expand``, -1 keeps a dimension.
+    Raises:
+        ShapeError: If the batch shape of ``base_dist`` does not expand to ``batch_shape``.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+
+    def __init__(self, base_dist: TorchDistributionMixin, batch_shape: Any = torch.Size()) -> None:
+        self.base_dist = base_dist
+        shape = expanded_shape(base_dist, batch_shape)
+        super().__init__(shape, base_dist.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: object = None) -> ExpandedDistribution:
+        return ExpandedDistribution(self.base_dist, expanded_shape(self, batch_shape))
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return self.base_dist.has_rsample
+
+    @has_rsample.setter
+    def has_rsample(self, value: bool) -> None:
+        self.base_dist.has_rsample = value
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        return self.base_dist.has_enumerate_support
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        return self.base_dist.support
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return self._draw(self.base_dist.sample, torch.Size(sample_shape))
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return self._draw(self.base_dist.rsample, torch.Size(sample_shape))
+
+    def _draw(self, sampler: Any, sample_shape: torch.Size) -> Tensor:
+        """Draw the stretched dimensions as sample dimensions and swap them into their places."""
+        base_shape = self.base_dist.batch_shape
+        new_dims = len(self.batch_shape) - len(base_shape)
+        stretched = [
+            dim for dim, size in enumerate(base_shape) if size != self.batch_shape[new_dims + dim]
+        ]
+        sizes = [self.batch_shape[new_dims + dim] for dim in stretched]
+        outer = sample_shape + self.batch_shape[:new_dims]
+        x = sampler(outer + torch.Size(sizes))
+        for i, dim in enumerate(stretched):
+            x = x.transpose(len(outer) + i, len(outer) + len(sizes) + dim)
+        return x.reshape(self.shape(sample_shape))  # drops the sizes of 1 that were swapped out
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.base_dist.log_prob(value).expand(self._score_shape(value))
+
+    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+        shape = self._score_shape(value)
+        parts = self.base_dist.score_parts(value)
+        return ScoreParts(*(p.expand(shape) if isinstance(p, Tensor) else p for p in parts))
+
+    def _score_shape(self, value: Tensor) -> tuple[int, ...]:
+        value_shape = value.shape[: value.dim() - self.event_dim]
+        return broadcast_shape(value_shape, self.batch_shape)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        values = self.base_dist.enumerate_support(expand=False)
+        ones = (1,) * len(self.batch_shape)
+        values = values.reshape(values.shape[:1] + ones + self.event_shape)
+        return values.expand(values.shape[:1] + self.shape()) if expand else values
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base_dist.mean.expand(self.shape())  # type: ignore[attr-defined]
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base_dist.variance.expand(self.shape())  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_dist}, {tuple(self.batch_shape)})"
+
+
+def expanded_shape(dist: TorchDistributionMixin, batch_shape: Any) -> torch.Size:
+    """Return ``batch_shape`` with -1 filled in, after checking that ``dist`` expands to it."""
+    old, new = tuple(dist.batch_shape), list(batch_shape)
+    offset = len(new) - len(old)
+    for dim, size in enumerate(old):
+        if offset >= 0 and new[offset + dim] == -1:
+            new[offset + dim] = size
+        if offset < 0 or size not in (1, new[offset + dim]):
+            raise ShapeError(
+                f"{type(dist).__name__} of batch_shape {old} cannot be expanded to "
+                f"{tuple(batch_shape)}; only new dimensions on the left and sizes of 1 can grow"
+            )
+    return torch.Size(new)

@@ -1,0 +1,53 @@
+"""Batch dimensions as event dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .mixin import TorchDistributionMixin
+from .score_parts import ScoreParts
+from .util import sum_rightmost
+
+
+class Independent(torch.distributions.Independent, TorchDistributionMixin):
+    """A distribution with its rightmost batch dimensions made event dimensions.
+
+    Args:
+        base_distribution: The distribution to reshape; ``base_dist`` is another spelling.
+        reinterpreted_batch_ndims: How many batch dimensions become event dimensions.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+    """
+
+    def __init__(
+        self,
+        base_distribution: Any = None,
+        reinterpreted_batch_ndims: int | None = None,
+        validate_args: bool | None = None,
+        *,
+        base_dist: Any = None,
+    ) -> None:
+        base = base_distribution if base_dist is None else base_dist
+        if base is None or reinterpreted_batch_ndims is None:
+            raise TypeError(
+                "Independent() needs base_distribution (or base_dist) and reinterpreted_batch_ndims"
+            )
+        super().__init__(base, reinterpreted_batch_ndims, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Independent:
+        new = type(self).__new__(type(self)) if _instance is None else _instance
+        return super().expand(batch_shape, new)  # type: ignore[no-any-return]
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return bool(self.base_dist.has_rsample)
+
+    @has_rsample.setter
+    def has_rsample(self, value: bool) -> None:
+        self.base_dist.has_rsample = value
+
+    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+        parts = self.base_dist.score_parts(value)
+        return ScoreParts(*(sum_rightmost(p, self.reinterpreted_batch_ndims) for p in parts))

@@ -1,0 +1,117 @@
+"""Distributions whose density counts only where a mask holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from .feasible import feasible_like
+from .mixin import TorchDistribution, TorchDistributionMixin
+from .score_parts import ScoreParts
+from .util import broadcast_shape, scale_and_mask
+
+
+class MaskedDistribution(TorchDistribution):
+    """A distribution with a log density of zero where ``mask`` is false.
+
+    Sampling is that of the base distribution. Values under a false mask never reach its density:
+    they may be nan, and no gradient flows from them. With ``mask=False`` nothing is evaluated.
+
+    Args:
+        base_dist: The distribution to mask.
+        mask: A boolean, or a boolean tensor that broadcasts with ``base_dist.batch_shape``.
+
+    Example:
+        >>> from ppl.distribution import Delta
+        >>> d = Delta(torch.zeros(2)).mask(torch.tensor([True, False]))
+        >>> d.log_prob(torch.tensor([0.0, torch.nan]))
+        tensor([0., 0.])
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+
+    def __init__(self, base_dist: TorchDistributionMixin, mask: Tensor | bool) -> None:
+        if isinstance(mask, Tensor):
+            shape = torch.Size(broadcast_shape(mask.shape, base_dist.batch_shape))
+            if mask.shape != shape:
+                mask = mask.expand(shape)
+            if base_dist.batch_shape != shape:
+                base_dist = base_dist.expand(shape)
+            mask = mask.bool()
+        self.base_dist = base_dist
+        self._mask = mask
+        super().__init__(base_dist.batch_shape, base_dist.event_shape, validate_args=False)
+
+    def expand(  # type: ignore[override]
+        self, batch_shape: Any, _instance: object = None
+    ) -> MaskedDistribution:
+        mask = self._mask.expand(batch_shape) if isinstance(self._mask, Tensor) else self._mask
+        return MaskedDistribution(self.base_dist.expand(batch_shape), mask)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return self.base_dist.has_rsample
+
+    @has_rsample.setter
+    def has_rsample(self, value: bool) -> None:
+        self.base_dist.has_rsample = value
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        return self.base_dist.has_enumerate_support
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        return self.base_dist.support
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return self.base_dist.sample(sample_shape)  # type: ignore[no-any-return]
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return self.base_dist.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._mask is False:
+            return self._zeros(value)
+        if self._mask is True:
+            return self.base_dist.log_prob(value)
+        return scale_and_mask(self.base_dist.log_prob(self._counted(value)), mask=self._mask)
+
+    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+        if self._mask is False:
+            return ScoreParts(self._zeros(value), 0, 0)
+        if self._mask is True:
+            return self.base_dist.score_parts(value)
+        return self.base_dist.score_parts(self._counted(value)).scale_and_mask(mask=self._mask)
+
+    def _counted(self, value: Tensor) -> Tensor:
+        """Replace hidden values: a nan or infinite gradient would survive the product with 0."""
+        feasible = feasible_like(value, self.base_dist.support)
+        if feasible is None:
+            return value
+        assert isinstance(self._mask, Tensor)
+        mask = self._mask.reshape(self._mask.shape + (1,) * self.event_dim)
+        return torch.where(mask, value, feasible)
+
+    def _zeros(self, value: Tensor) -> Tensor:
+        shape = broadcast_shape(value.shape[: value.dim() - self.event_dim], self.batch_shape)
+        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+        return value.new_zeros((), dtype=dtype).expand(shape)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        return self.base_dist.enumerate_support(expand=expand)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base_dist.mean  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base_dist.variance  # type: ignore[attr-defined, no-any-return]
+
+    def __repr__(self) -> str:
+        mask = tuple(self._mask.shape) if isinstance(self._mask, Tensor) else self._mask
+        return f"{type(self).__name__}({self.base_dist}, mask={mask})"

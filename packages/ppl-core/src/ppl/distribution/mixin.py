@@ -1,0 +1,175 @@
+"""The interface for distributions over tensors: shapes, expansion, events and masks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from ppl.errors import ShapeError
+
+from .interface import Distribution
+from .util import broadcast_shape
+
+if TYPE_CHECKING:
+    from .expanded import ExpandedDistribution
+    from .masked import MaskedDistribution
+
+
+class TorchDistributionMixin(Distribution):
+    """Makes a distribution of torch one of ours, as the second base after torch's class.
+
+    Example:
+        >>> class Normal(torch.distributions.Normal, TorchDistributionMixin):
+        ...     pass
+        >>> d = Normal(torch.zeros(2, 3), 1.0).to_event(1)
+        >>> d.batch_shape, d.event_shape, tuple(d().shape)
+        (torch.Size([2]), torch.Size([3]), (2, 3))
+    """
+
+    if TYPE_CHECKING:  # provided by torch's class
+        batch_shape: torch.Size
+        event_shape: torch.Size
+        arg_constraints: Any
+        support: Any
+
+        def rsample(self, sample_shape: Any = torch.Size()) -> Tensor: ...
+
+    def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
+        """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""
+        return self.rsample(sample_shape) if self.has_rsample else self.sample(sample_shape)
+
+    @property
+    def event_dim(self) -> int:
+        """Number of rightmost dimensions that make up one event."""
+        return len(self.event_shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether values are isolated points, so that there is no gradient with respect to them."""
+        return bool(self.support.is_discrete)
+
+    def shape(self, sample_shape: Any = torch.Size()) -> torch.Size:
+        """Return the shape of a sample, ``(*sample_shape, *batch_shape, *event_shape)``."""
+        return torch.Size(sample_shape) + self.batch_shape + self.event_shape
+
+    @classmethod
+    def infer_shapes(cls, **arg_shapes: tuple[int, ...]) -> tuple[torch.Size, torch.Size]:
+        """Return ``(batch_shape, event_shape)`` for arguments of the given shapes.
+
+        Raises:
+            NotImplementedError: If the shapes depend on more than those of the arguments.
+
+        Example:
+            >>> class Normal(torch.distributions.Normal, TorchDistributionMixin):
+            ...     pass
+            >>> Normal.infer_shapes(loc=(3, 1), scale=(4,))
+            (torch.Size([3, 4]), torch.Size([]))
+        """
+        if isinstance(cls.arg_constraints, property):
+            raise NotImplementedError(f"{cls.__name__} computes its constraints from values")
+        event_dim = cls.support.event_dim
+        batch_shapes, event_shapes = [], [()] if event_dim == 0 else []
+        for name, shape in arg_shapes.items():
+            constraint = cls.arg_constraints.get(name, constraints.real)
+            cut = len(shape) - constraint.event_dim
+            batch_shapes.append(tuple(shape[:cut]))
+            if 0 < event_dim <= constraint.event_dim:
+                event_shapes.append(tuple(shape[-event_dim:]))
+        return torch.Size(broadcast_shape(*batch_shapes)), torch.Size(
+            broadcast_shape(*event_shapes)
+        )
+
+    def expand(self, batch_shape: Any, _instance: object = None) -> ExpandedDistribution:
+        """Return this distribution with its batch dimensions expanded to ``batch_shape``.
+
+        Draws along new and stretched dimensions are independent. This version works for every
+        distribution; classes of torch come with their own.
+        """
+        from .expanded import ExpandedDistribution  # which derives from this class
+
+        return ExpandedDistribution(self, batch_shape)
+
+    def expand_by(self, sample_shape: Any) -> Any:
+        """Return this distribution with ``sample_shape`` added on the left of its batch shape."""
+        return self.expand(torch.Size(sample_shape) + self.batch_shape)
+
+    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
+        """Return this distribution with its rightmost batch dimensions made event dimensions.
+
+        Args:
+            reinterpreted_batch_ndims: How many; ``None`` means all, and a negative number gives
+                dimensions back that an earlier ``to_event`` had taken.
+        Raises:
+            ShapeError: If there are not as many dimensions.
+
+        Example:
+            >>> from ppl.distribution import Delta
+            >>> Delta(torch.zeros(2, 3)).to_event(1).event_shape
+            torch.Size([3])
+        """
+        from .independent import Independent  # which derives from this class
+
+        n = (
+            len(self.batch_shape)
+            if reinterpreted_batch_ndims is None
+            else reinterpreted_batch_ndims
+        )
+        base: Any = self
+        available = len(self.batch_shape)
+        if isinstance(self, Independent):  # one wrapper, however often it is reshaped
+            base, available = self.base_dist, len(self.base_dist.batch_shape)
+            n += self.reinterpreted_batch_ndims
+        if not 0 <= n <= available:
+            raise ShapeError(
+                f"{type(self).__name__}.to_event({reinterpreted_batch_ndims}): batch_shape is "
+                f"{tuple(self.batch_shape)} and event_shape {tuple(self.event_shape)}; expand the "
+                "distribution first, or ask for fewer dimensions"
+            )
+        return base if n == 0 else Independent(base, n)
+
+    def independent(self, reinterpreted_batch_ndims: int | None = None) -> Any:
+        """Return :meth:`to_event`, its name since the first releases."""
+        warnings.warn("independent() is called to_event() now", DeprecationWarning, stacklevel=2)
+        return self.to_event(reinterpreted_batch_ndims)
+
+    def reshape(self, sample_shape: Any = None, extra_event_dims: int | None = None) -> Any:
+        """Return ``expand_by(sample_shape).to_event(extra_event_dims)``."""
+        warnings.warn(
+            "reshape() is written expand_by().to_event() now", DeprecationWarning, stacklevel=2
+        )
+        return self.expand_by(sample_shape or ()).to_event(extra_event_dims or 0)
+
+    def mask(self, mask: Tensor | bool) -> MaskedDistribution:
+        """Return this distribution with a log density of zero where ``mask`` is false.
+
+        Args:
+            mask: A boolean, or a boolean tensor that broadcasts with the batch shape.
+        """
+        from .masked import MaskedDistribution  # which derives from this class
+
+        return MaskedDistribution(self, mask)
+
+
+class TorchDistribution(torch.distributions.Distribution, TorchDistributionMixin):
+    """Base class of new distributions over tensors.
+
+    A value has three groups of dimensions, ``(*sample_shape, *batch_shape, *event_shape)``:
+    independent and identical draws, independent draws with their own parameters, and the
+    dimensions of one event; ``log_prob`` returns shape ``(*sample_shape, *batch_shape)``.
+
+    Derived classes implement ``sample`` (or ``rsample``, with ``has_rsample = True``) and
+    ``log_prob``, pass their shapes to ``__init__``, and declare ``arg_constraints`` and
+    ``support``. A finite one may set ``has_enumerate_support`` and implement
+    ``enumerate_support``. ``expand`` works for all; a faster one may be provided.
+
+    Args:
+        batch_shape: Shape of the parameters without event dimensions.
+        event_shape: Shape of one event.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+    """
+
+    expand = TorchDistributionMixin.expand  # torch's raises NotImplementedError

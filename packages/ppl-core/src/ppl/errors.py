@@ -1,0 +1,81 @@
+"""Every exception and warning that ppl raises on purpose.
+
+Each derives from :class:`PPLError` and from the builtin that a caller would expect, so that
+``except ValueError`` keeps working and ``except PPLError`` catches all of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+class PPLError(Exception):
+    """Base class of all errors of ppl."""
+
+
+class ShapeError(PPLError, ValueError):
+    """A tensor has another shape than its site, plate or parameter needs."""
+
+
+class SupportError(PPLError, ValueError):
+    """A value lies outside the support of its distribution or constraint."""
+
+
+class PlateError(PPLError, ValueError):
+    """A plate is declared or used in a way that has no meaning."""
+
+
+class DuplicateSiteError(PPLError, RuntimeError):
+    """Two sites of one execution share a name."""
+
+
+class MissingSiteError(PPLError, KeyError):
+    """A site, parameter or value that was asked for does not exist."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class SiteError(PPLError, ValueError):
+    """A primitive statement was called with arguments that make no sense together."""
+
+
+class NotFiniteError(PPLError, ValueError):
+    """A density, gradient or parameter is nan or infinite where it must be finite."""
+
+
+class FileFormatError(PPLError, ValueError):
+    """A file is not what it should be: truncated, of another kind, or able to execute code."""
+
+
+class MissingDistributionError(PPLError, ImportError):
+    """A name is known but the distribution that provides it is not installed."""
+
+
+class UnknownPluginError(PPLError, LookupError):
+    """No installed distribution registers the name."""
+
+
+class DuplicatePluginError(PPLError, LookupError):
+    """Two installed distributions register the same name."""
+
+
+class PluginLoadError(PPLError, ImportError):
+    """A registered object cannot be imported."""
+
+
+class PPLWarning(UserWarning):
+    """Base class of all warnings of ppl."""
+
+
+def warn(message: str, category: type[Warning] = PPLWarning) -> None:
+    """Issue a warning that points at the first line outside ppl and torch: the user's line."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _is_library(frame.f_globals.get("__name__", "")):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth + 1)
+
+
+def _is_library(module: str) -> bool:
+    return module.split(".")[0] in {"ppl", "torch", "contextlib", "functools"}

@@ -1,0 +1,106 @@
+"""Entry-point registries: one door for our own classes and for a stranger's.
+
+A distribution registers a name in its ``pyproject.toml``::
+
+    [project.entry-points."ppl.distributions"]
+    AsymmetricLaplace = "ppl_acme:AsymmetricLaplace"
+
+Listing reads installed metadata only and imports nothing; a plugin that fails to import breaks its
+own name and nothing else. Two owners of one name are refused, with both named.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from importlib import metadata
+
+from .errors import (
+    DuplicatePluginError,
+    MissingDistributionError,
+    PluginLoadError,
+    UnknownPluginError,
+)
+
+GROUPS = (
+    "ppl.distributions",
+    "ppl.transforms",
+    "ppl.elbos",
+    "ppl.kernels",
+    "ppl.guides",
+    "ppl.reparams",
+    "ppl.optimizers",
+    "ppl.infer",
+)
+
+
+@lru_cache(maxsize=None)
+def entries(group: str) -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    """Return the entry points of a group by name, without importing any of them.
+
+    The result is read once per process; call ``entries.cache_clear()`` after installing a plugin
+    into a running interpreter. A name with more than one entry has several owners.
+    """
+    found: dict[str, dict[tuple[str, str], metadata.EntryPoint]] = {}
+    for entry in metadata.entry_points(group=group):
+        # an editable and a regular install of one distribution list the same entry twice
+        found.setdefault(entry.name, {})[(owner(entry), entry.value)] = entry
+    return {name: tuple(found[name].values()) for name in sorted(found)}
+
+
+def names(group: str) -> list[str]:
+    """Return the sorted names that installed distributions register in ``group``."""
+    return list(entries(group))
+
+
+def owner(entry: metadata.EntryPoint) -> str:
+    """Return the name of the distribution that registers an entry point."""
+    return entry.dist.name if entry.dist is not None else "an unnamed distribution"
+
+
+def load(group: str, name: str, provider: str | None = None) -> object:
+    """Import and return the object that is registered as ``name`` in ``group``.
+
+    Args:
+        group: One of :data:`GROUPS`.
+        name: The registered name.
+        provider: The distribution of ours that provides ``name``, for the error when it is absent.
+
+    Raises:
+        MissingDistributionError: If nobody registers the name and ``provider`` is known.
+        UnknownPluginError: If nobody registers the name; the message offers the nearest ones.
+        DuplicatePluginError: If two distributions register it.
+        PluginLoadError: If the object cannot be imported.
+    """
+    owners = entries(group).get(name, ())
+    if not owners:
+        raise _missing(group, name, provider)
+    if len(owners) > 1:
+        listed = " and ".join(f"{owner(entry)!r} ({entry.value})" for entry in owners)
+        raise DuplicatePluginError(
+            f"{name!r} in {group!r} is registered by {listed}; uninstall one, or import the "
+            "object you want from its own module"
+        )
+    try:
+        return owners[0].load()
+    except Exception as error:
+        raise PluginLoadError(
+            f"{name!r} in {group!r} is registered by {owner(owners[0])!r} as {owners[0].value!r}, "
+            f"which fails to import: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _missing(group: str, name: str, provider: str | None) -> Exception:
+    if provider is not None:
+        return MissingDistributionError(
+            f"{name!r} is provided by {provider}, which is not installed: pip install {provider}"
+        )
+    return UnknownPluginError(
+        f"no installed distribution registers {name!r} in {group!r}{nearest(name, names(group))}"
+    )
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a phrase with the names nearest to a misspelt one, empty if there is none."""
+    close = difflib.get_close_matches(name, known)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

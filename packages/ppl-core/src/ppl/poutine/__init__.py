@@ -1,0 +1,20 @@
+"""Composable effect handlers: run a program, change what it means."""
+
+from .handlers import block as block
+from .handlers import broadcast as broadcast
+from .handlers import condition as condition
+from .handlers import do as do
+from .handlers import infer_config as infer_config
+from .handlers import lift as lift
+from .handlers import mask as mask
+from .handlers import replay as replay
+from .handlers import scale as scale
+from .handlers import seed as seed
+from .handlers import substitute as substitute
+from .handlers import trace as trace
+from .handlers import uncondition as uncondition
+from .runtime import NonlocalExit as NonlocalExit
+from .runtime import get_mask as get_mask
+from .trace_struct import Trace as Trace
+from .util import enable_validation as enable_validation
+from .util import is_validation_enabled as is_validation_enabled

@@ -1,0 +1,78 @@
+"""``block``: hide sites from the handlers further out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import SiteError
+from .messenger import Messenger
+
+Predicate = Callable[[Any], bool]
+
+
+class BlockMessenger(Messenger):
+    """Hides sites from the handlers further out; by default all of them.
+
+    Args:
+        hide_fn: Hides the sites for which it returns True, and no others.
+        expose_fn: Hides all sites but those for which it returns True.
+        hide_all: Hide everything that is not exposed.
+        expose_all: Expose everything that is not hidden.
+        hide: Names to hide.
+        expose: Names to expose.
+        hide_types: Types to hide: "sample", "param", or "observe" for observed sample sites.
+        expose_types: Types to expose.
+    """
+
+    def __init__(
+        self,
+        hide_fn: Predicate | None = None,
+        expose_fn: Predicate | None = None,
+        hide_all: bool = True,
+        expose_all: bool = False,
+        hide: Sequence[str] | None = None,
+        expose: Sequence[str] | None = None,
+        hide_types: Sequence[str] | None = None,
+        expose_types: Sequence[str] | None = None,
+    ) -> None:
+        if hide_fn is not None and expose_fn is not None:
+            raise SiteError("block takes hide_fn or expose_fn, not both")
+        hidden = _matcher(hide, hide_types)
+        exposed = _matcher(expose, expose_types)
+        _refuse_overlap(hide, expose)
+        _refuse_overlap(hide_types, expose_types)
+        if hide_fn is not None:
+            self.hide_fn = hide_fn
+        elif expose_fn is not None:
+            self.hide_fn = lambda msg: not expose_fn(msg)
+        elif exposed is not None:
+            self.hide_fn = lambda msg: not exposed(msg)
+        elif hidden is not None:
+            self.hide_fn = hidden
+        else:
+            self.hide_fn = lambda msg: hide_all and not expose_all
+
+    def _hides(self, msg: Any) -> bool:
+        return bool(self.hide_fn(msg))
+
+    def _process_message(self, msg: dict[str, Any]) -> None:
+        msg["stop"] = self._hides(msg)
+
+
+def _matcher(names: Sequence[str] | None, types: Sequence[str] | None) -> Predicate | None:
+    if names is None and types is None:
+        return None
+    names, types = names or (), types or ()
+
+    def matches(msg: Any) -> bool:
+        observed = msg["type"] == "sample" and msg["is_observed"]
+        return msg["name"] in names or msg["type"] in types or (observed and "observe" in types)
+
+    return matches
+
+
+def _refuse_overlap(hide: Sequence[str] | None, expose: Sequence[str] | None) -> None:
+    both = set(hide or ()) & set(expose or ())
+    if both:
+        raise SiteError(f"block cannot hide and expose the same sites: {sorted(both)}")

@@ -1,0 +1,74 @@
+"""The handlers as functions: each wraps a program, decorates it, or opens a context.
+
+``poutine.block(model, hide=["a"])`` returns a wrapped model, ``@poutine.block(hide=["a"])``
+decorates one, and ``with poutine.block(hide=["a"]):`` opens a context.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .block_messenger import BlockMessenger
+from .broadcast_messenger import BroadcastMessenger
+from .condition_messenger import ConditionMessenger
+from .do_messenger import DoMessenger
+from .infer_config_messenger import InferConfigMessenger
+from .lift_messenger import LiftMessenger
+from .mask_messenger import MaskMessenger
+from .messenger import Messenger
+from .replay_messenger import ReplayMessenger
+from .scale_messenger import ScaleMessenger
+from .seed_messenger import SeedMessenger
+from .substitute_messenger import SubstituteMessenger
+from .trace_messenger import TraceMessenger
+from .uncondition_messenger import UnconditionMessenger
+
+
+def _make_handler(messenger: type[Messenger]) -> Callable[..., Any]:
+    """Return the function form of a messenger class."""
+    name = messenger.__name__.removesuffix("Messenger")
+    name = "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+    def handler(fn: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+        if fn is not None and not callable(fn):
+            raise ValueError(
+                f"{name} wraps a callable, got {fn!r}; to open a context pass its arguments by keyword"
+            )
+        instance = messenger(*args, **kwargs)
+        return instance if fn is None else instance(fn)
+
+    functools.update_wrapper(handler, messenger, assigned=("__doc__", "__module__"), updated=())
+    del handler.__wrapped__  # type: ignore[attr-defined]
+    handler.__name__ = handler.__qualname__ = name
+    fields = list(inspect.signature(messenger.__init__).parameters.values())[1:]
+    first = inspect.Parameter("fn", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    handler.__signature__ = inspect.Signature([first, *map(_optional, fields)])  # type: ignore[attr-defined]
+    return handler
+
+
+def _optional(field: inspect.Parameter) -> inspect.Parameter:
+    """The same argument, allowed after ``fn=None``."""
+    if (
+        field.default is not inspect.Parameter.empty
+        or field.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ):
+        return field
+    return field.replace(default=None)
+
+
+block = _make_handler(BlockMessenger)
+broadcast = _make_handler(BroadcastMessenger)
+condition = _make_handler(ConditionMessenger)
+do = _make_handler(DoMessenger)
+infer_config = _make_handler(InferConfigMessenger)
+lift = _make_handler(LiftMessenger)
+mask = _make_handler(MaskMessenger)
+replay = _make_handler(ReplayMessenger)
+scale = _make_handler(ScaleMessenger)
+seed = _make_handler(SeedMessenger)
+substitute = _make_handler(SubstituteMessenger)
+trace = _make_handler(TraceMessenger)
+uncondition = _make_handler(UnconditionMessenger)

@@ -1,0 +1,115 @@
+"""Conditional independence: the frames that plates put on sites, and how they get dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import PlateError
+from .messenger import Messenger
+from .runtime import stack
+
+
+class CondIndepStackFrame(NamedTuple):
+    """One plate around a site.
+
+    ``dim`` is the (negative) batch dimension of a vectorized plate, None in a sequential one, where
+    ``counter`` tells the iterations apart. ``size`` is the size of the subsample, ``full_size``
+    that of the whole plate.
+    """
+
+    name: str
+    dim: int | None
+    size: int
+    counter: int
+    full_size: int | None = None
+
+    @property
+    def vectorized(self) -> bool:
+        return self.dim is not None
+
+
+class IndepMessenger(Messenger):
+    """Declares the sites inside independent: as a context vectorized, as an iterator one by one.
+
+    Args:
+        name: A name, unique within the program.
+        size: The number of independent elements.
+        dim: The (negative) batch dimension; by default the rightmost that no enclosing plate uses.
+        device: Where indices live.
+    """
+
+    def __init__(
+        self, name: str, size: int, dim: int | None = None, device: str | torch.device | None = None
+    ) -> None:
+        if size == 0:
+            raise PlateError(f"plate {name!r} has size zero; a plate needs at least one element")
+        if dim is not None and dim >= 0:
+            raise PlateError(
+                f"plate {name!r}: dim must be negative (counted from the right), got {dim}"
+            )
+        self.name, self.size, self.dim, self.device = name, size, dim, device
+        self.counter = 0
+        self._dim_is_allocated = dim is None
+        self._indices: torch.Tensor | None = None
+
+    def next_context(self) -> None:
+        """Begin the next iteration of a sequential plate."""
+        self.counter += 1
+
+    @property
+    def indices(self) -> torch.Tensor:
+        """The indices of the elements, shape ``(size,)``."""
+        if self._indices is None:
+            self._indices = torch.arange(self.size, device=self.device)
+        return self._indices
+
+    def _frame(self) -> CondIndepStackFrame:
+        return CondIndepStackFrame(self.name, self.dim, self.size, self.counter)
+
+    def _process_message(self, msg: dict[str, Any]) -> None:
+        msg["cond_indep_stack"] = (self._frame(), *msg["cond_indep_stack"])
+        super()._process_message(msg)
+
+    def __enter__(self) -> Any:
+        self.dim = self._claim_dim()
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Any:
+        if self._dim_is_allocated:
+            self.dim = None
+        return super().__exit__(exc_type, exc_value, traceback)
+
+    def _claim_dim(self) -> int:
+        """Return the dim to use, which no enclosing plate may have."""
+        taken = {plate.dim: plate.name for plate in stack() if isinstance(plate, IndepMessenger)}
+        if self.dim is None:
+            return next(dim for dim in range(-1, -len(taken) - 2, -1) if dim not in taken)
+        if self.dim in taken:
+            raise PlateError(
+                f"plate {self.name!r}: dim {self.dim} is taken by the enclosing plate "
+                f"{taken[self.dim]!r}; choose another dim, or leave it out"
+            )
+        return self.dim
+
+    def __iter__(self) -> Iterator[int]:
+        self.dim, self._dim_is_allocated = None, False
+        self.counter = 0
+        for index in self._iteration_order():
+            self.next_context()
+            Messenger.__enter__(self)
+            try:
+                yield index
+            finally:
+                Messenger.__exit__(self, None, None, None)
+
+    def _iteration_order(self) -> list[int]:
+        return list(range(self.size))

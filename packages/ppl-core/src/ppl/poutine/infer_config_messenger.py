@@ -1,0 +1,24 @@
+"""``infer_config``: change the inference hints of sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .messenger import Messenger
+
+
+class InferConfigMessenger(Messenger):
+    """Updates the ``infer`` dict of every sample and param site.
+
+    Args:
+        config_fn: Called with the site; returns the entries to add or change.
+    """
+
+    def __init__(self, config_fn: Callable[[Any], Mapping[str, Any]]) -> None:
+        self.config_fn = config_fn
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        msg["infer"].update(self.config_fn(msg))
+
+    _pyro_param = _pyro_sample

@@ -1,0 +1,139 @@
+"""Plates that use a random subset of their elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..distribution import Distribution
+from ..errors import PlateError
+from .indep_messenger import CondIndepStackFrame, IndepMessenger
+from .runtime import am_i_wrapped, apply_stack, new_message
+
+
+class _Subsample(Distribution):
+    """The indices of a plate, as a sample site: replayed with the trace it is in, never scored."""
+
+    def __init__(self, size: int, subsample_size: int, device: str | torch.device | None) -> None:
+        self.size, self.subsample_size, self.device = size, subsample_size, device
+        self.batch_shape, self.event_shape = torch.Size(), torch.Size((subsample_size,))
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        if self.subsample_size >= self.size:
+            return torch.arange(self.size, device=self.device)
+        return torch.randperm(self.size, device=self.device)[: self.subsample_size]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return zero, so that a scaled subsample estimates the full log density without bias."""
+        return torch.zeros((), device=x.device)
+
+    def __call__(self) -> Tensor:
+        return self.sample()
+
+
+class SubsampleMessenger(IndepMessenger):
+    """An independence context over a subset of its elements.
+
+    Args:
+        name: A name, unique within the program.
+        size: The number of elements; None if ``subsample`` holds all of them.
+        subsample_size: How many elements to draw without replacement; default: all, in order.
+        subsample: The indices to use, instead of drawing them.
+        dim: The (negative) batch dimension.
+        use_cuda: Deprecated spelling of ``device="cuda"``.
+        device: Where indices live.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int | None = None,
+        subsample_size: int | None = None,
+        subsample: Any = None,
+        dim: int | None = None,
+        use_cuda: bool | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        device = "cuda" if use_cuda and device is None else device
+        if size is None:
+            if subsample_size is not None or subsample is not None:
+                raise PlateError(
+                    f"plate {name!r}: subsampling needs the size of the whole plate, got size=None"
+                )
+            size = -1  # elements of unknown number: independence only
+        super().__init__(name, size, dim, device)
+        self.subsample_size = size
+        if size != -1:
+            self._choose(subsample_size, subsample)
+
+    def _choose(self, subsample_size: int | None, subsample: Any) -> None:
+        """Draw, or take over, the indices of this execution."""
+        if subsample is not None:
+            if subsample_size is not None and subsample_size != len(subsample):
+                raise PlateError(
+                    f"plate {self.name!r}: subsample has length {len(subsample)}, but subsample_size is "
+                    f"{subsample_size}; leave subsample_size out"
+                )
+            subsample_size = len(subsample)
+        elif subsample_size is None or subsample_size > self.size:
+            subsample_size = self.size
+        fn = _Subsample(self.size, subsample_size, self.device)
+        chosen = subsample if subsample is not None else _emit(self.name, fn)
+        if len(chosen) != subsample_size and subsample is None:
+            subsample_size = len(chosen)  # replayed from an execution with another batch size
+        self.subsample_size, self._indices = subsample_size, chosen
+
+    def _frame(self) -> CondIndepStackFrame:
+        return CondIndepStackFrame(
+            self.name, self.dim, self.subsample_size, self.counter, self.size
+        )
+
+    def _process_message(self, msg: dict[str, Any]) -> None:
+        if self.subsample_size != self.size:
+            msg["scale"] = msg["scale"] * (self.size / self.subsample_size)
+        super()._process_message(msg)
+
+    def _postprocess_message(self, msg: dict[str, Any]) -> None:
+        super()._postprocess_message(msg)
+        if msg["type"] in ("param", "subsample") and self.dim is not None:
+            self._take_subsample(msg)
+
+    def _take_subsample(self, msg: dict[str, Any]) -> None:
+        """Reduce a full-size value to this plate's indices, at this plate's dimension."""
+        event_dim = msg["kwargs"].get("event_dim")
+        if event_dim is None:
+            return
+        dim = self.dim - event_dim  # type: ignore[operator]
+        value = msg["value"]
+        if value.dim() < -dim or value.shape[dim] == 1:
+            return
+        if (
+            value.shape[dim] not in (self.size, self.subsample_size)
+            or value.shape[dim] != self.size
+        ):
+            raise PlateError(
+                f"{msg['type']} {msg['name']!r} has shape {tuple(value.shape)} with event_dim={event_dim}, but "
+                f"plate {self.name!r} needs size {self.size} at dim {dim}; pass the full-size tensor"
+            )
+        if self.subsample_size < self.size:
+            taken = value.index_select(dim, torch.as_tensor(self.indices, device=value.device))
+            if hasattr(value, "unconstrained"):
+                taken.unconstrained = value.unconstrained
+            msg["value"] = taken
+
+    def _iteration_order(self) -> list[int]:
+        if self._indices is None:
+            return super()._iteration_order()
+        return [int(index) for index in self._indices]
+
+
+def _emit(name: str, fn: _Subsample) -> Tensor:
+    """Draw the indices as a sample site, so that traces record and replay them."""
+    if not am_i_wrapped():
+        return fn()
+    msg = new_message("sample", name, fn, (), {})
+    msg["infer"] = {"is_auxiliary": True}
+    value: Tensor = apply_stack(msg)["value"]
+    return value

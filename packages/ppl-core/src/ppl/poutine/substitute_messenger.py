@@ -1,0 +1,32 @@
+"""``substitute``: run a program at given values without observing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .messenger import Messenger
+from .util import as_value
+
+
+class SubstituteMessenger(Messenger):
+    """Gives latent sample sites and parameters the values in ``data``; they stay latent.
+
+    Nothing is drawn at a site whose value is given. Observed sites keep their observation.
+
+    Args:
+        data: (Constrained) values by site name.
+    """
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if msg["name"] in self.data and not msg["is_observed"]:
+            msg["value"] = as_value(self.data[msg["name"]], msg["fn"])
+            msg["done"] = True
+
+    def _pyro_param(self, msg: dict[str, Any]) -> None:
+        if msg["name"] in self.data:
+            msg["value"] = self.data[msg["name"]]
+            msg["done"] = True

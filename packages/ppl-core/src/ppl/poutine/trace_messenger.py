@@ -1,0 +1,125 @@
+"""``trace``: record an execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal
+
+from .messenger import Messenger, _BoundMessenger
+from .trace_struct import Trace
+
+GraphType = Literal["flat", "dense"]
+
+
+class TraceMessenger(Messenger):
+    """Records the sample and param sites of a program in a :class:`~ppl.poutine.Trace`.
+
+    Args:
+        graph_type: "flat" (default), or "dense" to record possible dependencies as edges.
+        param_only: Record parameters only.
+    """
+
+    def __init__(self, graph_type: GraphType | None = None, param_only: bool | None = None) -> None:
+        self.graph_type: GraphType = graph_type or "flat"
+        self.param_only = bool(param_only)
+        self.trace = Trace(self.graph_type)
+
+    def __enter__(self) -> TraceMessenger:
+        self.trace = Trace(self.graph_type)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Any:
+        if self.param_only:
+            for name, site in list(self.trace.nodes.items()):
+                if site["type"] != "param":
+                    self.trace.remove_node(name)
+        if self.graph_type == "dense":
+            identify_dense_edges(self.trace)
+        return super().__exit__(exc_type, exc_value, traceback)
+
+    def __call__(self, fn: Callable[..., Any]) -> TraceHandler:
+        """Return a :class:`TraceHandler` of ``fn``."""
+        return TraceHandler(self, fn)
+
+    def get_trace(self) -> Trace:
+        """Return a copy of the trace of the last execution."""
+        return self.trace.copy()
+
+    def _reset(self) -> None:
+        arguments = self.trace.nodes.get("_INPUT")
+        self.trace = Trace(self.graph_type)
+        if arguments is not None:
+            self.trace.add_node("_INPUT", **arguments)
+
+    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
+        if not (self.param_only or msg["infer"].get("_do_not_trace")):
+            self.trace.add_node(msg["name"], **msg)
+
+    def _pyro_post_param(self, msg: dict[str, Any]) -> None:
+        self.trace.add_node(msg["name"], **msg)
+
+
+class TraceHandler(_BoundMessenger):
+    """A program together with the record of its last execution."""
+
+    messenger: TraceMessenger
+
+    def __init__(self, msngr: TraceMessenger, fn: Callable[..., Any]) -> None:
+        super().__init__(msngr, fn)
+        self.msngr = msngr
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self.msngr:
+            trace = self.msngr.trace
+            trace.add_node("_INPUT", name="_INPUT", type="args", args=args, kwargs=kwargs)
+            try:
+                value = self.fn(*args, **kwargs)
+            except (ValueError, RuntimeError) as error:
+                _add_shapes(error, self.msngr.trace)
+                raise
+            self.msngr.trace.add_node("_RETURN", name="_RETURN", type="return", value=value)
+        return value
+
+    @property
+    def trace(self) -> Trace:
+        """The trace of the last execution."""
+        return self.msngr.trace
+
+    def get_trace(self, *args: Any, **kwargs: Any) -> Trace:
+        """Run the program with these arguments and return its trace."""
+        self(*args, **kwargs)
+        return self.msngr.get_trace()
+
+
+def _add_shapes(error: Exception, trace: Trace) -> None:
+    """Append the shapes of the sites so far to an error of the model, once."""
+    if (
+        len(error.args) == 1
+        and isinstance(error.args[0], str)
+        and "Trace Shapes:" not in error.args[0]
+    ):
+        error.args = (f"{error.args[0]}\n{trace.format_shapes()}",)
+
+
+def identify_dense_edges(trace: Trace) -> None:
+    """Add an edge between every two sample sites that plates do not make independent, in place."""
+    names = [name for name, site in trace.nodes.items() if site["type"] == "sample"]
+    for later, name in enumerate(names):
+        for past in names[:later]:
+            if not _independent(trace.nodes[past], trace.nodes[name]):
+                trace.add_edge(past, name)
+
+
+def _independent(past: dict[str, Any], site: dict[str, Any]) -> bool:
+    """Whether both sites lie in different iterations of one sequential plate."""
+    counters = {frame.name: frame.counter for frame in past["cond_indep_stack"]}
+    return any(
+        counters.get(frame.name, frame.counter) != frame.counter
+        for frame in site["cond_indep_stack"]
+    )

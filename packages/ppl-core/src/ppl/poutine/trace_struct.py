@@ -1,0 +1,258 @@
+"""The record of one execution of a program: its sites, their values and log densities."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..distribution.util import scale_and_mask
+from ..errors import DuplicateSiteError, NotFiniteError, PPLError, ShapeError, SupportError, warn
+from ..validation import is_validation_enabled
+from .format_shapes import format_shapes
+
+Site = dict[str, Any]
+SiteFilter = Callable[[str, Site], bool]
+
+
+class Trace:
+    """The sites of one execution by name, in the order of execution.
+
+    ``nodes`` maps each name to a dict: ``type`` ("sample", "param", "args", "return"), ``fn``,
+    ``value``, ``is_observed``, ``scale``, ``mask``, ``cond_indep_stack``, ``infer``; after
+    :meth:`compute_log_prob` also ``log_prob`` (shape ``batch_shape``), ``unscaled_log_prob`` and
+    ``log_prob_sum`` (scalars), in nats. The arguments of the program are at ``_INPUT``, what it
+    returned at ``_RETURN``.
+
+    Args:
+        graph_type: "flat", or "dense" to record which sites may depend on which as edges.
+
+    Example:
+        >>> import torch
+        >>> from ppl.distribution import Delta
+        >>> from ppl.poutine import trace
+        >>> from ppl.primitives import sample
+        >>> trace(lambda: sample("x", Delta(torch.tensor(2.0)))).get_trace().nodes["x"]["value"]
+        tensor(2.)
+    """
+
+    def __init__(self, graph_type: Literal["flat", "dense"] = "flat") -> None:
+        if graph_type not in ("flat", "dense"):
+            raise ValueError(f"graph_type must be 'flat' or 'dense', got {graph_type!r}")
+        self.graph_type = graph_type
+        self.nodes: OrderedDict[str, Site] = OrderedDict()
+        self._successors: OrderedDict[str, dict[str, None]] = OrderedDict()
+        self._predecessors: OrderedDict[str, dict[str, None]] = OrderedDict()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.graph_type}: {', '.join(self.nodes)})"
+
+    # the graph
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """Pairs ``(site, later site that may depend on it)``; empty in a flat graph."""
+        return [(a, b) for a, successors in self._successors.items() for b in successors]
+
+    def add_node(self, site_name: str, **kwargs: Any) -> None:
+        """Add a site.
+
+        Raises:
+            DuplicateSiteError: If the trace has a site of that name already.
+        """
+        if kwargs.get("type") != "param" and site_name in self.nodes:
+            self._refuse_duplicate(site_name, kwargs)
+        self.nodes[site_name] = kwargs
+        self._predecessors.setdefault(site_name, {})
+        self._successors.setdefault(site_name, {})
+
+    def _refuse_duplicate(self, name: str, site: Site) -> None:
+        first, second = self.nodes[name]["type"], site.get("type")
+        if first != second:
+            raise DuplicateSiteError(
+                f"{name!r} is a {first} site already and cannot be a {second} site too; rename one of them"
+            )
+        raise DuplicateSiteError(
+            f"there are two {first} sites named {name!r}; site names must be unique within one "
+            "execution: number them inside a loop, as in f'x_{i}', or use a plate"
+        )
+
+    def add_edge(self, site1: str, site2: str) -> None:
+        """Record that ``site2`` may depend on ``site1``; absent sites are added empty."""
+        for name in (site1, site2):
+            if name not in self.nodes:
+                self.add_node(name)
+        self._successors[site1][site2] = None
+        self._predecessors[site2][site1] = None
+
+    def remove_node(self, site_name: str) -> None:
+        """Remove a site and its edges."""
+        self.nodes.pop(site_name)
+        for after in self._successors.pop(site_name):
+            del self._predecessors[after][site_name]
+        for before in self._predecessors.pop(site_name):
+            del self._successors[before][site_name]
+
+    def predecessors(self, site_name: str) -> Any:
+        """The sites that ``site_name`` may depend on."""
+        return self._predecessors[site_name].keys()
+
+    def successors(self, site_name: str) -> Any:
+        """The sites that may depend on ``site_name``."""
+        return self._successors[site_name].keys()
+
+    def topological_sort(self, reverse: bool = False) -> list[str]:
+        """Return the names so that every site comes after those it depends on."""
+        order = list(TopologicalSorter(self._predecessors).static_order())
+        return order[::-1] if reverse else order
+
+    def copy(self) -> Trace:
+        """Return a trace with the same values in site dicts of its own."""
+        new = Trace(self.graph_type)
+        new.nodes.update((name, dict(site)) for name, site in self.nodes.items())
+        new._successors.update((name, dict(after)) for name, after in self._successors.items())
+        new._predecessors.update(
+            (name, dict(before)) for name, before in self._predecessors.items()
+        )
+        return new
+
+    def detach_(self) -> None:
+        """Detach the values of all sample sites in place."""
+        for _, site in self._sample_sites():
+            if isinstance(site["value"], Tensor):
+                site["value"] = site["value"].detach()
+
+    # log densities
+
+    def log_prob_sum(self, site_filter: SiteFilter = lambda name, site: True) -> Tensor | float:
+        """Return the log density of the whole execution, a scalar in nats.
+
+        Args:
+            site_filter: Called with name and site; only the sites for which it holds count.
+
+        Raises:
+            PPLError: If a site cannot be scored; the message names it.
+        """
+        total: Tensor | float = 0.0
+        for name, site in self._sample_sites():
+            if site_filter(name, site):
+                if "log_prob_sum" not in site:
+                    self._score(name, site)
+                total = total + site["log_prob_sum"]
+        return total
+
+    def compute_log_prob(self, site_filter: SiteFilter = lambda name, site: True) -> None:
+        """Compute ``log_prob``, ``unscaled_log_prob`` and ``log_prob_sum`` of every sample site."""
+        for name, site in self._sample_sites():
+            if "log_prob" not in site and site_filter(name, site):
+                self._score(name, site)
+
+    def _score(self, name: str, site: Site) -> None:
+        try:
+            log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+        except (ValueError, RuntimeError) as error:
+            raise _scoring_error(name, site, self, error) from error
+        self._store_log_prob(name, site, log_prob)
+
+    def _store_log_prob(self, name: str, site: Site, log_prob: Tensor) -> None:
+        site["unscaled_log_prob"] = log_prob
+        site["log_prob"] = scale_and_mask(log_prob, site["scale"], site["mask"])
+        site["log_prob_sum"] = site["log_prob"].sum()
+        if is_validation_enabled():
+            _warn_if_not_finite(name, site["log_prob_sum"])
+
+    def compute_score_parts(self) -> None:
+        """Compute ``score_parts`` of every sample site: ``(log_prob, score_function, entropy_term)``."""
+        for name, site in self._sample_sites():
+            if "score_parts" in site:
+                continue
+            try:
+                parts = site["fn"].score_parts(site["value"], *site["args"], **site["kwargs"])
+            except (ValueError, RuntimeError) as error:
+                raise _scoring_error(name, site, self, error) from error
+            site["score_parts"] = parts.scale_and_mask(site["scale"], site["mask"])
+            self._store_log_prob(name, site, parts.log_prob)
+
+    # lists of sites
+
+    def _sample_sites(self) -> Iterator[tuple[str, Site]]:
+        return ((name, site) for name, site in self.nodes.items() if site["type"] == "sample")
+
+    @property
+    def observation_nodes(self) -> list[str]:
+        """Names of the observed sample sites."""
+        return [name for name, site in self._sample_sites() if site["is_observed"]]
+
+    @property
+    def param_nodes(self) -> list[str]:
+        """Names of the parameters."""
+        return [name for name, site in self.nodes.items() if site["type"] == "param"]
+
+    @property
+    def stochastic_nodes(self) -> list[str]:
+        """Names of the sample sites that are not observed."""
+        return [name for name, _ in self.iter_stochastic_nodes()]
+
+    @property
+    def reparameterized_nodes(self) -> list[str]:
+        """Names of the stochastic sites with reparametrized samples (``fn.has_rsample``)."""
+        return [name for name, site in self.iter_stochastic_nodes() if _is_reparametrized(site)]
+
+    @property
+    def nonreparam_stochastic_nodes(self) -> list[str]:
+        """Names of the stochastic sites without reparametrized samples."""
+        return [name for name, site in self.iter_stochastic_nodes() if not _is_reparametrized(site)]
+
+    def iter_stochastic_nodes(self) -> Iterator[tuple[str, Site]]:
+        """Iterate over name and site of the sample sites that are not observed."""
+        return ((name, site) for name, site in self._sample_sites() if not site["is_observed"])
+
+    def format_shapes(self, title: str = "Trace Shapes:", last_site: str | None = None) -> str:
+        """Return a table of the shapes of all sites: ``batch | event``.
+
+        Args:
+            title: The first line.
+            last_site: Stop after this site; default: all of them.
+        """
+        return format_shapes(self.nodes, title, last_site)
+
+
+def _is_reparametrized(site: Site) -> bool:
+    return bool(getattr(site["fn"], "has_rsample", False))
+
+
+def _scoring_error(name: str, site: Site, trace: Trace, error: Exception) -> PPLError:
+    value = site["value"]
+    found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    return _error_class(error)(
+        f"site {name!r}: the log density of a value of {found} under {site['fn']} cannot be "
+        f"computed: {error}\n{trace.format_shapes(last_site=name)}"
+    )
+
+
+def _error_class(error: Exception) -> type[PPLError]:
+    if isinstance(error, torch.linalg.LinAlgError):
+        return NotFiniteError
+    return SupportError if "support" in str(error) else ShapeError
+
+
+def _warn_if_not_finite(name: str, log_prob_sum: Tensor) -> None:
+    if torch._C._functorch.is_functorch_wrapped_tensor(log_prob_sum):
+        return
+    if bool(log_prob_sum.isnan()):
+        warn(f"site {name!r}: the log density is nan; look at the parameters of its distribution")
+    elif bool(log_prob_sum == float("inf")):
+        warn(f"site {name!r}: the log density is +inf")

@@ -1,0 +1,226 @@
+"""The statements a model is written in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from .distribution import Delta, Unit
+from .distribution import wrap as wrap_distribution
+from .errors import ShapeError, SiteError, warn
+from .params import ParamStoreDict, param_with_module_name
+from .params.param_store import Init
+from .poutine.plate_messenger import PlateMessenger as plate  # noqa: N813
+from .poutine.runtime import am_i_wrapped, apply_stack, new_message
+from .poutine.util import as_value
+
+__all__ = [
+    "barrier",
+    "clear_param_store",
+    "deterministic",
+    "factor",
+    "get_param_store",
+    "module",
+    "param",
+    "plate",
+    "sample",
+    "subsample",
+]
+
+_default_store = ParamStoreDict()
+
+
+def get_param_store() -> ParamStoreDict:
+    """Return the parameter store that ``param`` statements use."""
+    return _default_store
+
+
+def clear_param_store() -> None:
+    """Forget all parameters: do so before each experiment of an interactive session."""
+    get_param_store().clear()
+
+
+def sample(
+    name: str,
+    fn: Any,
+    *args: Any,
+    obs: Any = None,
+    infer: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Return a value of the stochastic function ``fn``, as the enclosing handlers decide.
+
+    Args:
+        name: The name of the site, unique within one execution.
+        fn: A distribution, or any callable of ``args`` and ``kwargs``.
+        obs: An observation: the site has this value and its density conditions the model. A tensor,
+            a number or an array, of shape ``(*batch_shape, *event_shape)``.
+        infer: Hints for the inference algorithm.
+
+    Raises:
+        SiteError: If ``fn`` is not a stochastic function.
+
+    Example:
+        >>> sample("x", Delta(torch.tensor(2.0)))
+        tensor(2.)
+    """
+    fn = _stochastic_function(name, fn)
+    obs = as_value(obs, fn)
+    if not am_i_wrapped():
+        if obs is not None:
+            if infer is None:
+                warn(
+                f"site {name!r} is observed outside inference; the observation has no effect",
+                RuntimeWarning,
+            )
+            return obs
+        return fn(*args, **kwargs)
+    msg = new_message("sample", name, fn, args, kwargs)
+    msg["value"], msg["is_observed"], msg["infer"] = obs, obs is not None, dict(infer or {})
+    return apply_stack(msg)["value"]
+
+
+def _stochastic_function(name: str, fn: Any) -> Any:
+    if not isinstance(name, str):
+        raise SiteError(f"the first argument of sample is the site's name, got {name!r}")
+    if callable(fn):
+        return fn
+    if isinstance(fn, torch.distributions.Distribution):
+        return wrap_distribution(fn)
+    raise SiteError(f"site {name!r}: expected a distribution or a callable, got {fn!r}")
+
+
+def param(
+    name: str,
+    init_tensor: Init | None = None,
+    constraint: constraints.Constraint = constraints.real,
+    event_dim: int | None = None,
+) -> Tensor:
+    """Return the (constrained) value of a learnable parameter, a tensor of the parameter store.
+
+    Args:
+        name: The name in the store.
+        init_tensor: The initial value, or a function that returns it; used only the first time.
+        constraint: What the value must fulfil; gradients flow to an unconstrained tensor.
+        event_dim: The number of rightmost dimensions that plates leave alone; those to their left
+            are subsampled by enclosing plates that subsample.
+
+    Raises:
+        MissingSiteError: If the name is new and there is no initial value.
+
+    Example:
+        >>> clear_param_store()
+        >>> param("w", torch.tensor(1.0)).item(), param("w").item()
+        (1.0, 1.0)
+    """
+    if event_dim is not None and constraint.event_dim < event_dim:
+        constraint = constraints.independent(constraint, event_dim - constraint.event_dim)
+    get_param = get_param_store().get_param
+    if not am_i_wrapped():
+        return get_param(name, init_tensor, constraint, event_dim)
+    kwargs = {"constraint": constraint, "event_dim": event_dim}
+    value: Tensor = apply_stack(new_message("param", name, get_param, (name, init_tensor), kwargs))[
+        "value"
+    ]
+    return value
+
+
+def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = None) -> None:
+    """Multiply the density of the model by a factor.
+
+    Args:
+        name: The name of the site.
+        log_factor: The log of the factor, in nats; its shape is a batch shape.
+        has_rsample: In a guide, whether the factor depends on samples in a differentiable way.
+    """
+    fn = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+    sample(name, fn, obs=fn.sample(), infer={"is_auxiliary": True})
+
+
+def deterministic(name: str, value: Tensor, event_dim: int | None = None) -> Tensor:
+    """Record a value in the trace without any effect on the density.
+
+    Args:
+        name: The name of the site.
+        value: The value; inference returns it beside the samples.
+        event_dim: The number of event dimensions; default: all of them.
+    """
+    event_dim = value.dim() if event_dim is None else event_dim
+    fn = Delta(value, event_dim=event_dim).mask(False)
+    recorded: Tensor = sample(name, fn, obs=value, infer={"_deterministic": True})
+    return recorded
+
+
+def subsample(data: Tensor, event_dim: int) -> Tensor:
+    """Return the part of a full-size tensor that the enclosing plates have chosen.
+
+    Args:
+        data: Shape ``(*plates, *event)``, with full-size plates.
+        event_dim: The number of event dimensions.
+
+    Example:
+        >>> with plate("data", 10, subsample=torch.tensor([2, 5])):
+        ...     subsample(torch.arange(10), event_dim=0)
+        tensor([2, 5])
+    """
+    if event_dim < 0 or event_dim > data.dim():
+        raise ShapeError(
+            f"subsample: data of shape {tuple(data.shape)} has no event_dim={event_dim}"
+        )
+    return _identity("subsample", data, event_dim=event_dim)
+
+
+def barrier(data: Tensor) -> Tensor:
+    """Mark a place where lazy values must be made concrete, as before control flow; returns them."""
+    return _identity("barrier", data)
+
+
+def _identity(type: str, data: Tensor, **kwargs: Any) -> Tensor:
+    """A message whose value is its argument."""
+    if not am_i_wrapped():
+        return data
+    value: Tensor = apply_stack(new_message(type, None, lambda data, **_: data, (data,), kwargs))[
+        "value"
+    ]
+    return value
+
+
+def module(
+    name: str, nn_module: torch.nn.Module, update_module_params: bool = False
+) -> torch.nn.Module:
+    """Register the parameters of a module with the store, as ``name$$$parameter``.
+
+    Args:
+        name: A name for the module.
+        nn_module: An instance.
+        update_module_params: Whether parameters that the store already has (from a file, say) are put
+            into the module; otherwise the module keeps its own values.
+
+    Returns:
+        The module.
+    """
+    if not isinstance(nn_module, torch.nn.Module):
+        raise SiteError(
+            f"module {name!r}: expected an instance of torch.nn.Module, got {nn_module!r}"
+        )
+    for parameter, value in list(nn_module.named_parameters()):
+        if not value.requires_grad:
+            continue
+        stored = param(param_with_module_name(name, parameter), value)
+        if update_module_params and stored is not value:
+            _set_parameter(nn_module, parameter, stored)
+    return nn_module
+
+
+def _set_parameter(nn_module: torch.nn.Module, path: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter; a sampled one becomes a plain attribute."""
+    owner_path, _, attribute = path.rpartition(".")
+    owner = nn_module.get_submodule(owner_path)
+    if isinstance(value, torch.nn.Parameter):
+        setattr(owner, attribute, value)
+    else:
+        del owner._parameters[attribute]
+        owner.__dict__[attribute] = value

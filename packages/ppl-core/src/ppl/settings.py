@@ -1,0 +1,77 @@
+"""Named settings that modules declare and programs may change, for good or for a ``with`` block."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .errors import MissingSiteError
+from .plugins import nearest
+
+_registry: dict[str, tuple[str, str, Callable[[Any], None] | None]] = {}
+
+
+def register(
+    alias: str, modulename: str, deepname: str, validator: Callable[[Any], None] | None = None
+) -> Any:
+    """Declare that setting ``alias`` is the attribute ``deepname`` of module ``modulename``.
+
+    Args:
+        alias: The name for users.
+        modulename: The module that holds the value, usually ``__name__``.
+        deepname: The (dotted) attribute of that module.
+        validator: Called with a new value; raises if it is not acceptable. May follow as decorator.
+    """
+    if validator is None:
+
+        def decorate(fn: Callable[[Any], None]) -> Callable[[Any], None]:
+            _registry[alias] = (modulename, deepname, fn)
+            return fn
+
+        _registry[alias] = (modulename, deepname, None)
+        return decorate
+    _registry[alias] = (modulename, deepname, validator)
+    return validator
+
+
+def get(alias: str | None = None) -> Any:
+    """Return the value of one setting, or of all as a dict."""
+    if alias is None:
+        return {name: get(name) for name in sorted(_registry)}
+    holder, attribute, _ = _locate(alias)
+    return getattr(holder, attribute)
+
+
+def set(**kwargs: Any) -> None:
+    """Change settings by name; all values are validated before the first is changed."""
+    located = {alias: _locate(alias) for alias in kwargs}
+    for alias, (_, _, validator) in located.items():
+        if validator is not None:
+            validator(kwargs[alias])
+    for alias, (holder, attribute, _) in located.items():
+        setattr(holder, attribute, kwargs[alias])
+
+
+@contextmanager
+def context(**kwargs: Any) -> Iterator[None]:
+    """Change settings for the duration of a ``with`` block."""
+    before = {alias: get(alias) for alias in kwargs}
+    set(**kwargs)
+    try:
+        yield
+    finally:
+        set(**before)
+
+
+def _locate(alias: str) -> tuple[Any, str, Callable[[Any], None] | None]:
+    if alias not in _registry:
+        hint = nearest(alias, list(_registry))
+        raise MissingSiteError(f"there is no setting {alias!r}{hint}; known: {sorted(_registry)}")
+    modulename, deepname, validator = _registry[alias]
+    *path, attribute = deepname.split(".")
+    holder: Any = sys.modules[modulename]
+    for step in path:
+        holder = getattr(holder, step)
+    return holder, attribute, validator

@@ -1,0 +1,118 @@
+"""Laws of masks: what is hidden has density zero, is never evaluated and passes no gradient."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ppl.distribution import Delta, MaskedDistribution, ScoreParts, TorchDistribution
+from ppl.validation import validation_enabled
+
+from .families import FAMILIES, Bernoulli, Gamma, Normal, every_family
+
+MASK = torch.tensor([[True], [False], [True]])
+
+
+class Untouchable(TorchDistribution):
+    """Fails when anything is evaluated."""
+
+    arg_constraints = {}
+
+    def sample(self, sample_shape=torch.Size()):
+        return torch.zeros(self.shape(sample_shape))
+
+    def log_prob(self, value):
+        raise AssertionError("a hidden density was evaluated")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_density_is_zero_where_the_mask_is_false_and_unchanged_elsewhere(family):
+    base = every_family()[family]
+    value = base.sample((4,))
+    expected = torch.where(MASK, base.log_prob(value), torch.zeros(()).double())
+    assert_close(base.mask(MASK).log_prob(value), expected)
+    assert_close(base.mask(MASK).score_parts(value).log_prob, expected)
+    assert_close(base.mask(True).log_prob(value), base.log_prob(value))
+    assert (base.mask(False).log_prob(value) == 0).all()
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("bernoulli", "categorical", "coin")])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -1.0])
+def test_a_hidden_value_passes_no_gradient_to_itself_or_to_parameters(family, bad):
+    with validation_enabled(False):
+        base = every_family()[family]
+        shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        for name in base.arg_constraints:
+            if name in base.__dict__:
+                setattr(base, name, base.__dict__[name] + shift)
+        hidden = ~MASK.reshape((3, 1) + (1,) * base.event_dim)
+        value = base.sample().masked_fill(hidden, bad).requires_grad_()
+        base.mask(MASK).log_prob(value).sum().backward()
+        assert shift.grad is None or shift.grad.isfinite()
+        assert value.grad.isfinite().all() and (value.grad[1] == 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_hidden_value_is_not_validated(family):
+    with validation_enabled():
+        base = every_family()[family]
+        value = base.sample().double()
+        value[1] = torch.nan
+        assert base.mask(MASK).log_prob(value)[1] == 0
+
+
+def test_a_false_mask_evaluates_nothing_and_has_the_right_shape():
+    d = Untouchable(torch.Size((3,)), torch.Size((2,)), validate_args=False)
+    assert d.mask(False).log_prob(torch.zeros(5, 3, 2)).shape == (5, 3)
+    assert d.mask(False).score_parts(torch.zeros(3, 2)) == (pytest.approx(torch.zeros(3)), 0, 0)
+    flat = Normal(0.0, 1.0).expand([3]).to_event(1).mask(False)
+    assert flat.log_prob(torch.full((3,), torch.inf)) == 0
+
+
+def test_a_mask_broadcasts_the_batch_shape():
+    d = Normal(0.0, 1.0).mask(torch.tensor([True, False]))
+    assert isinstance(d, MaskedDistribution)
+    assert d.batch_shape == (2,) and d.sample().shape == (2,) and d.mean.shape == (2,)
+    assert d.log_prob(torch.tensor(0.0)).shape == (2,)
+
+
+def test_masks_of_integers_mean_booleans():
+    d = Normal(0.0, 1.0).mask(torch.tensor([1, 0]))
+    assert_close(d.log_prob(torch.zeros(2)) == 0, torch.tensor([False, True]))
+
+
+def test_masks_compose():
+    d = Normal(torch.zeros(3), 1.0)
+    a, b = torch.tensor([True, True, False]), torch.tensor([True, False, True])
+    x = torch.randn(3)
+    assert_close(d.mask(a).mask(b).log_prob(x), d.mask(a & b).log_prob(x))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_score_parts_say_whether_the_distribution_is_reparameterized(family):
+    d = every_family()[family]
+    value = d.sample()
+    log_prob, score_function, entropy_term = d.score_parts(value)
+    assert_close(log_prob, d.log_prob(value))
+    zero, full = (score_function, entropy_term) if d.has_rsample else (entropy_term, score_function)
+    assert zero == 0
+    assert_close(full, log_prob)
+
+
+def test_scale_multiplies_densities_but_not_the_score_function():
+    parts = ScoreParts(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(5.0))
+    assert parts.scale_and_mask(10.0) == (20.0, 3.0, 50.0)
+    assert parts.scale_and_mask(mask=torch.tensor(False)) == (0.0, 3.0, 0.0)
+
+
+def test_score_parts_follow_events_and_expansion():
+    for d in (Bernoulli(torch.full((3, 2), 0.3)), Gamma(torch.ones(3, 2), 1.0)):
+        value = d.sample()
+        for reshaped, shape in ((d.to_event(1), (3,)), (d.mask(True).expand((4, 3, 2)), (4, 3, 2))):
+            parts = reshaped.score_parts(value)
+            assert parts.log_prob.shape == shape
+            assert all(p == 0 or p.shape == shape for p in parts[1:] if isinstance(p, float | int))
+
+
+def test_delta_and_unit_can_be_masked():
+    d = Delta(torch.zeros(2)).mask(torch.tensor([True, False]))
+    assert_close(d.log_prob(torch.ones(2)), torch.tensor([-torch.inf, 0.0]))
