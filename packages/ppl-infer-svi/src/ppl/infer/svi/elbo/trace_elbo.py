@@ -1,0 +1,112 @@
+"""The basic estimator: pathwise gradients of reparametrized samples, score functions elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+import ppl.poutine as poutine
+from ppl.distribution.util import is_identically_zero
+from ppl.infer.elbo import ELBO
+from ppl.infer.match import check_model_guide_match
+from ppl.infer.util import MultiFrameTensor, torch_item
+from ppl.poutine.util import prune_subsample_sites
+from ppl.validation import is_validation_enabled
+
+Model = Callable[..., Any]
+
+
+class Trace_ELBO(ELBO):  # the public name is the field's
+    """An estimator of ``-ELBO`` from traces of the guide, replayed in the model.
+
+    The gradient is that of ``log model - log guide`` along reparametrized samples (Kingma & Welling
+    2014), plus, for each sample that is not, its score function times the terms of the log density
+    that its plates do not make independent of it (Ranganath et al. 2014; Schulman et al. 2015).
+
+    Example:
+        >>> import torch, ppl.distributions as dist
+        >>> from ppl.primitives import sample
+        >>> def model():
+        ...     sample("z", dist.Normal(0.0, 1.0))
+        >>> Trace_ELBO().loss(model, model)  # the guide is the posterior: the bound is tight
+        0.0
+    """
+
+    def loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
+        """Return an estimate of ``-ELBO``, in nats."""
+        return sum(
+            -torch_item(_elbo(*traces)) / self._divisor()
+            for traces in self._particles(model, guide, args, kwargs)
+        )
+
+    def differentiable_loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
+        """Return an estimate of ``-ELBO`` whose gradient estimates its gradient."""
+        losses = [
+            _surrogate_loss(*traces) for traces in self._particles(model, guide, args, kwargs)
+        ]
+        return sum(losses[1:], losses[0]) / self._divisor()
+
+    def loss_and_grads(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
+        """Return an estimate of ``-ELBO`` and add its gradient to ``.grad`` of the parameters."""
+        total = 0.0
+        for traces in self._particles(model, guide, args, kwargs):
+            loss = _surrogate_loss(*traces) / self._divisor()
+            total += loss.item()
+            if loss.requires_grad:
+                loss.backward(retain_graph=self.retain_graph)  # type: ignore[no-untyped-call]
+        return total
+
+    def _divisor(self) -> int:
+        """How many summands to average; a vectorized execution is averaged by its scale."""
+        return 1 if self.vectorize_particles else self.num_particles
+
+    def _get_trace(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[poutine.Trace, poutine.Trace]:
+        """Return the traces of the guide and of the model replayed at it, scored."""
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(
+            *args, **kwargs
+        )
+        if is_validation_enabled():
+            check_model_guide_match(model_trace, guide_trace)
+        guide_trace, model_trace = (
+            prune_subsample_sites(guide_trace),
+            prune_subsample_sites(model_trace),
+        )
+        model_trace.compute_log_prob()
+        guide_trace.compute_score_parts()
+        return model_trace, guide_trace
+
+
+def _elbo(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor | float:
+    return model_trace.log_prob_sum() - guide_trace.log_prob_sum()
+
+
+def _surrogate_loss(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor:
+    """A tensor with the value of ``-ELBO`` and the gradient of its estimator."""
+    surrogate = model_trace.log_prob_sum()
+    log_ratio = None
+    for name in guide_trace.stochastic_nodes:
+        site = guide_trace.nodes[name]
+        _, score_function, entropy_term = site["score_parts"]
+        if not is_identically_zero(entropy_term):
+            surrogate = surrogate - entropy_term.sum()
+        if not is_identically_zero(score_function):
+            log_ratio = log_ratio or _log_ratio(model_trace, guide_trace)
+            downstream = log_ratio.sum_to(site["cond_indep_stack"])
+            surrogate = surrogate + (downstream.detach() * score_function).sum()
+    value = _elbo(model_trace, guide_trace)
+    return -(surrogate + (value - surrogate).detach())  # type: ignore[union-attr]
+
+
+def _log_ratio(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> MultiFrameTensor:
+    """``log model - log guide`` by plates."""
+    log_ratio = MultiFrameTensor()
+    for trace, sign in ((model_trace, 1), (guide_trace, -1)):
+        for name in trace.stochastic_nodes + trace.observation_nodes:
+            site = trace.nodes[name]
+            log_ratio.add((site["cond_indep_stack"], sign * site["log_prob"].detach()))
+    return log_ratio

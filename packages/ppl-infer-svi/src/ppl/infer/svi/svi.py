@@ -1,0 +1,116 @@
+"""Stochastic variational inference: gradient steps on a loss of model and guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import ppl.plugins as plugins
+import ppl.poutine as poutine
+from ppl.errors import SiteError
+from ppl.infer.elbo import ELBO
+from ppl.infer.util import torch_item, zero_grads
+
+Model = Callable[..., Any]
+
+
+class SVI:
+    """Fits the parameters of model and guide by stochastic gradient steps on a loss.
+
+    Args:
+        model: The model.
+        guide: The guide: a program with the arguments of the model that samples its latent sites.
+        optim: An optimizer of ``ppl.optim``, called with the unconstrained parameters.
+        loss: An :class:`~ppl.infer.elbo.ELBO`, the name of one in the ``ppl.elbos`` registry, or a
+            function ``loss(model, guide, *args, **kwargs)`` that returns a differentiable scalar.
+        loss_and_grads: A function of the same arguments that returns the loss and fills ``.grad``;
+            derived from ``loss`` by default.
+        kwargs: Options of a loss that is given by name.
+
+    Raises:
+        SiteError: If ``loss`` or ``optim`` is none of these.
+
+    References:
+        Hoffman et al. 2013, "Stochastic variational inference"; Wingate & Weber 2013, "Automated
+        variational inference in probabilistic programming".
+
+    Example:
+        >>> import ppl.distributions as dist
+        >>> from ppl.optim import Adam
+        >>> from ppl.primitives import clear_param_store, param, sample
+        >>> clear_param_store()
+        >>> def model():
+        ...     sample("z", dist.Normal(3.0, 1.0))
+        >>> def guide():
+        ...     sample("z", dist.Normal(param("loc", torch.tensor(0.0)), 1.0))
+        >>> svi = SVI(model, guide, Adam({"lr": 0.1}), loss="Trace_ELBO")
+        >>> losses = [svi.step() for _ in range(200)]
+        >>> round(param("loc").item(), 1)
+        3.0
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        guide: Model,
+        optim: Callable[..., Any],
+        loss: ELBO | Callable[..., Any] | str,
+        loss_and_grads: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(optim, torch.optim.Optimizer) or not callable(optim):
+            raise SiteError(
+                f"optim must be an optimizer of ppl.optim, which finds new parameters itself, got "
+                f"{optim!r}; use ppl.optim.Adam(dict(lr=0.01)), or "
+                "ppl.optim.PyroOptim(torch.optim.Adam, dict(lr=0.01))"
+            )
+        self.model, self.guide, self.optim = model, guide, optim
+        self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
+
+    def evaluate_loss(self, *args: Any, **kwargs: Any) -> float:
+        """Return an estimate of the loss, in nats, without a gradient step."""
+        with torch.no_grad():
+            return torch_item(self.loss(self.model, self.guide, *args, **kwargs))
+
+    def step(self, *args: Any, **kwargs: Any) -> float:
+        """Take one gradient step and return the estimate of the loss, in nats, that it used."""
+        with poutine.trace(param_only=True) as captured:
+            loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        params = _unconstrained_parameters(captured.trace)
+        self.optim(params)
+        zero_grads(params)
+        return torch_item(loss)
+
+
+def _loss_functions(
+    loss: Any, loss_and_grads: Callable[..., Any] | None, options: dict[str, Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The loss and its gradient function, from an estimator, a name or a function."""
+    if isinstance(loss, str):
+        name = "ELBO" if loss == "ELBO" else loss
+        loss = (ELBO if name == "ELBO" else plugins.load("ppl.elbos", name))(**options)  # type: ignore[operator]
+    elif options:
+        raise SiteError(
+            f"options are for a loss given by name, got {sorted(options)} with {loss!r}"
+        )
+    if hasattr(loss, "loss_and_grads"):
+        return loss.loss, loss_and_grads or loss.loss_and_grads
+    if not callable(loss):
+        raise SiteError(
+            f"loss must be an ELBO, its name, or a function of model and guide, got {loss!r}"
+        )
+
+    def by_autograd(*args: Any, **kwargs: Any) -> Any:
+        value = loss(*args, **kwargs)
+        value.backward()
+        return value
+
+    return loss, loss_and_grads or by_autograd
+
+
+def _unconstrained_parameters(trace: poutine.Trace) -> list[torch.Tensor]:
+    """The leaves of all parameters of an execution, each once, in order."""
+    leaves = [trace.nodes[name]["value"].unconstrained() for name in trace.param_nodes]
+    return list({id(leaf): leaf for leaf in leaves}.values())

@@ -1,0 +1,130 @@
+"""Gradient steps."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import constraints
+
+import ppl
+import ppl.distributions as dist
+import ppl.optim as optim
+import ppl.poutine as poutine
+from ppl.errors import SiteError, UnknownPluginError
+from ppl.infer import SVI, Trace_ELBO
+
+DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
+
+
+def model(data):
+    z = ppl.sample("z", dist.Normal(0.0, 1.0))
+    with ppl.plate("data", len(data)):
+        ppl.sample("x", dist.Normal(z, 1.0), obs=data)
+
+
+def guide(data):
+    m = ppl.param("m", torch.tensor(0.0))
+    s = ppl.param("s", torch.tensor(1.0), constraint=constraints.positive)
+    ppl.sample("z", dist.Normal(m, s))
+
+
+def loss_by_hand(model, guide, *args):
+    trace = poutine.trace(guide).get_trace(*args)
+    return (
+        trace.log_prob_sum()
+        - poutine.trace(poutine.replay(model, trace=trace)).get_trace(*args).log_prob_sum()
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    ppl.set_rng_seed(0)
+    ppl.clear_param_store()
+
+
+@pytest.mark.parametrize("loss", [Trace_ELBO(), "ELBO", "Trace_ELBO", loss_by_hand], ids=str)
+def test_every_kind_of_loss_reaches_the_exact_posterior(loss):
+    svi = SVI(model, guide, optim.ClippedAdam({"lr": 0.05, "lrd": 0.996}), loss)
+    for _ in range(1500):
+        svi.step(DATA)
+    precision = 1.0 + len(DATA)
+    assert ppl.param("m").item() == pytest.approx(DATA.sum().item() / precision, abs=0.02)
+    assert ppl.param("s").item() == pytest.approx(1 / math.sqrt(precision), abs=0.02)
+
+
+def test_a_step_moves_the_parameters_and_an_evaluation_does_not():
+    svi = SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO())
+    assert isinstance(svi.step(DATA), float)
+    moved = ppl.param("m").item()
+    assert moved != 0.0
+    assert isinstance(svi.evaluate_loss(DATA), float)
+    assert ppl.param("m").item() == moved
+
+
+def test_gradients_are_zero_after_a_step():
+    SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO()).step(DATA)
+    assert all((p.grad == 0).all() for _, p in ppl.get_param_store().named_parameters())
+
+
+def test_a_seed_makes_a_fit_reproducible():
+    def fit():
+        ppl.set_rng_seed(7)
+        ppl.clear_param_store()
+        svi = SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO())
+        return [svi.step(DATA) for _ in range(5)]
+
+    assert fit() == fit()
+
+
+def test_options_go_to_a_loss_given_by_name():
+    svi = SVI(model, guide, optim.Adam({"lr": 0.1}), loss="Trace_ELBO", num_particles=3)
+    assert svi.loss.__self__.num_particles == 3
+
+
+def test_parameters_that_appear_later_are_optimized_from_then_on():
+    def growing_guide(data, late=False):
+        loc = ppl.param("m", torch.tensor(0.0))
+        ppl.sample(
+            "z", dist.Normal(loc + (ppl.param("late", torch.tensor(0.0)) if late else 0.0), 1.0)
+        )
+
+    def any_model(data, late=False):
+        model(data)
+
+    svi = SVI(any_model, growing_guide, optim.Adam({"lr": 0.1}), Trace_ELBO())
+    svi.step(DATA)
+    svi.step(DATA, late=True)
+    assert ppl.param("late").item() != 0.0
+
+
+def test_parameters_of_the_model_are_learned_too():
+    def learned(data):
+        scale = ppl.param("scale", torch.tensor(5.0), constraint=constraints.positive)
+        with ppl.plate("data", len(data)):
+            ppl.sample("x", dist.Normal(0.0, scale), obs=data)
+
+    svi = SVI(learned, lambda data: None, optim.Adam({"lr": 0.05}), Trace_ELBO())
+    for _ in range(800):
+        svi.step(DATA)
+    assert ppl.param("scale").item() == pytest.approx(DATA.pow(2).mean().sqrt().item(), rel=1e-3)
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UnknownPluginError, match="did you mean 'Trace_ELBO'"):
+        SVI(model, guide, optim.Adam({"lr": 0.1}), loss="Trace_ELB")
+
+
+def test_an_optimizer_of_torch_is_refused_with_what_to_use():
+    with pytest.raises(SiteError, match="ppl.optim"):
+        SVI(model, guide, torch.optim.Adam([torch.zeros(1, requires_grad=True)]), Trace_ELBO())
+
+
+@pytest.mark.parametrize("loss", [3, None])
+def test_a_loss_that_is_none_is_refused(loss):
+    with pytest.raises(SiteError, match="loss"):
+        SVI(model, guide, optim.Adam({"lr": 0.1}), loss)
+
+
+def test_options_without_a_name_are_refused():
+    with pytest.raises(SiteError, match="num_particles"):
+        SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO(), num_particles=3)

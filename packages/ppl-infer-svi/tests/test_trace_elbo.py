@@ -1,0 +1,204 @@
+"""The basic ELBO estimator against closed forms.
+
+The model: ``z ~ N(0, 1)``, ``x_i ~ N(z, 1)``; the guide: ``z ~ N(m, s)``. In closed form
+``-ELBO = sum_i [log(2 pi) / 2 + ((x_i - m)^2 + s^2) / 2] + (m^2 + s^2 - 1) / 2 - log s``.
+"""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import constraints
+
+import ppl
+import ppl.distributions as dist
+import ppl.infer
+import ppl.poutine as poutine
+from ppl.errors import PPLWarning, ShapeError
+from ppl.infer import ELBO, Trace_ELBO
+
+DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
+M, S = 0.3, 0.8
+
+
+def model(data, subsample_size=None):
+    z = ppl.sample("z", dist.Normal(0.0, 1.0))
+    with ppl.plate("data", len(data), subsample_size=subsample_size) as index:
+        ppl.sample("x", dist.Normal(z, 1.0), obs=data[index])
+
+
+class Detached(dist.Normal):
+    """A normal without reparametrized samples."""
+
+    has_rsample = False
+
+
+def guide_of(normal):
+    def guide(data, subsample_size=None):
+        m = ppl.param("m", torch.tensor(M))
+        s = ppl.param("s", torch.tensor(S), constraint=constraints.positive)
+        ppl.sample("z", normal(m, s))
+
+    return guide
+
+
+def exact_loss(m, s):
+    misfit = ((DATA - m) ** 2 + s**2 + math.log(2 * math.pi)).sum() / 2
+    return misfit + (m**2 + s**2 - 1) / 2 - torch.log(s)
+
+
+def exact_gradient():
+    """With respect to ``m`` and to ``log s``, the unconstrained parameter."""
+    m, log_s = torch.tensor(M, requires_grad=True), torch.tensor(math.log(S), requires_grad=True)
+    return torch.stack(torch.autograd.grad(exact_loss(m, log_s.exp()), [m, log_s]))
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    ppl.set_rng_seed(0)
+    ppl.clear_param_store()
+
+
+def gradients(elbo, guide, repeats, **options):
+    """Independent gradient estimates, shape ``(repeat, 2)``."""
+    rows = []
+    for _ in range(repeats):
+        elbo.loss_and_grads(model, guide, DATA, **options)
+        leaves = [leaf for _, leaf in ppl.get_param_store().named_parameters()]
+        rows.append(torch.stack([leaf.grad for leaf in leaves]))
+        for leaf in leaves:
+            leaf.grad = None
+    return torch.stack(rows)
+
+
+def z_scores(draws, truth):
+    return (draws.mean(0) - truth) / (draws.std(0) / math.sqrt(len(draws)))
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_the_loss_is_unbiased(vectorize):
+    elbo = Trace_ELBO(num_particles=50, vectorize_particles=vectorize)
+    losses = torch.tensor([elbo.loss(model, guide_of(dist.Normal), DATA) for _ in range(40)])
+    assert z_scores(losses, exact_loss(torch.tensor(M), torch.tensor(S))).abs() < 4  # 6e-5
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+@pytest.mark.parametrize("normal", [dist.Normal, Detached], ids=["pathwise", "score function"])
+def test_the_gradient_is_unbiased(normal, vectorize):
+    elbo = Trace_ELBO(num_particles=20, vectorize_particles=vectorize)
+    draws = gradients(elbo, guide_of(normal), repeats=150)
+    assert z_scores(draws, exact_gradient()).abs().max() < 4  # about 1e-4
+
+
+def test_the_gradient_is_unbiased_under_subsampling():
+    elbo = Trace_ELBO(num_particles=20, vectorize_particles=False)
+    draws = gradients(elbo, guide_of(dist.Normal), repeats=150, subsample_size=2)
+    assert z_scores(draws, exact_gradient()).abs().max() < 4  # about 1e-4
+
+
+def test_differentiable_loss_has_the_value_of_the_loss_and_the_gradient_of_the_estimator():
+    elbo, guide = Trace_ELBO(num_particles=3), guide_of(dist.Normal)
+    guide(DATA)
+    leaves = [leaf for _, leaf in ppl.get_param_store().named_parameters()]
+    ppl.set_rng_seed(1)
+    loss = elbo.differentiable_loss(model, guide, DATA)
+    expected = torch.autograd.grad(loss, leaves)
+    ppl.set_rng_seed(1)
+    assert elbo.loss(model, guide, DATA) == pytest.approx(loss.item(), rel=1e-5)
+    ppl.set_rng_seed(1)
+    assert elbo.loss_and_grads(model, guide, DATA) == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close([leaf.grad for leaf in leaves], list(expected))
+
+
+def test_a_discrete_guide_inside_a_plate_has_the_exact_gradient_on_average():
+    """Plate-local score functions, against enumeration of all four configurations."""
+    weights = torch.tensor([0.5, -1.0])
+
+    def model():
+        with ppl.plate("data", 2):
+            z = ppl.sample("z", dist.Bernoulli(0.5))
+            ppl.sample("x", dist.Normal(weights * z, 1.0), obs=torch.ones(2))
+
+    def guide():
+        logits = ppl.param("logits", torch.tensor([0.2, -0.4]))
+        with ppl.plate("data", 2):
+            ppl.sample("z", dist.Bernoulli(logits=logits))
+
+    logits = torch.tensor([0.2, -0.4], requires_grad=True)
+    q = torch.stack([1 - logits.sigmoid(), logits.sigmoid()])  # (value, data)
+    z = torch.tensor([[0.0], [1.0]])
+    log_p = math.log(0.5) + dist.Normal(weights * z, 1.0).log_prob(torch.ones(2))
+    (exact,) = torch.autograd.grad((q * (q.log() - log_p)).sum(), logits)
+
+    elbo, draws = Trace_ELBO(num_particles=10, vectorize_particles=True, max_plate_nesting=1), []
+    for _ in range(200):
+        elbo.loss_and_grads(model, guide)
+        leaf = dict(ppl.get_param_store().named_parameters())["logits"]
+        draws.append(leaf.grad)
+        leaf.grad = None
+    assert z_scores(torch.stack(draws), exact).abs().max() < 4
+
+
+def test_a_plate_local_score_function_ignores_the_other_elements():
+    """Element 0 has a huge cost, whose noise the gradient of element 1 must not see."""
+
+    def model():
+        with ppl.plate("data", 2):
+            z = ppl.sample("z", dist.Bernoulli(0.5))
+            ppl.factor("cost", z * torch.tensor([1e6, 0.0]))
+
+    def guide():
+        with ppl.plate("data", 2):
+            ppl.sample("z", dist.Bernoulli(logits=ppl.param("logits", torch.zeros(2))))
+
+    Trace_ELBO(num_particles=5).loss_and_grads(model, guide)
+    gradient = dict(ppl.get_param_store().named_parameters())["logits"].grad
+    assert gradient[0].abs() > 1e3
+    assert gradient[1].abs() < 10
+
+
+def test_the_class_elbo_stands_for_an_estimator_of_the_registry():
+    guide = guide_of(dist.Normal)
+    ppl.set_rng_seed(3)
+    one = ELBO(num_particles=2).loss(model, guide, DATA)
+    ppl.set_rng_seed(3)
+    assert one == Trace_ELBO(num_particles=2).loss(model, guide, DATA)
+
+
+def test_defaults_are_the_documented_ones():
+    elbo = Trace_ELBO()
+    assert (elbo.num_particles, elbo.max_plate_nesting, elbo.vectorize_particles) == (
+        1,
+        math.inf,
+        False,
+    )
+    assert elbo.retain_graph is None
+    assert elbo.tail_adaptive_beta == -1.0
+
+
+def test_sites_that_only_one_of_model_and_guide_has_are_reported_by_name():
+    def other_guide(data):
+        ppl.sample("w", dist.Normal(0.0, 1.0))
+
+    with pytest.warns(PPLWarning) as caught:
+        Trace_ELBO().loss(model, other_guide, DATA)
+    messages = " ".join(str(w.message) for w in caught)
+    assert "'w' of the guide" in messages
+    assert "'z' of the model is not in the guide" in messages
+
+
+def test_event_dimensions_that_differ_are_refused_by_name():
+    def vector_model():
+        ppl.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+
+    def vector_guide():
+        with ppl.plate("p", 2):
+            ppl.sample("z", dist.Normal(0.0, 1.0))
+
+    with pytest.raises(ShapeError, match="'z' has event_dim 1 in the model and 0 in the guide"):
+        Trace_ELBO().loss(vector_model, vector_guide)
+
+
+def test_a_mask_leaves_sites_out_of_the_loss():
+    masked = poutine.mask(model, mask=False)
+    assert Trace_ELBO().loss(masked, poutine.mask(guide_of(dist.Normal), mask=False), DATA) == 0.0

@@ -1,0 +1,69 @@
+"""Inference algorithms: a lazy facade over the distributions that are installed.
+
+``ppl.infer.SVI`` comes from ppl-infer-svi, ``ppl.infer.NUTS`` from ppl-infer-mcmc, and so on: each
+registers its names in the entry-point group ``ppl.infer``. A known name whose distribution is not
+installed raises an ``ImportError`` that says which one to install.
+"""
+
+from __future__ import annotations
+
+__path__ = __import__("pkgutil").extend_path(
+    __path__, __name__
+)  # other distributions add sub-packages
+
+import importlib as _importlib
+import importlib.util as _importlib_util
+from typing import TYPE_CHECKING
+
+import ppl.plugins as _plugins
+
+from .elbo import ELBO as ELBO
+from .predictive import Predictive as Predictive
+
+if TYPE_CHECKING:
+    from ppl.infer.mcmc import HMC as HMC  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.mcmc import MCMC as MCMC  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.mcmc import NUTS as NUTS  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.svi import SVI as SVI  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.svi import Trace_ELBO as Trace_ELBO  # type: ignore[import-not-found,unused-ignore]
+
+# names and sub-packages of the distributions above this one, and who provides each
+PROVIDERS = {
+    "SVI": "ppl-infer-svi",
+    "Trace_ELBO": "ppl-infer-svi",
+    "MCMC": "ppl-infer-mcmc",
+    "HMC": "ppl-infer-mcmc",
+    "NUTS": "ppl-infer-mcmc",
+}
+_SUBPACKAGES = {"svi": "ppl-infer-svi", "mcmc": "ppl-infer-mcmc", "autoguide": "ppl-autoguide"}
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _SUBPACKAGES:
+        return _subpackage(name)
+    if name not in PROVIDERS and name not in _plugins.names(__name__):
+        if _importlib_util.find_spec(f"{__name__}.{name}") is not None:
+            return _importlib.import_module(f"{__name__}.{name}")
+        hint = _plugins.nearest(name, __dir__())
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    return _plugins.load(__name__, name, provider=PROVIDERS.get(name))
+
+
+def __dir__() -> list[str]:
+    installed = [name for name in _SUBPACKAGES if _importlib_util.find_spec(f"{__name__}.{name}")]
+    public = [name for name in globals() if not name.startswith("_")]
+    return sorted({*public, *installed, *_plugins.names(__name__)})
+
+
+def _subpackage(name: str) -> object:
+    if _importlib_util.find_spec(f"{__name__}.{name}") is None:
+        from ppl.errors import MissingDistributionError
+
+        provider = _SUBPACKAGES[name]
+        raise MissingDistributionError(
+            f"{__name__}.{name} is provided by {provider}, which is not installed: "
+            f"pip install {provider}"
+        )
+    return _importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,125 @@
+"""The evidence lower bound: the interface of its estimators, and a front door that chooses one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+import ppl.plugins as plugins
+import ppl.poutine as poutine
+from ppl.errors import PlateError
+from ppl.primitives import plate
+
+from .util import guess_max_plate_nesting
+
+Model = Callable[..., Any]
+
+
+class ELBO:
+    """An estimator of ``-ELBO = E_guide[log guide - log model]``, in nats, and of its gradient.
+
+    Derived classes implement :meth:`loss_and_grads` and what else they can. The class itself is
+    concrete too: it stands for the estimator of the ``ppl.elbos`` registry that its options ask for.
+
+    Args:
+        num_particles: How many samples of the guide to average over.
+        max_plate_nesting: The largest number of nested vectorized plates; found by running the
+            model once if not given.
+        max_iarange_nesting: The old name of ``max_plate_nesting``.
+        vectorize_particles: Draw all particles in one vectorized execution, inside an extra plate.
+        strict_enumeration_warning: Warn about enumeration that has no effect.
+        ignore_jit_warnings: Be silent about data-dependent control flow while compiling.
+        jit_options: Options of the compiler.
+        retain_graph: Whether ``backward`` keeps the graph.
+        tail_adaptive_beta: The exponent of the tail-adaptive f-divergence.
+        trace_graph: Of the class itself: use the estimator that tracks dependencies.
+        enum_discrete: Of the class itself: use the estimator that sums out discrete sites.
+    """
+
+    def __init__(
+        self,
+        num_particles: int = 1,
+        max_plate_nesting: float = math.inf,
+        max_iarange_nesting: int | None = None,
+        vectorize_particles: bool = False,
+        strict_enumeration_warning: bool = True,
+        ignore_jit_warnings: bool = False,
+        jit_options: dict[str, Any] | None = None,
+        retain_graph: bool | None = None,
+        tail_adaptive_beta: float = -1.0,
+        trace_graph: bool = False,
+        enum_discrete: bool = False,
+    ) -> None:
+        self.num_particles = num_particles
+        self.max_plate_nesting = (
+            max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting
+        )
+        self.vectorize_particles = vectorize_particles
+        self.strict_enumeration_warning = strict_enumeration_warning
+        self.ignore_jit_warnings = ignore_jit_warnings
+        self.jit_options = jit_options
+        self.retain_graph = retain_graph
+        self.tail_adaptive_beta = tail_adaptive_beta
+        self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
+
+    def loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
+        """Return an estimate of ``-ELBO``, in nats."""
+        return self._estimator().loss(model, guide, *args, **kwargs)
+
+    def loss_and_grads(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
+        """Return an estimate of ``-ELBO`` and add its gradient to ``.grad`` of the parameters."""
+        return self._estimator().loss_and_grads(model, guide, *args, **kwargs)
+
+    def differentiable_loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
+        """Return an estimate of ``-ELBO`` whose gradient estimates its gradient."""
+        return self._estimator().differentiable_loss(model, guide, *args, **kwargs)
+
+    def _estimator(self) -> ELBO:
+        if type(self) is not ELBO:
+            raise NotImplementedError(f"{type(self).__name__} does not implement this estimate")
+        name = (
+            "TraceEnum_ELBO"
+            if self.enum_discrete
+            else "TraceGraph_ELBO"
+            if self.trace_graph
+            else "Trace_ELBO"
+        )
+        options = {k: v for k, v in vars(self).items() if k not in ("trace_graph", "enum_discrete")}
+        estimator: ELBO = plugins.load("ppl.elbos", name, provider="ppl-infer-svi")(**options)  # type: ignore[operator]
+        return estimator
+
+    # for derived classes
+
+    def _particles(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Any]:
+        """Iterate over the pairs ``(model_trace, guide_trace)`` whose losses are to be averaged."""
+        if not self.vectorize_particles:
+            for _ in range(self.num_particles):
+                yield self._get_trace(model, guide, args, kwargs)
+        elif self.num_particles == 1:
+            yield self._get_trace(model, guide, args, kwargs)
+        else:
+            if self.max_plate_nesting == math.inf:
+                self.max_plate_nesting = guess_max_plate_nesting(model, args, kwargs)
+            yield self._get_trace(self._vectorized(model), self._vectorized(guide), args, kwargs)
+
+    def _get_trace(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not implement _get_trace")
+
+    def _vectorized(self, fn: Model) -> Model:
+        """Wrap a program in a plate over particles, at the first dimension that no plate uses."""
+        dim = -int(self.max_plate_nesting) - 1
+        if dim == 0:
+            raise PlateError("max_plate_nesting must be at least 0")
+
+        def over_particles(*args: Any, **kwargs: Any) -> Any:
+            with plate("num_particles_vectorized", self.num_particles, dim=dim):
+                return fn(*args, **kwargs)
+
+        return poutine.scale(over_particles, scale=1 / self.num_particles)

@@ -1,0 +1,153 @@
+"""Where inference starts: strategies that choose a value for a latent site.
+
+A strategy is a function of a site that returns a constrained value. Called without a site it
+returns itself with its options filled in: ``init_to_uniform(radius=1.0)``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import transform_to
+
+from ppl.errors import ShapeError
+from ppl.poutine.messenger import Messenger
+from ppl.poutine.util import as_value, site_is_subsample
+
+Site = dict[str, Any]
+Strategy = Callable[[Site], Tensor]
+
+
+def init_to_feasible(site: Site | None = None) -> Any:
+    """Return the point of the support at which the unconstrained value is zero."""
+    if site is None:
+        return init_to_feasible
+    transform, unconstrained = _unconstrained(site)
+    return transform(torch.zeros_like(unconstrained))
+
+
+def init_to_sample(site: Site | None = None) -> Any:
+    """Return a draw from the prior."""
+    if site is None:
+        return init_to_sample
+    return site["fn"].sample().detach()
+
+
+def init_to_median(
+    site: Site | None = None,
+    num_samples: int = 15,
+    *,
+    fallback: Strategy | None = init_to_feasible,
+) -> Any:
+    """Return the median of ``num_samples`` draws from the prior, where that lies in the support."""
+    if site is None:
+        return functools.partial(init_to_median, num_samples=num_samples, fallback=fallback)
+    value = site["fn"].sample((num_samples,)).median(dim=0).values
+    return _if_usable(site, value, fallback)
+
+
+def init_to_mean(
+    site: Site | None = None,
+    *,
+    fallback: Strategy | None = init_to_median,
+) -> Any:
+    """Return the mean of the prior, where it exists and lies in the support."""
+    if site is None:
+        return functools.partial(init_to_mean, fallback=fallback)
+    try:
+        value = site["fn"].mean.detach()
+    except NotImplementedError:
+        value = torch.full((), torch.nan)
+    return _if_usable(site, value, fallback)
+
+
+def init_to_uniform(site: Site | None = None, radius: float = 2.0) -> Any:
+    """Return the image of a uniform draw from ``[-radius, radius]`` on the unconstrained scale."""
+    if site is None:
+        return functools.partial(init_to_uniform, radius=radius)
+    transform, unconstrained = _unconstrained(site)
+    return transform(torch.empty_like(unconstrained).uniform_(-radius, radius))
+
+
+def init_to_value(
+    site: Site | None = None,
+    values: Mapping[str, Any] = {},
+    *,
+    fallback: Strategy | None = init_to_uniform,
+) -> Any:
+    """Return ``values[name]``, and for the sites it does not name what ``fallback`` returns."""
+    if site is None:
+        return functools.partial(init_to_value, values=values, fallback=fallback)
+    if site["name"] in values:
+        return as_value(values[site["name"]], site["fn"])
+    return None if fallback is None else fallback(site)
+
+
+def init_to_generated(
+    site: Site | None = None, generate: Callable[[], Strategy] = lambda: init_to_uniform
+) -> Any:
+    """Return what a strategy says that ``generate()`` makes anew for each execution."""
+    if site is None:
+        return _Generated(generate)
+    return generate()(site)
+
+
+class _Generated:
+    """A strategy that is made anew when a site comes up a second time."""
+
+    def __init__(self, generate: Callable[[], Strategy]) -> None:
+        self.generate = generate
+        self.seen: set[str] = set()
+        self.strategy: Strategy | None = None
+
+    def __call__(self, site: Site) -> Tensor:
+        if self.strategy is None or site["name"] in self.seen:
+            self.strategy, self.seen = self.generate(), set()
+        self.seen.add(site["name"])
+        return self.strategy(site)
+
+
+class InitMessenger(Messenger):
+    """Gives latent sites initial values instead of draws.
+
+    Args:
+        init_fn: A strategy; a site for which it returns None is drawn as usual.
+
+    Raises:
+        ShapeError: If a value has another shape than a draw would have.
+    """
+
+    def __init__(self, init_fn: Strategy) -> None:
+        self.init_fn = init_fn
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if msg["done"] or msg["is_observed"] or site_is_subsample(msg):
+            return
+        with torch.no_grad():
+            value = self.init_fn(msg)
+        if value is None:
+            return
+        expected = msg["fn"].shape() if hasattr(msg["fn"], "shape") else value.shape
+        if tuple(value.shape) != tuple(expected):
+            raise ShapeError(
+                f"site {msg['name']!r}: the initial value has shape {tuple(value.shape)}, but its "
+                f"distribution needs {tuple(expected)}; expand the value"
+            )
+        msg["value"], msg["done"] = value, True
+
+
+def _unconstrained(site: Site) -> tuple[Any, Tensor]:
+    """The transform to the support, and a tensor of the shape and dtype that it maps from."""
+    transform = transform_to(site["fn"].support)
+    return transform, transform.inv(site["fn"].sample().detach())
+
+
+def _if_usable(site: Site, value: Tensor, fallback: Strategy | None) -> Tensor | None:
+    """The value if it is finite and lies in the support, else what the fallback says."""
+    if bool(value.isfinite().all()) and bool(site["fn"].support.check(value).all()):
+        return value
+    return None if fallback is None else fallback(site)

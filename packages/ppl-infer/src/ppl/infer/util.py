@@ -1,0 +1,89 @@
+"""What inference algorithms share: plate nesting, sums over plates, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ppl.poutine as poutine
+from ppl.distribution.util import is_identically_zero
+from ppl.poutine.indep_messenger import CondIndepStackFrame
+from ppl.validation import enable_validation as enable_validation
+from ppl.validation import is_validation_enabled as is_validation_enabled
+from ppl.validation import validation_enabled as validation_enabled
+
+Frames = Iterable[CondIndepStackFrame]
+
+
+def torch_item(x: Tensor | float) -> float:
+    """Return a number, whether given one or a tensor with one element."""
+    return x.item() if isinstance(x, Tensor) else x
+
+
+def zero_grads(tensors: Iterable[Tensor]) -> None:
+    """Set the gradients of all tensors to zero, in place."""
+    for tensor in tensors:
+        if tensor.grad is not None:
+            tensor.grad = torch.zeros_like(tensor.grad)
+
+
+def max_plate_nesting_of(*traces: poutine.Trace) -> int:
+    """Return the largest number of batch dimensions that vectorized plates use in the traces."""
+    dims = [
+        -frame.dim
+        for trace in traces
+        for site in trace.nodes.values()
+        if site["type"] == "sample"
+        for frame in site["cond_indep_stack"]
+        if frame.dim is not None
+    ]
+    return max(dims, default=0)
+
+
+def guess_max_plate_nesting(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> int:
+    """Return the plate nesting of a model by running it once, unseen by handlers further out."""
+    with poutine.block(), torch.no_grad():
+        return max_plate_nesting_of(poutine.trace(model).get_trace(*args, **kwargs))
+
+
+class MultiFrameTensor:
+    """A sum of tensors that live in different plates, to be summed to the plates of any site.
+
+    Each term has the batch dimensions of the plates it was added with. Used to give every
+    non-reparametrized site of a guide just those parts of the log density that depend on it
+    (Schulman et al. 2015, "Gradient estimation using stochastic computation graphs").
+    """
+
+    def __init__(self, *items: tuple[Frames, Tensor | float]) -> None:
+        self._terms: dict[frozenset[CondIndepStackFrame], Tensor] = {}
+        self.add(*items)
+
+    def add(self, *items: tuple[Frames, Tensor | float]) -> None:
+        """Add terms, each a pair of frames and tensor."""
+        for frames, value in items:
+            if is_identically_zero(value):
+                continue
+            key = frozenset(frame for frame in frames if frame.vectorized)
+            self._terms[key] = self._terms[key] + value if key in self._terms else value
+
+    def sum_to(self, target_frames: Frames) -> Tensor | None:
+        """Return the sum of all terms, each summed over the plates that are not in the target."""
+        target = frozenset(frame for frame in target_frames if frame.vectorized)
+        total = None
+        for frames, value in self._terms.items():
+            for frame in frames - target:
+                if value.dim() >= -frame.dim and value.shape[frame.dim] != 1:  # type: ignore[operator]
+                    value = value.sum(frame.dim, keepdim=True)
+            while (
+                value.dim()
+                and value.shape[0] == 1
+                and not any(f.dim == -value.dim() for f in target)
+            ):
+                value = value.squeeze(0)
+            total = value if total is None else total + value
+        return total

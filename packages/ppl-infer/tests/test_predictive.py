@@ -1,0 +1,114 @@
+"""Predictive draws."""
+
+import pytest
+import torch
+
+import ppl
+import ppl.distributions as dist
+from ppl.errors import PPLWarning, ShapeError, SiteError
+from ppl.infer import Predictive
+
+
+def model(data=None):
+    """Event and batch dimensions, plates, a deterministic site and a factor."""
+    weights = ppl.sample("weights", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    scale = ppl.sample("scale", dist.Exponential(1.0))
+    ppl.deterministic("double", 2 * scale)
+    ppl.factor("factor", torch.tensor(-1.0))
+    with ppl.plate("columns", 4, dim=-1):
+        effect = ppl.sample("effect", dist.Normal(0.0, scale))
+        with ppl.plate("rows", 3, dim=-2):
+            loc = effect + weights[..., :1] * torch.ones(4)
+            ppl.sample("x", dist.Normal(loc, scale), obs=data)
+
+
+SHAPES = {"weights": (2,), "scale": (), "double": (), "effect": (4,), "x": (3, 4)}
+
+
+def posterior(num_draws):
+    return {"weights": torch.randn(num_draws, 2), "scale": torch.rand(num_draws) + 0.5}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    ppl.set_rng_seed(0)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+class TestBothWays:
+    def test_prior_draws_have_the_shapes_of_the_sites(self, parallel):
+        draws = Predictive(model, num_samples=5, parallel=parallel)()
+        assert {name: tuple(x.shape) for name, x in draws.items()} == {
+            name: (5, *shape) for name, shape in SHAPES.items()
+        }
+
+    def test_sites_of_the_posterior_are_not_returned_and_are_used(self, parallel):
+        samples = posterior(6)
+        draws = Predictive(model, samples, parallel=parallel)()
+        assert set(draws) == {"double", "effect", "x"}
+        torch.testing.assert_close(draws["double"], 2 * samples["scale"])
+
+    def test_the_noise_has_the_scale_of_its_draw(self, parallel):
+        scale = torch.tensor([1e-6, 1.0, 100.0])
+        samples = {"weights": torch.zeros(3, 2), "scale": scale, "effect": torch.zeros(3, 4)}
+        x = Predictive(model, samples, parallel=parallel)()["x"]
+        assert x.shape == (3, 3, 4)
+        ratio = x.flatten(1).pow(2).mean(1).sqrt() / scale
+        # a mean of 12 squared normals: chi-square with 12 degrees, within [0.2, 3] but for 1e-5
+        assert ((ratio > 0.35) & (ratio < 1.9)).all()
+
+    def test_return_sites_restricts(self, parallel):
+        draws = Predictive(model, num_samples=3, return_sites=("x", "scale"), parallel=parallel)()
+        assert set(draws) == {"x", "scale"}
+
+    def test_return_sites_none_returns_everything(self, parallel):
+        draws = Predictive(model, posterior(3), return_sites=None, parallel=parallel)()
+        assert set(draws) == set(SHAPES)
+
+    def test_an_observed_site_is_returned_as_observed(self, parallel):
+        data = torch.arange(12.0).reshape(3, 4)
+        draws = Predictive(model, posterior(2), parallel=parallel)(data)
+        torch.testing.assert_close(draws["x"], data.expand(2, 3, 4))
+
+    def test_a_guide_supplies_the_latent_sites(self, parallel):
+        def guide():
+            ppl.sample("scale", dist.Delta(torch.tensor(7.0)))
+
+        draws = Predictive(model, guide=guide, num_samples=4, parallel=parallel)()
+        assert (draws["scale"] == 7.0).all()
+        assert set(draws) == set(SHAPES)
+
+    def test_a_model_without_latent_dependence_is_repeated(self, parallel):
+        draws = Predictive(
+            lambda: ppl.deterministic("c", torch.arange(3.0)), num_samples=2, parallel=parallel
+        )()
+        assert draws["c"].tolist() == [[0.0, 1.0, 2.0]] * 2
+
+
+def test_call_returns_a_tuple_in_the_order_of_the_names():
+    values = Predictive(lambda: ppl.sample("x", dist.Normal(0.0, 1.0)), num_samples=2).call()
+    assert isinstance(values, tuple)
+    assert values[0].shape == (2,)
+
+
+def test_the_vectorized_trace_holds_all_draws():
+    trace = Predictive(model, posterior(5)).get_vectorized_trace()
+    assert trace.nodes["x"]["value"].shape == (5, 3, 4)
+
+
+def test_draws_of_different_number_are_refused_by_name():
+    with pytest.raises(ShapeError, match="'a': 2, 'b': 3"):
+        Predictive(model, {"a": torch.zeros(2), "b": torch.zeros(3)})
+
+
+def test_a_useless_number_of_samples_is_reported():
+    with pytest.warns(PPLWarning, match="num_samples=3 is ignored"):
+        Predictive(model, posterior(2), num_samples=3)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"posterior_samples": {"a": torch.zeros(2)}, "guide": model}]
+)
+def test_nonsense_is_refused(options):
+    with pytest.raises(SiteError, match="posterior_samples"):
+        Predictive(model, **options)
