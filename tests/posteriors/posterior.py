@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.ops.stats import ess_mean, mcse_mean
+from ppl.ops.stats import ess_mean, mcse_mean, mcse_sd
 
 DATA = Path(__file__).parent / "data"
 
@@ -70,7 +70,13 @@ class Comparison:
     reference_mean: float
     z: float  # difference of the means in Monte-Carlo standard errors of both
     sd_ratio: float
+    sd_error: float  # Monte-Carlo standard error of the ratio, of both
     ess: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the mean is within 4 standard errors and the sd within 5 %, or 4 of its own."""
+        return abs(self.z) < 4 and abs(self.sd_ratio - 1) < max(0.05, 4 * self.sd_error)
 
     def __str__(self) -> str:
         return (
@@ -97,11 +103,13 @@ def compare(samples: Mapping[str, Tensor], reference: Mapping[str, Any]) -> list
 
 
 def _compare_variable(variable: str, draws: Tensor, summary: Mapping[str, Any]) -> list[Comparison]:
-    known = {key: tensor(summary[key]).reshape(-1) for key in ("mean", "sd", "mcse_mean")}
+    known = {key: tensor(summary[key]).reshape(-1) for key in ("mean", "sd", "mcse_mean", "mcse_sd")}
     draws = draws.reshape(*draws.shape[:2], -1)
     mean, sd = draws.mean((0, 1)), draws.flatten(0, 1).std(0)
     z = (mean - known["mean"]) / (mcse_mean(draws) ** 2 + known["mcse_mean"] ** 2).sqrt()
-    rows = torch.stack([mean, known["mean"], z, sd / known["sd"], ess_mean(draws)], -1).tolist()
+    sd_error = (mcse_sd(draws) ** 2 + known["mcse_sd"] ** 2).sqrt() / known["sd"]
+    columns = [mean, known["mean"], z, sd / known["sd"], sd_error, ess_mean(draws)]
+    rows = torch.stack(columns, -1).tolist()
     names = [variable] if not summary["shape"] else [f"{variable}[{i}]" for i in range(len(rows))]
     return [Comparison(name, *row) for name, row in zip(names, rows, strict=True)]
 

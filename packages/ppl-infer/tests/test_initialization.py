@@ -27,6 +27,7 @@ PRIORS = {
     "simplex": dist.Dirichlet(torch.ones(2, 4)),
     "improper": dist.Normal(torch.zeros(3), 1.0).to_event(1).mask(False),
     "matrix": dist.LKJCholesky(3, 2.0),
+    "discrete": dist.Bernoulli(torch.full((3,), 0.3)),
 }
 
 

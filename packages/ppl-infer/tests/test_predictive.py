@@ -18,7 +18,7 @@ def model(data=None):
     with ppl.plate("columns", 4, dim=-1):
         effect = ppl.sample("effect", dist.Normal(0.0, scale))
         with ppl.plate("rows", 3, dim=-2):
-            loc = effect + weights[..., :1] * torch.ones(4)
+            loc = effect + weights[..., 0]
             ppl.sample("x", dist.Normal(loc, scale), obs=data)
 
 

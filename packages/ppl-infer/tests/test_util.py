@@ -20,7 +20,7 @@ def test_a_sum_keeps_just_the_plates_of_the_target(target):
         target
     )
     summed = [dim for frame, dim in ((ROWS, 0), (COLUMNS, 1)) if frame not in target]
-    expected = both.sum(summed, keepdim=True)
+    expected = both.sum(summed, keepdim=True) if summed else both
     expected = expected + (column if COLUMNS in target else column.sum()) + scalar
     torch.testing.assert_close(total.expand(expected.shape), expected)
 

@@ -20,8 +20,8 @@ MIN_ESS_PER_CHAIN = 100  # same place: below it R-hat and ESS are themselves too
 _MAX_NAMED = 3  # components that a reason names; the others are counted
 
 DIVERGENCE_ADVICE = (
-    "reparametrize: a non-centred parametrization (ppl.infer.reparam.LocScaleReparam) of the group "
-    "levels opens the neck of a funnel",
+    "reparametrize: write theta ~ Normal(mu, tau) non-centred, as theta = mu + tau * z with "
+    "z ~ Normal(0, 1), which opens the neck of a funnel",
     "raise target_accept_prob (0.9, 0.95, 0.99) for smaller steps",
     "tighten priors that leave the scales of the model unbounded",
 )

@@ -22,7 +22,7 @@ class ELBO:
     """An estimator of ``-ELBO = E_guide[log guide - log model]``, in nats, and of its gradient.
 
     Derived classes implement :meth:`loss_and_grads` and what else they can. The class itself is
-    concrete too: it stands for the estimator of the ``ppl.elbos`` registry that its options ask for.
+    concrete too and stands for the estimator of the ``ppl.elbos`` registry that it is asked for.
 
     Args:
         num_particles: How many samples of the guide to average over.

@@ -23,9 +23,14 @@ Strategy = Callable[[Site], Tensor]
 
 
 def init_to_feasible(site: Site | None = None) -> Any:
-    """Return the point of the support at which the unconstrained value is zero."""
+    """Return the point of the support at which the unconstrained value is zero.
+
+    At a discrete site this is a draw from the prior.
+    """
     if site is None:
         return init_to_feasible
+    if site["fn"].support.is_discrete:
+        return init_to_sample(site)
     transform, unconstrained = _unconstrained(site)
     return transform(torch.zeros_like(unconstrained))
 
@@ -66,9 +71,14 @@ def init_to_mean(
 
 
 def init_to_uniform(site: Site | None = None, radius: float = 2.0) -> Any:
-    """Return the image of a uniform draw from ``[-radius, radius]`` on the unconstrained scale."""
+    """Return the image of a uniform draw from ``[-radius, radius]`` on the unconstrained scale.
+
+    At a discrete site this is a draw from the prior.
+    """
     if site is None:
         return functools.partial(init_to_uniform, radius=radius)
+    if site["fn"].support.is_discrete:
+        return init_to_sample(site)
     transform, unconstrained = _unconstrained(site)
     return transform(torch.empty_like(unconstrained).uniform_(-radius, radius))
 

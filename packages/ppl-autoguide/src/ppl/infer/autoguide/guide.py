@@ -142,7 +142,7 @@ def _refuse_discrete(guide: str, name: str, site: Site) -> None:
     if site["fn"].support.is_discrete:
         raise SiteError(
             f"site {name!r} is discrete ({site['fn']}), which {guide} cannot approximate; hide it "
-            f"with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or guide it yourself"
+            f"with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or add a guide"
         )
 
 

@@ -1,0 +1,87 @@
+"""The base of transforms that are learned."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+
+class _Recent(NamedTuple):
+    """A value of the transform and what it was computed from."""
+
+    x: Tensor
+    y: Tensor
+    log_det: Tensor
+    params: tuple[Any, ...]
+
+
+class TransformModule(Transform, torch.nn.Module):
+    """A transform with learnable parameters: at once a torch transform and a torch module.
+
+    Derived classes implement ``_forward(x) -> (y, log_det)`` and ``_inverse(y)``, and set
+    ``domain``, ``codomain`` and ``bijective``. The most recent forward value is kept, so that a
+    draw is scored without an inverse, which may be expensive. It is used only for that very
+    tensor, for unchanged parameters, and where derivatives with respect to them are not lost.
+
+    Args:
+        args: Arguments of :class:`torch.distributions.Transform`.
+        kwargs: The same by name.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        torch.nn.Module.__init__(self)
+        Transform.__init__(self, *args, **kwargs)
+        self._recent: _Recent | None = None
+
+    __hash__ = torch.nn.Module.__hash__  # Transform defines equality, a module must be hashable
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the image of ``x``."""
+        y, log_det = self._forward(x)
+        self._recent = _Recent(x, y, log_det, self._fingerprint())
+        return y
+
+    def _inv_call(self, y: Tensor) -> Tensor:
+        recent = self._recall(y)
+        return self._inverse(y) if recent is None else recent.x
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``log |det dy/dx|``, in the batch shape of ``x``."""
+        recent = self._recall(y)
+        if recent is not None and recent.x is x:
+            return recent.log_det
+        return self._forward(x)[1]
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the image of ``x`` and the log of the absolute Jacobian determinant there."""
+        raise NotImplementedError
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        """Return what has the image ``y``, without the most recent value."""
+        raise NotImplementedError
+
+    def clear_cache(self) -> None:
+        """Forget the most recent value."""
+        self._recent = None
+
+    def with_cache(self, cache_size: int = 1) -> TransformModule:
+        """Return the transform itself, which always keeps its most recent value."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "_recent": None}  # tensors of a graph cannot be copied
+
+    def _recall(self, y: Tensor) -> _Recent | None:
+        recent = self._recent
+        if recent is None or recent.y is not y or recent.params != self._fingerprint():
+            return None
+        # a draw without a graph does not know how its own inverse depends on the parameters
+        is_learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        return None if is_learning and not y.requires_grad else recent
+
+    def _fingerprint(self) -> tuple[Any, ...]:
+        return tuple((id(p), p._version, p.requires_grad) for p in self.parameters())

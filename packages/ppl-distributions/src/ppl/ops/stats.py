@@ -1,0 +1,17 @@
+"""Statistics of draws: the one place to import them from."""
+
+from .convergence import effective_sample_size as effective_sample_size
+from .convergence import ess_bulk as ess_bulk
+from .convergence import ess_mean as ess_mean
+from .convergence import ess_sd as ess_sd
+from .convergence import ess_tail as ess_tail
+from .convergence import gelman_rubin as gelman_rubin
+from .convergence import mcse_mean as mcse_mean
+from .convergence import mcse_sd as mcse_sd
+from .convergence import rhat as rhat
+from .convergence import split_gelman_rubin as split_gelman_rubin
+from .quantiles import hpdi as hpdi
+from .quantiles import pi as pi
+from .quantiles import quantile as quantile
+from .series import autocorrelation as autocorrelation
+from .series import autocovariance as autocovariance

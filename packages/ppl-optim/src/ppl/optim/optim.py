@@ -1,0 +1,232 @@
+"""Torch optimizers for parameters that come into being while a program runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl.errors import FileFormatError, MissingSiteError
+from ppl.params.files import read_plain, write_atomically
+from ppl.primitives import get_param_store
+
+from . import adagrad_rmsprop, clipped_adam
+from .cohort import Cohort, make_optimizer
+from .errors import OptimError
+from .options import Options, check_options, options_for
+
+_FORMAT, _VERSION = "ppl-optim", 1
+_CLIP_NAMES = {"clip_norm", "clip_value"}
+
+
+class PyroOptim:
+    """A torch optimizer for the parameters of the store, whenever they appear.
+
+    Parameters that share their options are updated together, by one torch optimizer and, where
+    torch has one, by one fused kernel. A parameter that appears later joins with a fresh state.
+    When the store replaces the tensor of a parameter, the old one is forgotten.
+
+    Args:
+        optim_constructor: A class of torch optimizers, or what else makes one from
+            ``(params, **options)``. Its state must be kept by parameter, as all but LBFGS do.
+        optim_args: The options, a dict; or a function from a parameter's name (``"net.weight"``) to
+            such a dict; or a function of module name and parameter name.
+        clip_args: How to clip the gradient of each parameter before its step: a dict with
+            ``clip_norm`` (bound of the Euclidean norm) or ``clip_value`` (bound of each entry), or
+            a function like that for ``optim_args``.
+
+    Raises:
+        OptimError: If the options are neither a dict nor a function, or clipping has another key.
+
+    Example:
+        >>> from ppl.primitives import clear_param_store, param
+        >>> clear_param_store()
+        >>> optimizer = PyroOptim(torch.optim.SGD, {"lr": 0.1})
+        >>> leaf = param("loc", torch.tensor(1.0)).unconstrained()
+        >>> leaf.grad = torch.tensor(2.0)
+        >>> optimizer([leaf])
+        >>> round(param("loc").item(), 4)
+        0.8
+    """
+
+    def __init__(
+        self,
+        optim_constructor: Callable[..., Any],
+        optim_args: Options,
+        clip_args: Options | None = None,
+    ) -> None:
+        check_options(optim_args, "optim_args")
+        self._constructor = optim_constructor
+        self._options = optim_args
+        self._clip_options: Options = {} if clip_args is None else clip_args
+        check_options(self._clip_options, "clip_args")
+        if isinstance(self._clip_options, Mapping):
+            _check_clipping(self._clip_options)
+        self._cohorts: list[Cohort] = []
+        self._home: dict[Tensor, Cohort] = {}
+        self._clipping: dict[Tensor, Mapping[str, Any]] = {}
+        self._leaves: dict[str, Tensor] = {}
+        self._restored: dict[str, Mapping[str, Any]] = {}  # states of names not yet seen
+
+    def __call__(self, params: Iterable[Tensor], *args: Any, **kwargs: Any) -> None:
+        """Update parameters in place from their gradients.
+
+        Args:
+            params: Unconstrained leaf tensors; others that were seen before stay as they are.
+            args: Further arguments of the torch optimizer's ``step``, such as a closure.
+            kwargs: The same by name.
+
+        Raises:
+            OptimError: If a parameter without a name meets options that are a function of it.
+        """
+        chosen = dict.fromkeys(params)
+        for param in chosen:
+            if param not in self._home:
+                self._adopt(param)
+            _clip(param, self._clipping[param])
+        with _without_gradient(param for param in self._home if param not in chosen):
+            for cohort in dict.fromkeys(self._home[param] for param in chosen):
+                cohort.optimizer.step(*args, **kwargs)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a copy of the state by parameter name.
+
+        Each value is the ``state_dict`` of a torch optimizer that has this parameter only. States
+        that were restored for parameters not yet seen are included.
+
+        Raises:
+            MissingSiteError: If a parameter is optimized that was never in the store.
+        """
+        num_unnamed = len(self._home) - len(self._leaves)
+        if num_unnamed > 0:
+            raise MissingSiteError(
+                f"{num_unnamed} optimized parameter(s) have no name to keep the state under; "
+                "register them with ppl.param or ppl.module"
+            )
+        known = {name: self._home[leaf].get_state(leaf) for name, leaf in self._leaves.items()}
+        return {**self._restored, **known}
+
+    def set_state(self, state_dict: Mapping[str, Mapping[str, Any]]) -> None:
+        """Forget everything and continue from a state that :meth:`get_state` returned.
+
+        A parameter gets its state when it is next updated.
+        """
+        for held in (self._cohorts, self._home, self._clipping, self._leaves):
+            held.clear()
+        self._restored = dict(state_dict)
+
+    def save(self, filename: str | os.PathLike[str]) -> None:
+        """Write the state to a file of plain tensors and numbers, whole or not at all."""
+        contents = {"format": _FORMAT, "version": _VERSION, "state": self.get_state()}
+        write_atomically(contents, filename)
+
+    def load(self, filename: str | os.PathLike[str], map_location: Any = None) -> None:
+        """Continue from the state in a file; nothing in the file is executed.
+
+        Args:
+            filename: A file that :meth:`save` wrote.
+            map_location: Where to put the tensors, as in ``torch.load``.
+
+        Raises:
+            FileFormatError: If the file is not one of ours; the optimizer is left as it was.
+        """
+        contents = read_plain(filename, map_location)
+        if not isinstance(contents, dict) or contents.get("format") != _FORMAT:
+            raise FileFormatError(f"{os.fspath(filename)!r} is not an optimizer file of ppl")
+        if contents["version"] > _VERSION:
+            raise FileFormatError(
+                f"{os.fspath(filename)!r} has format version {contents['version']}, this ppl reads "
+                f"up to {_VERSION}; upgrade ppl-optim"
+            )
+        self.set_state(contents["state"])
+
+    def _build(self, param: Tensor, name: str | None) -> Cohort:
+        options = options_for(self._options, name, "optim_args")
+        return Cohort(make_optimizer(self._constructor, param, options), options)
+
+    def _adopt(self, param: Tensor) -> None:
+        name = get_param_store().param_name(param)
+        clipping = options_for(self._clip_options, name, "clip_args") if self._clip_options else {}
+        _check_clipping(clipping)
+        newcomer = self._build(param, name)
+        if name in self._restored:
+            _restore(newcomer, name, self._restored[name])
+            del self._restored[name]
+        if name in self._leaves:
+            self._forget(self._leaves[name])
+        self._home[param] = self._settle(newcomer)
+        self._clipping[param] = clipping
+        if name is not None:
+            self._leaves[name] = param
+
+    def _settle(self, newcomer: Cohort) -> Cohort:
+        for cohort in self._cohorts:
+            if cohort.accepts(newcomer):
+                cohort.join(newcomer)
+                return cohort
+        self._cohorts.append(newcomer)
+        return newcomer
+
+    def _forget(self, param: Tensor) -> None:
+        cohort = self._home.pop(param)
+        cohort.remove(param)
+        del self._clipping[param]
+        if not cohort.params:
+            self._cohorts.remove(cohort)
+
+
+def AdagradRMSProp(optim_args: Options) -> PyroOptim:
+    """Return a PyroOptim of :class:`ppl.optim.adagrad_rmsprop.AdagradRMSProp`."""
+    return PyroOptim(adagrad_rmsprop.AdagradRMSProp, optim_args)
+
+
+def ClippedAdam(optim_args: Options) -> PyroOptim:
+    """Return a PyroOptim of :class:`ppl.optim.clipped_adam.ClippedAdam`."""
+    return PyroOptim(clipped_adam.ClippedAdam, optim_args)
+
+
+def is_scheduler(optimizer: object) -> bool:
+    """Return whether an object is a learning rate scheduler of torch."""
+    return isinstance(optimizer, torch.optim.lr_scheduler.LRScheduler)
+
+
+def _restore(newcomer: Cohort, name: str, state: Mapping[str, Any]) -> None:
+    try:
+        newcomer.set_state(state)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise OptimError(
+            f"the restored state of parameter {name!r} does not fit "
+            f"{type(newcomer.optimizer).__name__} ({error!r}); restore it into the kind of "
+            "optimizer that saved it"
+        ) from error
+
+
+def _check_clipping(options: Mapping[str, Any]) -> None:
+    if not set(options) <= _CLIP_NAMES:
+        raise OptimError(
+            f"clip_args may have the keys {sorted(_CLIP_NAMES)}, got {sorted(options)}"
+        )
+
+
+def _clip(param: Tensor, options: Mapping[str, Any]) -> None:
+    if "clip_norm" in options:
+        torch.nn.utils.clip_grad_norm_(param, options["clip_norm"])
+    if "clip_value" in options:
+        torch.nn.utils.clip_grad_value_(param, options["clip_value"])
+
+
+@contextmanager
+def _without_gradient(params: Iterable[Tensor]) -> Iterator[None]:
+    """Hide gradients, so that a torch optimizer passes over these parameters."""
+    hidden = [(param, param.grad) for param in params if param.grad is not None]
+    for param, _ in hidden:
+        param.grad = None
+    try:
+        yield
+    finally:
+        for param, gradient in hidden:
+            param.grad = gradient
