@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-__path__ = __import__("pkgutil").extend_path(__path__, __name__)  # other distributions add sub-packages
+# other distributions add sub-packages
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 import importlib as _importlib
 import importlib.util as _importlib_util

@@ -32,8 +32,8 @@ def record(fn: Callable[..., Any], *example_args: Any) -> Callable[..., Any]:
     """Return a replayable tensor program of what ``fn(*example_args)`` does.
 
     Args:
-        fn: A function of (nested containers of) tensors that returns the like. Tensors it closes over,
-            parameters and data, are constants of the program.
+        fn: A function of (nested containers of) tensors that returns the like. Tensors it closes
+            over, parameters and data, are constants of the program.
         example_args: Arguments of the shapes, dtypes and devices that all replays will have.
 
     Returns:
@@ -63,5 +63,6 @@ def agree(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
     """Return whether two results have the same structure and, up to rounding, the same values."""
     left, right = tree_leaves(one), tree_leaves(other)
     return len(left) == len(right) and all(
-        torch.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True) for a, b in zip(left, right, strict=True)
+        torch.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
+        for a, b in zip(left, right, strict=True)
     )

@@ -12,7 +12,7 @@ own name and nothing else. Two owners of one name are refused, with both named.
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 
 from .errors import (
@@ -34,7 +34,7 @@ GROUPS = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def entries(group: str) -> dict[str, tuple[metadata.EntryPoint, ...]]:
     """Return the entry points of a group by name, without importing any of them.
 

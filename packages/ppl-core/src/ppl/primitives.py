@@ -13,7 +13,7 @@ from .distribution import wrap as wrap_distribution
 from .errors import ShapeError, SiteError, warn
 from .params import ParamStoreDict, param_with_module_name
 from .params.param_store import Init
-from .poutine.plate_messenger import PlateMessenger as plate  # noqa: N813
+from .poutine.plate_messenger import PlateMessenger as plate
 from .poutine.runtime import am_i_wrapped, apply_stack, new_message
 from .poutine.util import as_value
 
@@ -71,16 +71,21 @@ def sample(
     obs = as_value(obs, fn)
     if not am_i_wrapped():
         if obs is not None:
-            if infer is None:
-                warn(
-                f"site {name!r} is observed outside inference; the observation has no effect",
-                RuntimeWarning,
-            )
+            _warn_unless_internal(name, infer or {})
             return obs
         return fn(*args, **kwargs)
     msg = new_message("sample", name, fn, args, kwargs)
     msg["value"], msg["is_observed"], msg["infer"] = obs, obs is not None, dict(infer or {})
     return apply_stack(msg)["value"]
+
+
+def _warn_unless_internal(name: str, infer: dict[str, Any]) -> None:
+    """Warn about an observation outside inference, unless a factor or deterministic made it."""
+    if not (infer.get("is_auxiliary") or infer.get("_deterministic")):
+        warn(
+            f"site {name!r} is observed outside inference; the observation has no effect",
+            RuntimeWarning,
+        )
 
 
 def _stochastic_function(name: str, fn: Any) -> Any:
@@ -118,14 +123,16 @@ def param(
     """
     if event_dim is not None and constraint.event_dim < event_dim:
         constraint = constraints.independent(constraint, event_dim - constraint.event_dim)
-    get_param = get_param_store().get_param
     if not am_i_wrapped():
-        return get_param(name, init_tensor, constraint, event_dim)
+        return _get_param(name, init_tensor, constraint, event_dim)
     kwargs = {"constraint": constraint, "event_dim": event_dim}
-    value: Tensor = apply_stack(new_message("param", name, get_param, (name, init_tensor), kwargs))[
-        "value"
-    ]
+    msg = new_message("param", name, _get_param, (name, init_tensor), kwargs)
+    value: Tensor = apply_stack(msg)["value"]
     return value
+
+
+def _get_param(*args: Any, **kwargs: Any) -> Tensor:  # a function, so that traces can be pickled
+    return get_param_store().get_param(*args, **kwargs)
 
 
 def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = None) -> None:
@@ -174,7 +181,7 @@ def subsample(data: Tensor, event_dim: int) -> Tensor:
 
 
 def barrier(data: Tensor) -> Tensor:
-    """Mark a place where lazy values must be made concrete, as before control flow; returns them."""
+    """Return ``data``, and mark a place where lazy values must be made concrete."""
     return _identity("barrier", data)
 
 
@@ -182,9 +189,8 @@ def _identity(type: str, data: Tensor, **kwargs: Any) -> Tensor:
     """A message whose value is its argument."""
     if not am_i_wrapped():
         return data
-    value: Tensor = apply_stack(new_message(type, None, lambda data, **_: data, (data,), kwargs))[
-        "value"
-    ]
+    msg = new_message(type, None, lambda data, **_: data, (data,), kwargs)
+    value: Tensor = apply_stack(msg)["value"]
     return value
 
 
@@ -196,8 +202,8 @@ def module(
     Args:
         name: A name for the module.
         nn_module: An instance.
-        update_module_params: Whether parameters that the store already has (from a file, say) are put
-            into the module; otherwise the module keeps its own values.
+        update_module_params: Whether parameters that the store already has (from a file, say)
+            are put into the module; otherwise the module keeps its own values.
 
     Returns:
         The module.
@@ -209,10 +215,20 @@ def module(
     for parameter, value in list(nn_module.named_parameters()):
         if not value.requires_grad:
             continue
-        stored = param(param_with_module_name(name, parameter), value)
+        stored_name = param_with_module_name(name, parameter)
+        stored = param(stored_name, value)
         if update_module_params and stored is not value:
-            _set_parameter(nn_module, parameter, stored)
+            _set_parameter(nn_module, parameter, _as_parameter(stored_name, stored))
     return nn_module
+
+
+def _as_parameter(name: str, stored: Tensor) -> Tensor:
+    """Return a leaf of the store, such as a file leaves there, after making it an nn.Parameter."""
+    store = get_param_store()
+    if store.param_name(stored) != name or isinstance(stored, torch.nn.Parameter):
+        return stored
+    store[name] = torch.nn.Parameter(stored.detach())
+    return store[name]
 
 
 def _set_parameter(nn_module: torch.nn.Module, path: str, value: Tensor) -> None:

@@ -16,7 +16,7 @@ def is_validation_enabled() -> bool:
 
 
 def enable_validation(is_validate: bool = True) -> None:
-    """Switch the checks of ppl on or off, and the argument checks of torch's distributions with them.
+    """Switch the checks of ppl on or off, and those of torch's distributions with them.
 
     Checks cost time and depend on values, so inference switches them off while it records or
     compiles a model, after one checked run.

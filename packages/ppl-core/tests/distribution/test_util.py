@@ -20,7 +20,7 @@ from ppl.errors import ShapeError
 SHAPES = [(), (1,), (3,), (2, 1), (2, 3), (4, 1, 3)]
 
 
-@pytest.mark.parametrize("a,b", itertools.product(SHAPES, SHAPES), ids=str)
+@pytest.mark.parametrize("a,b", list(itertools.product(SHAPES, SHAPES)), ids=str)
 def test_broadcast_shape_agrees_with_torch(a, b):
     assert broadcast_shape(a, b) == tuple(torch.broadcast_shapes(a, b))
 

@@ -8,7 +8,9 @@ import torch
 from torch.distributions import constraints
 from torch.testing import assert_close
 
+from ppl import plugins
 from ppl.distribution import Distribution, Independent, TorchDistributionMixin, wrap
+from ppl.errors import DuplicatePluginError
 
 from .families import Normal
 
@@ -81,3 +83,14 @@ def test_what_is_no_distribution_is_refused_with_a_cure():
         wrap(0.5)
     d = Normal(0.0, 1.0)
     assert wrap(d) is d
+
+
+def test_a_quarrel_over_the_name_does_not_hinder(monkeypatch):
+    class Poisson(torch.distributions.Poisson):
+        pass
+
+    def quarrel(group, name):
+        raise DuplicatePluginError(name)
+
+    monkeypatch.setattr(plugins, "load", quarrel)
+    assert isinstance(wrap(Poisson(torch.ones(3))), Distribution)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import torch
@@ -52,7 +51,7 @@ class Delta(TorchDistribution):
             )
         batch_dim = v.dim() - event_dim
         batch_shape, event_shape = v.shape[:batch_dim], v.shape[batch_dim:]
-        if isinstance(log_density, numbers.Number):
+        if not isinstance(log_density, Tensor):
             dtype = v.dtype if v.is_floating_point() else torch.get_default_dtype()
             log_density = torch.full((), log_density, dtype=dtype, device=v.device)
         batch_shape = torch.Size(broadcast_shape(batch_shape, log_density.shape))
@@ -60,8 +59,8 @@ class Delta(TorchDistribution):
         self.log_density = log_density.expand(batch_shape)
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Delta:  # type: ignore[override]
-        new = self._get_checked_instance(Delta, _instance)
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Delta:
+        new: Any = type(self).__new__(type(self)) if _instance is None else _instance
         batch_shape = torch.Size(batch_shape)
         new.v = self.v.expand(batch_shape + self.event_shape)
         new.log_density = self.log_density.expand(batch_shape)

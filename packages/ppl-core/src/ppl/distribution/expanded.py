@@ -36,7 +36,7 @@ class ExpandedDistribution(TorchDistribution):
         return ExpandedDistribution(self.base_dist, expanded_shape(self, batch_shape))
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
 
     @has_rsample.setter
@@ -66,7 +66,7 @@ class ExpandedDistribution(TorchDistribution):
         ]
         sizes = [self.batch_shape[new_dims + dim] for dim in stretched]
         outer = sample_shape + self.batch_shape[:new_dims]
-        x = sampler(outer + torch.Size(sizes))
+        x: Tensor = sampler(outer + torch.Size(sizes))
         for i, dim in enumerate(stretched):
             x = x.transpose(len(outer) + i, len(outer) + len(sizes) + dim)
         return x.reshape(self.shape(sample_shape))  # drops the sizes of 1 that were swapped out
@@ -74,10 +74,11 @@ class ExpandedDistribution(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return self.base_dist.log_prob(value).expand(self._score_shape(value))
 
-    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+    def score_parts(self, value: Tensor) -> ScoreParts:
         shape = self._score_shape(value)
         parts = self.base_dist.score_parts(value)
-        return ScoreParts(*(p.expand(shape) if isinstance(p, Tensor) else p for p in parts))
+        score, entropy = (p.expand(shape) if isinstance(p, Tensor) else p for p in parts[1:])
+        return ScoreParts(parts.log_prob.expand(shape), score, entropy)
 
     def _score_shape(self, value: Tensor) -> tuple[int, ...]:
         value_shape = value.shape[: value.dim() - self.event_dim]
@@ -91,11 +92,11 @@ class ExpandedDistribution(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.base_dist.mean.expand(self.shape())  # type: ignore[attr-defined]
+        return self.base_dist.mean.expand(self.shape())
 
     @property
     def variance(self) -> Tensor:
-        return self.base_dist.variance.expand(self.shape())  # type: ignore[attr-defined]
+        return self.base_dist.variance.expand(self.shape())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist}, {tuple(self.batch_shape)})"

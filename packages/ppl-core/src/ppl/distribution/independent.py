@@ -12,7 +12,7 @@ from .score_parts import ScoreParts
 from .util import sum_rightmost
 
 
-class Independent(torch.distributions.Independent, TorchDistributionMixin):
+class Independent(torch.distributions.Independent, TorchDistributionMixin):  # type: ignore
     """A distribution with its rightmost batch dimensions made event dimensions.
 
     Args:
@@ -38,16 +38,18 @@ class Independent(torch.distributions.Independent, TorchDistributionMixin):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Independent:
         new = type(self).__new__(type(self)) if _instance is None else _instance
-        return super().expand(batch_shape, new)  # type: ignore[no-any-return]
+        return super().expand(batch_shape, new)  # type: ignore[no-any-return, no-untyped-call]
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         return bool(self.base_dist.has_rsample)
 
     @has_rsample.setter
     def has_rsample(self, value: bool) -> None:
         self.base_dist.has_rsample = value
 
-    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+    def score_parts(self, value: Tensor) -> ScoreParts:
         parts = self.base_dist.score_parts(value)
-        return ScoreParts(*(sum_rightmost(p, self.reinterpreted_batch_ndims) for p in parts))
+        n = self.reinterpreted_batch_ndims
+        score, entropy = (sum_rightmost(part, n) for part in parts[1:])
+        return ScoreParts(sum_rightmost(parts.log_prob, n), score, entropy)

@@ -45,14 +45,12 @@ class MaskedDistribution(TorchDistribution):
         self._mask = mask
         super().__init__(base_dist.batch_shape, base_dist.event_shape, validate_args=False)
 
-    def expand(  # type: ignore[override]
-        self, batch_shape: Any, _instance: object = None
-    ) -> MaskedDistribution:
+    def expand(self, batch_shape: Any, _instance: object = None) -> MaskedDistribution:
         mask = self._mask.expand(batch_shape) if isinstance(self._mask, Tensor) else self._mask
         return MaskedDistribution(self.base_dist.expand(batch_shape), mask)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
 
     @has_rsample.setter
@@ -68,7 +66,8 @@ class MaskedDistribution(TorchDistribution):
         return self.base_dist.support
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        return self.base_dist.sample(sample_shape)  # type: ignore[no-any-return]
+        x: Tensor = self.base_dist.sample(sample_shape)
+        return x
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self.base_dist.rsample(sample_shape)
@@ -80,7 +79,7 @@ class MaskedDistribution(TorchDistribution):
             return self.base_dist.log_prob(value)
         return scale_and_mask(self.base_dist.log_prob(self._counted(value)), mask=self._mask)
 
-    def score_parts(self, value: Tensor) -> ScoreParts:  # type: ignore[override]
+    def score_parts(self, value: Tensor) -> ScoreParts:
         if self._mask is False:
             return ScoreParts(self._zeros(value), 0, 0)
         if self._mask is True:
@@ -89,7 +88,7 @@ class MaskedDistribution(TorchDistribution):
 
     def _counted(self, value: Tensor) -> Tensor:
         """Replace hidden values: a nan or infinite gradient would survive the product with 0."""
-        feasible = feasible_like(value, self.base_dist.support)
+        feasible = feasible_like(value, self.base_dist)
         if feasible is None:
             return value
         assert isinstance(self._mask, Tensor)
@@ -106,11 +105,11 @@ class MaskedDistribution(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.base_dist.mean  # type: ignore[attr-defined, no-any-return]
+        return self.base_dist.mean
 
     @property
     def variance(self) -> Tensor:
-        return self.base_dist.variance  # type: ignore[attr-defined, no-any-return]
+        return self.base_dist.variance
 
     def __repr__(self) -> str:
         mask = tuple(self._mask.shape) if isinstance(self._mask, Tensor) else self._mask

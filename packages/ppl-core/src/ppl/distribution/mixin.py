@@ -15,7 +15,6 @@ from .interface import Distribution
 from .util import broadcast_shape
 
 if TYPE_CHECKING:
-    from .expanded import ExpandedDistribution
     from .masked import MaskedDistribution
 
 
@@ -31,10 +30,20 @@ class TorchDistributionMixin(Distribution):
     """
 
     if TYPE_CHECKING:  # provided by torch's class
-        batch_shape: torch.Size
-        event_shape: torch.Size
         arg_constraints: Any
         support: Any
+
+        @property
+        def batch_shape(self) -> torch.Size: ...
+
+        @property
+        def event_shape(self) -> torch.Size: ...
+
+        @property
+        def mean(self) -> Tensor: ...
+
+        @property
+        def variance(self) -> Tensor: ...
 
         def rsample(self, sample_shape: Any = torch.Size()) -> Tensor: ...
 
@@ -72,7 +81,8 @@ class TorchDistributionMixin(Distribution):
         if isinstance(cls.arg_constraints, property):
             raise NotImplementedError(f"{cls.__name__} computes its constraints from values")
         event_dim = cls.support.event_dim
-        batch_shapes, event_shapes = [], [()] if event_dim == 0 else []
+        batch_shapes: list[tuple[int, ...]] = []
+        event_shapes: list[tuple[int, ...]] = []
         for name, shape in arg_shapes.items():
             constraint = cls.arg_constraints.get(name, constraints.real)
             cut = len(shape) - constraint.event_dim
@@ -83,7 +93,7 @@ class TorchDistributionMixin(Distribution):
             broadcast_shape(*event_shapes)
         )
 
-    def expand(self, batch_shape: Any, _instance: object = None) -> ExpandedDistribution:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """Return this distribution with its batch dimensions expanded to ``batch_shape``.
 
         Draws along new and stretched dimensions are independent. This version works for every

@@ -42,12 +42,12 @@ class Unit(TorchDistribution):
             self.has_rsample = has_rsample
         super().__init__(self.log_factor.shape, torch.Size((0,)), validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Unit:  # type: ignore[override]
-        new = self._get_checked_instance(Unit, _instance)
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Unit:
+        new = type(self).__new__(type(self)) if _instance is None else _instance
         new.__dict__.update(self.__dict__)
         new.log_factor = self.log_factor.expand(batch_shape)
         new._batch_shape = torch.Size(batch_shape)
-        return new  # type: ignore[no-any-return]
+        return new
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self.log_factor.new_empty(self.shape(sample_shape))

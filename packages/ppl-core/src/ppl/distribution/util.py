@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import TypeVar
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from ppl.errors import ShapeError
-
-TensorOrNumber = TypeVar("TensorOrNumber", Tensor, float)
 
 
 def broadcast_shape(*shapes: tuple[int, ...], strict: bool = False) -> tuple[int, ...]:
@@ -39,7 +36,11 @@ def broadcast_shape(*shapes: tuple[int, ...], strict: bool = False) -> tuple[int
     return tuple(reversed(result))
 
 
-def sum_rightmost(value: TensorOrNumber, dim: int) -> TensorOrNumber:
+@overload
+def sum_rightmost(value: Tensor, dim: int) -> Tensor: ...
+@overload
+def sum_rightmost(value: Tensor | float, dim: int) -> Tensor | float: ...
+def sum_rightmost(value: Tensor | float, dim: int) -> Tensor | float:
     """Return ``value`` summed over its ``dim`` rightmost dimensions.
 
     A negative ``dim`` keeps the ``-dim`` leftmost ones; a number is returned as it is.
@@ -49,18 +50,22 @@ def sum_rightmost(value: TensorOrNumber, dim: int) -> TensorOrNumber:
         >>> [tuple(sum_rightmost(x, dim).shape) for dim in (0, 1, 2, -1)]
         [(2, 3, 4), (2, 3), (2,), (2,)]
     """
-    if isinstance(value, numbers.Number):
+    if not isinstance(value, Tensor):
         return value
     summed = dim if dim >= 0 else max(value.dim() + dim, 0)
     return value.sum(tuple(range(-summed, 0))) if summed else value
 
 
-def sum_leftmost(value: TensorOrNumber, dim: int) -> TensorOrNumber:
+@overload
+def sum_leftmost(value: Tensor, dim: int) -> Tensor: ...
+@overload
+def sum_leftmost(value: Tensor | float, dim: int) -> Tensor | float: ...
+def sum_leftmost(value: Tensor | float, dim: int) -> Tensor | float:
     """Return ``value`` summed over its ``dim`` leftmost dimensions.
 
     A negative ``dim`` keeps the ``-dim`` rightmost ones; a number is returned as it is.
     """
-    if isinstance(value, numbers.Number):
+    if not isinstance(value, Tensor):
         return value
     summed = dim if dim >= 0 else max(value.dim() + dim, 0)
     return value.sum(tuple(range(summed))) if summed else value
@@ -68,17 +73,25 @@ def sum_leftmost(value: TensorOrNumber, dim: int) -> TensorOrNumber:
 
 def is_identically_zero(x: object) -> bool:
     """Return whether ``x`` is known to be zero without looking at values: a Python number 0."""
-    return isinstance(x, numbers.Number) and x == 0
+    return isinstance(x, int | float) and x == 0
 
 
 def is_identically_one(x: object) -> bool:
     """Return whether ``x`` is known to be one without looking at values: a Python number 1."""
-    return isinstance(x, numbers.Number) and x == 1
+    return isinstance(x, int | float) and x == 1
 
 
+@overload
 def scale_and_mask(
-    tensor: TensorOrNumber, scale: Tensor | float = 1.0, mask: Tensor | bool | None = None
-) -> TensorOrNumber:
+    tensor: Tensor, scale: Tensor | float = 1.0, mask: Tensor | bool | None = None
+) -> Tensor: ...
+@overload
+def scale_and_mask(
+    tensor: Tensor | float, scale: Tensor | float = 1.0, mask: Tensor | bool | None = None
+) -> Tensor | float: ...
+def scale_and_mask(
+    tensor: Tensor | float, scale: Tensor | float = 1.0, mask: Tensor | bool | None = None
+) -> Tensor | float:
     """Return ``tensor`` times ``scale`` where ``mask`` holds, and zero elsewhere.
 
     Args:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
+from types import new_class
 from typing import Any
 
 import torch
 
 from ppl import plugins
+from ppl.errors import PPLError
 
 from .independent import Independent
 from .interface import Distribution
@@ -35,10 +38,12 @@ def wrap(dist: Any) -> Distribution:
         )
     if type(dist) is torch.distributions.Independent:
         return Independent(wrap(dist.base_dist), dist.reinterpreted_batch_ndims)
-    return _recast(dist, _class_for(type(dist)))  # type: ignore[no-any-return]
+    cls: Any = type(dist)
+    ours: Distribution = _recast(dist, _class_for(cls))
+    return ours
 
 
-def _recast(dist: Any, cls: type) -> Any:
+def _recast(dist: Any, cls: Any) -> Any:
     """Return a copy of another class: wrappers add methods to torch's classes, never state."""
     new = cls.__new__(cls)
     new.__dict__.update(dist.__dict__)
@@ -46,18 +51,21 @@ def _recast(dist: Any, cls: type) -> Any:
 
 
 @cache
-def _class_for(cls: type) -> type:
+def _class_for(cls: Any) -> type:
     """Return our registered wrapper of a class of torch, or make one."""
     if cls.__name__ in plugins.entries("ppl.distributions"):
-        ours = plugins.load("ppl.distributions", cls.__name__)
-        if isinstance(ours, type) and cls in ours.__bases__:
-            return ours
+        with suppress(PPLError):  # others may quarrel over the name
+            ours = plugins.load("ppl.distributions", cls.__name__)
+            if isinstance(ours, type) and cls in ours.__bases__:
+                return ours
     members: dict[str, Any] = {
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,
         # pickle finds classes by name, and this name is that of the original: wrap it again
         "__reduce__": lambda self: (wrap, (_recast(self, cls),)),
     }
-    if cls.expand is torch.distributions.Distribution.expand:  # type: ignore[attr-defined]
+    if cls.expand is torch.distributions.Distribution.expand:
         members["expand"] = TorchDistributionMixin.expand
-    return type(Distribution)(cls.__name__, (cls, TorchDistributionMixin), members)
+    return new_class(
+        cls.__name__, (cls, TorchDistributionMixin), exec_body=lambda ns: ns.update(members)
+    )

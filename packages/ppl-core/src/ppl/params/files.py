@@ -51,13 +51,27 @@ def load_state(
     contents = read_plain(filename, map_location)
     if not isinstance(contents, dict) or contents.get("format") != _FORMAT:
         raise FileFormatError(f"{os.fspath(filename)!r} is not a parameter file of ppl")
-    if contents["version"] > _VERSION:
+    version = contents.get("version")
+    if version != _VERSION:
         raise FileFormatError(
-            f"{os.fspath(filename)!r} has format version {contents['version']}, this ppl reads up to "
-            f"{_VERSION}; upgrade ppl-core"
+            f"{os.fspath(filename)!r} has format version {version}, this ppl reads {_VERSION}; "
+            "upgrade ppl-core"
         )
-    constraints = {name: from_spec(name, spec) for name, spec in contents["constraints"].items()}
-    return {"params": contents["params"], "constraints": constraints}
+    params: Any = contents.get("params")
+    specs: Any = contents.get("constraints")
+    if not _are_complete(params, specs):
+        raise FileFormatError(
+            f"{os.fspath(filename)!r} is damaged: it must hold a tensor and a constraint for each "
+            "parameter"
+        )
+    return {"params": params, "constraints": {n: from_spec(n, spec) for n, spec in specs.items()}}
+
+
+def _are_complete(params: Any, specs: Any) -> bool:
+    """Whether there are a tensor and a constraint of each name."""
+    if not (isinstance(params, dict) and isinstance(specs, dict) and params.keys() == specs.keys()):
+        return False
+    return all(isinstance(leaf, torch.Tensor) for leaf in params.values())
 
 
 def read_plain(filename: str | os.PathLike[str], map_location: Any = None) -> Any:

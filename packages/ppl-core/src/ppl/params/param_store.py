@@ -22,6 +22,15 @@ Init = Tensor | float | Callable[[], Any]
 State = dict[str, dict[str, Any]]
 
 
+class _LeafReference(weakref.ref[Tensor]):
+    """Returns the leaf of a value; weak, since the value may be the leaf itself."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return _LeafReference, (self(),)  # pickled strong, with the value
+
+
 class ParamStoreDict:
     """Parameters by name: reads and writes constrained values, optimizes unconstrained ones.
 
@@ -73,18 +82,18 @@ class ParamStoreDict:
 
     def __delitem__(self, name: str) -> None:
         self._known(name)
-        del self._param_to_name[self._params.pop(name)]
+        self._forget_leaf(self._params.pop(name))
         del self._constraints[name]
 
     def __getitem__(self, name: str) -> Tensor:
         leaf = self._known(name)
         value: Tensor = transform_to(self._constraints[name])(leaf)
-        value.unconstrained = weakref.ref(leaf)  # type: ignore[attr-defined]  # weak: value may be the leaf itself
+        value.unconstrained = _LeafReference(leaf)  # type: ignore[attr-defined]
         return value
 
     def __setitem__(self, name: str, new_constrained_value: Any) -> None:
-        constraint = self._constraints.setdefault(name, constraints.real)
-        self._store(name, _unconstrain(name, new_constrained_value, constraint))
+        constraint = self._constraints.get(name, constraints.real)
+        self.adopt(name, _unconstrain(name, new_constrained_value, constraint), constraint)
 
     def setdefault(
         self,
@@ -108,9 +117,7 @@ class ParamStoreDict:
                 init_constrained_value, Tensor
             )
             value = init_constrained_value() if is_lazy else init_constrained_value  # type: ignore[operator]
-            leaf = _unconstrain(name, value, constraint)
-            self._constraints[name] = constraint
-            self._store(name, leaf)
+            self.adopt(name, _unconstrain(name, value, constraint), constraint)
         return self[name]
 
     # unconstrained leaves
@@ -119,15 +126,25 @@ class ParamStoreDict:
         if name not in self._params:
             hint = nearest(name, list(self._params))
             raise MissingSiteError(
-                f"there is no parameter {name!r}{hint}; give its first param statement an initial value"
+                f"there is no parameter {name!r}{hint}; give its first param statement an initial "
+                "value"
             )
         return self._params[name]
 
-    def _store(self, name: str, leaf: Tensor) -> None:
+    def adopt(self, name: str, leaf: Tensor, constraint: constraints.Constraint) -> None:
+        """Keep an unconstrained leaf under a name: the tensor itself, which may be a module's."""
         if name in self._params:
-            del self._param_to_name[self._params[name]]
+            self._forget_leaf(self._params.pop(name))
         self._params[name] = leaf
+        self._constraints[name] = constraint
         self._param_to_name[leaf] = name
+
+    def _forget_leaf(self, leaf: Tensor) -> None:
+        """Drop a leaf that lost a name; a tied one goes on under another of its names."""
+        del self._param_to_name[leaf]
+        other = next((name for name, known in self._params.items() if known is leaf), None)
+        if other is not None:
+            self._param_to_name[leaf] = other
 
     def named_parameters(self) -> ItemsView[str, Tensor]:
         """Pairs of name and unconstrained leaf."""
@@ -185,10 +202,12 @@ class ParamStoreDict:
         missing = set(state["params"]) ^ set(state["constraints"])
         if missing:
             raise MissingSiteError(f"the state lacks values or constraints of {sorted(missing)}")
+        leaves = {
+            name: leaf.detach().clone().requires_grad_() for name, leaf in state["params"].items()
+        }
         self.clear()
-        self._constraints.update(state["constraints"])
-        for name, leaf in state["params"].items():
-            self._store(name, leaf.detach().clone().requires_grad_())
+        for name, leaf in leaves.items():
+            self.adopt(name, leaf, state["constraints"][name])
 
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Write all parameters to a file of plain tensors and constraint names, atomically."""
@@ -215,21 +234,18 @@ class ParamStoreDict:
         """Use other parameters for a ``with`` block; yields a dict that holds them afterwards."""
         before = (self._params, self._param_to_name, self._constraints)
         inside: State = state if state is not None else {"params": {}, "constraints": {}}
-        self.set_state(inside)
         try:
+            self.set_state(inside)
             yield inside
             inside.update(self.get_state())
         finally:
             self._params, self._param_to_name, self._constraints = before
 
 
-def _unconstrain(name: str, value: Any, constraint: constraints.Constraint) -> Tensor:
+def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) -> Tensor:
     """Return the leaf of a new constrained value, after checking it."""
-    value = (
-        value
-        if isinstance(value, Tensor)
-        else torch.as_tensor(value, dtype=torch.get_default_dtype())
-    )
+    dtype = None if isinstance(new_value, Tensor) else torch.get_default_dtype()
+    value: Tensor = torch.as_tensor(new_value, dtype=dtype)
     if is_validation_enabled() and not bool(torch.as_tensor(constraint.check(value)).all()):
         raise SupportError(f"parameter {name!r}: the value must fulfil {constraint}, got {value}")
     if constraint is constraints.real and value.is_leaf and value.requires_grad:

@@ -19,7 +19,7 @@ class BlockMessenger(Messenger):
         expose_fn: Hides all sites but those for which it returns True.
         hide_all: Hide everything that is not exposed.
         expose_all: Expose everything that is not hidden.
-        hide: Names to hide.
+        hide: Names to hide, even of a type that is exposed.
         expose: Names to expose.
         hide_types: Types to hide: "sample", "param", or "observe" for observed sample sites.
         expose_types: Types to expose.
@@ -47,7 +47,7 @@ class BlockMessenger(Messenger):
         elif expose_fn is not None:
             self.hide_fn = lambda msg: not expose_fn(msg)
         elif exposed is not None:
-            self.hide_fn = lambda msg: not exposed(msg)
+            self.hide_fn = lambda msg: not exposed(msg) or (hidden is not None and hidden(msg))
         elif hidden is not None:
             self.hide_fn = hidden
         else:

@@ -14,7 +14,7 @@ class BroadcastMessenger(Messenger):
     @staticmethod
     def _pyro_sample(msg: dict[str, Any]) -> None:
         fn = msg["fn"]
-        if msg["done"] or not hasattr(fn, "batch_shape"):
+        if msg["done"] or not hasattr(fn, "expand"):
             return
         target = plate_shape(msg["name"], msg["cond_indep_stack"], fn.batch_shape)
         if target != tuple(fn.batch_shape):
@@ -28,7 +28,7 @@ def plate_shape(name: str, frames: Any, batch_shape: Any) -> tuple[int, ...]:
         ShapeError: If a batch dimension is neither 1 nor the size of its plate.
         PlateError: If two plates share a dimension.
     """
-    shape, owners = list(batch_shape), {}
+    shape, owners = list(batch_shape), dict[int, str]()
     for frame in frames:
         if frame.dim is None:
             continue

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import warn
 from .messenger import Messenger
-from .runtime import apply_stack
 from .util import as_value
 
 
@@ -16,6 +15,7 @@ class DoMessenger(Messenger):
 
     The site itself is still sampled, and seen by the handlers further out, but the program goes on
     with the given value, which is no part of the density (Pearl 2009, "Causality", section 3.2).
+    Handlers further in see the given value at an observed site, ``name + "__CF"``.
 
     Args:
         data: Values by site name.
@@ -25,13 +25,16 @@ class DoMessenger(Messenger):
         self.data = data
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["name"] not in self.data or msg.get("_intervened_by") is self:
+        if msg["name"] not in self.data:
             return
         if "_intervened_by" in msg:
             warn(f"site {msg['name']!r}: two interventions on one site; the innermost one holds")
             return
-        apply_stack({**msg, "_intervened_by": self, "infer": dict(msg["infer"])})
-        msg["value"] = as_value(self.data[msg["name"]], msg["fn"])
-        msg["name"] += "__CF"  # the counterfactual
-        msg["is_observed"] = True
-        msg["stop"] = True
+        msg["_intervened_by"] = self
+
+    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
+        # on the way back, when the handlers further out have recorded the site as it was drawn
+        if msg.get("_intervened_by") is self:
+            msg["value"] = as_value(self.data[msg["name"]], msg["fn"])
+            msg["name"] += "__CF"  # the counterfactual
+            msg["is_observed"] = True

@@ -22,7 +22,7 @@ def _rows(name: str, site: dict[str, Any]) -> list[Row]:
     shape = tuple(getattr(site.get("value"), "shape", ()))
     if site["type"] == "param":
         return [(name, "param", (), shape)]
-    if site["type"] != "sample" or site["infer"].get("_do_not_trace"):
+    if site["type"] != "sample":
         return []
     batch, event = (
         tuple(getattr(site["fn"], attribute, ())) for attribute in ("batch_shape", "event_shape")
@@ -38,7 +38,8 @@ def _align(rows: list[Row]) -> list[str]:
     name_width = max((len(name) for name, *_ in rows), default=0)
     batches = [" ".join(map(str, batch)) for _, _, batch, _ in rows]
     batch_width = max(map(len, batches), default=0)
+    events = [" ".join(map(str, event)) for *_, event in rows]
     return [
-        f"{name:>{name_width}} {what:>8} {batch:>{batch_width}} | {' '.join(map(str, event))}".rstrip()
-        for (name, what, _, event), batch in zip(rows, batches, strict=True)
+        f"{name:>{name_width}} {what:>8} {batch:>{batch_width}} | {event}".rstrip()
+        for (name, what, *_), batch, event in zip(rows, batches, events, strict=True)
     ]

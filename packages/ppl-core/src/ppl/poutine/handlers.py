@@ -35,7 +35,8 @@ def _make_handler(messenger: type[Messenger]) -> Callable[..., Any]:
     def handler(fn: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
         if fn is not None and not callable(fn):
             raise ValueError(
-                f"{name} wraps a callable, got {fn!r}; to open a context pass its arguments by keyword"
+                f"{name} wraps a callable, got {fn!r}; to open a context pass its arguments by "
+                "keyword"
             )
         instance = messenger(*args, **kwargs)
         return instance if fn is None else instance(fn)

@@ -45,8 +45,8 @@ class IndepMessenger(Messenger):
     def __init__(
         self, name: str, size: int, dim: int | None = None, device: str | torch.device | None = None
     ) -> None:
-        if size == 0:
-            raise PlateError(f"plate {name!r} has size zero; a plate needs at least one element")
+        if size < 1 and size != -1:  # -1: elements of unknown number
+            raise PlateError(f"plate {name!r} has size {size}; a plate needs at least one element")
         if dim is not None and dim >= 0:
             raise PlateError(
                 f"plate {name!r}: dim must be negative (counted from the right), got {dim}"
@@ -75,8 +75,10 @@ class IndepMessenger(Messenger):
         super()._process_message(msg)
 
     def __enter__(self) -> Any:
-        self.dim = self._claim_dim()
-        return super().__enter__()
+        dim = self._claim_dim()
+        super().__enter__()
+        self.dim = dim
+        return self
 
     def __exit__(
         self,
@@ -101,7 +103,11 @@ class IndepMessenger(Messenger):
         return self.dim
 
     def __iter__(self) -> Iterator[int]:
-        self.dim, self._dim_is_allocated = None, False
+        if self.dim is not None:
+            raise PlateError(
+                f"plate {self.name!r} is sequential in a for loop and has no dim there, got dim "
+                f"{self.dim}; leave dim out, or use the plate in a with statement"
+            )
         self.counter = 0
         for index in self._iteration_order():
             self.next_context()

@@ -75,6 +75,7 @@ def block_plate(
     with block_messengers(is_meant) as blocked:
         if strict and len(blocked) != 1:
             raise PlateError(
-                f"block_plate matches {len(blocked)} enclosing plates instead of one: name={name!r}, dim={dim!r}"
+                f"block_plate matches {len(blocked)} enclosing plates instead of one: "
+                f"name={name!r}, dim={dim!r}"
             )
         yield

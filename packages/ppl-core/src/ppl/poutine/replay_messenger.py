@@ -43,7 +43,7 @@ class ReplayMessenger(Messenger):
             )
         msg["done"] = True
         msg["value"] = recorded["value"]
-        msg["infer"] = recorded["infer"]
+        msg["infer"] = dict(recorded["infer"])  # handlers further out may write into it
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
         if self.params is not None and msg["name"] in self.params:

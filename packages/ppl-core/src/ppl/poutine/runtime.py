@@ -37,9 +37,9 @@ class Message(TypedDict, total=False):
 
     ``type``: "sample", "param", "subsample", "barrier", ... ``fn``, ``args``, ``kwargs``: what
     produces the value. ``value``: the value once known. ``done``: nobody should compute it again.
-    ``stop``: handlers further out do not see the message. ``scale``, ``mask``: what the log density is
-    multiplied with and masked by. ``cond_indep_stack``: the plates around the site, outermost first.
-    ``continuation``: called after everything else, to leave the program by an exception.
+    ``stop``: handlers further out do not see the message. ``scale``, ``mask``: what the log density
+    is multiplied with and masked by. ``cond_indep_stack``: the plates around the site, outermost
+    first. ``continuation``: called after everything else, to leave the program by an exception.
     """
 
     type: str
@@ -176,17 +176,13 @@ def effectful(fn: Callable[..., Any] | None = None, type: str | None = None) -> 
 
 
 def ask(question: str) -> dict[str, Any]:
-    """Return a message of the given type that went through the handlers and computed nothing.
+    """Return a message of type "inspect" that went through the handlers and computed nothing.
 
     Handlers that know something about the place where the program stands (its plates, masks,
-    blocks) answer as they would at a sample site.
+    blocks) answer as they would at any site; those for sample sites are not asked.
     """
-    msg = new_message("sample", question, None, (), {})
-    msg["is_observed"], msg["infer"], msg["done"] = (
-        True,
-        {"_do_not_trace": True, "is_auxiliary": True},
-        True,
-    )
+    msg = new_message("inspect", question, None, (), {})
+    msg["done"] = True
     return apply_stack(msg) if _stack.get() else msg
 
 

@@ -73,8 +73,8 @@ class SubsampleMessenger(IndepMessenger):
         if subsample is not None:
             if subsample_size is not None and subsample_size != len(subsample):
                 raise PlateError(
-                    f"plate {self.name!r}: subsample has length {len(subsample)}, but subsample_size is "
-                    f"{subsample_size}; leave subsample_size out"
+                    f"plate {self.name!r}: subsample has length {len(subsample)}, but "
+                    f"subsample_size is {subsample_size}; leave subsample_size out"
                 )
             subsample_size = len(subsample)
         elif subsample_size is None or subsample_size > self.size:
@@ -103,19 +103,17 @@ class SubsampleMessenger(IndepMessenger):
     def _take_subsample(self, msg: dict[str, Any]) -> None:
         """Reduce a full-size value to this plate's indices, at this plate's dimension."""
         event_dim = msg["kwargs"].get("event_dim")
-        if event_dim is None:
+        if event_dim is None or self.size == -1:
             return
-        dim = self.dim - event_dim  # type: ignore[operator]
+        dim = self.dim - event_dim
         value = msg["value"]
         if value.dim() < -dim or value.shape[dim] == 1:
             return
-        if (
-            value.shape[dim] not in (self.size, self.subsample_size)
-            or value.shape[dim] != self.size
-        ):
+        if value.shape[dim] != self.size:
             raise PlateError(
-                f"{msg['type']} {msg['name']!r} has shape {tuple(value.shape)} with event_dim={event_dim}, but "
-                f"plate {self.name!r} needs size {self.size} at dim {dim}; pass the full-size tensor"
+                f"{msg['type']} {msg['name']!r} has shape {tuple(value.shape)} with "
+                f"event_dim={event_dim}, but plate {self.name!r} needs size {self.size} at dim "
+                f"{dim}; pass the full-size tensor"
             )
         if self.subsample_size < self.size:
             taken = value.index_select(dim, torch.as_tensor(self.indices, device=value.device))

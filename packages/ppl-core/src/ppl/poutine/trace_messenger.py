@@ -94,7 +94,7 @@ class TraceHandler(_BoundMessenger):
     def get_trace(self, *args: Any, **kwargs: Any) -> Trace:
         """Run the program with these arguments and return its trace."""
         self(*args, **kwargs)
-        return self.msngr.get_trace()
+        return self.msngr.trace  # the next call begins another one: no need for a copy
 
 
 def _add_shapes(error: Exception, trace: Trace) -> None:

@@ -45,8 +45,8 @@ class Trace:
             raise ValueError(f"graph_type must be 'flat' or 'dense', got {graph_type!r}")
         self.graph_type = graph_type
         self.nodes: OrderedDict[str, Site] = OrderedDict()
-        self._successors: OrderedDict[str, dict[str, None]] = OrderedDict()
-        self._predecessors: OrderedDict[str, dict[str, None]] = OrderedDict()
+        self._successors: dict[str, dict[str, None]] = {}  # only of sites that have any
+        self._predecessors: dict[str, dict[str, None]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self.nodes
@@ -71,19 +71,21 @@ class Trace:
         """Add a site.
 
         Raises:
-            DuplicateSiteError: If the trace has a site of that name already.
+            DuplicateSiteError: If the trace has a site of that name already; only parameters may be
+                added again.
         """
-        if kwargs.get("type") != "param" and site_name in self.nodes:
+        if site_name in self.nodes:
             self._refuse_duplicate(site_name, kwargs)
         self.nodes[site_name] = kwargs
-        self._predecessors.setdefault(site_name, {})
-        self._successors.setdefault(site_name, {})
 
     def _refuse_duplicate(self, name: str, site: Site) -> None:
-        first, second = self.nodes[name]["type"], site.get("type")
+        first, second = self.nodes[name].get("type"), site.get("type")
+        if first == second == "param":
+            return  # a parameter may be read twice
         if first != second:
             raise DuplicateSiteError(
-                f"{name!r} is a {first} site already and cannot be a {second} site too; rename one of them"
+                f"{name!r} is a {first} site already and cannot be a {second} site too; rename one "
+                "of them"
             )
         raise DuplicateSiteError(
             f"there are two {first} sites named {name!r}; site names must be unique within one "
@@ -95,28 +97,29 @@ class Trace:
         for name in (site1, site2):
             if name not in self.nodes:
                 self.add_node(name)
-        self._successors[site1][site2] = None
-        self._predecessors[site2][site1] = None
+        self._successors.setdefault(site1, {})[site2] = None
+        self._predecessors.setdefault(site2, {})[site1] = None
 
     def remove_node(self, site_name: str) -> None:
         """Remove a site and its edges."""
         self.nodes.pop(site_name)
-        for after in self._successors.pop(site_name):
+        for after in self._successors.pop(site_name, {}):
             del self._predecessors[after][site_name]
-        for before in self._predecessors.pop(site_name):
+        for before in self._predecessors.pop(site_name, {}):
             del self._successors[before][site_name]
 
     def predecessors(self, site_name: str) -> Any:
         """The sites that ``site_name`` may depend on."""
-        return self._predecessors[site_name].keys()
+        return self._predecessors.get(site_name, {}).keys()
 
     def successors(self, site_name: str) -> Any:
         """The sites that may depend on ``site_name``."""
-        return self._successors[site_name].keys()
+        return self._successors.get(site_name, {}).keys()
 
     def topological_sort(self, reverse: bool = False) -> list[str]:
         """Return the names so that every site comes after those it depends on."""
-        order = list(TopologicalSorter(self._predecessors).static_order())
+        sorter = TopologicalSorter({name: self.predecessors(name) for name in self.nodes})
+        order = list(sorter.static_order())
         return order[::-1] if reverse else order
 
     def copy(self) -> Trace:
@@ -175,7 +178,7 @@ class Trace:
             _warn_if_not_finite(name, site["log_prob_sum"])
 
     def compute_score_parts(self) -> None:
-        """Compute ``score_parts`` of every sample site: ``(log_prob, score_function, entropy_term)``."""
+        """Compute ``score_parts`` and ``log_prob`` of every sample site."""
         for name, site in self._sample_sites():
             if "score_parts" in site:
                 continue
@@ -244,7 +247,7 @@ def _scoring_error(name: str, site: Site, trace: Trace, error: Exception) -> PPL
 
 
 def _error_class(error: Exception) -> type[PPLError]:
-    if isinstance(error, torch.linalg.LinAlgError):
+    if isinstance(error, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
         return NotFiniteError
     return SupportError if "support" in str(error) else ShapeError
 

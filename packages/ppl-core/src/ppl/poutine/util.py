@@ -18,6 +18,8 @@ def as_value(value: Any, fn: Any) -> Any:
     Floats become tensors of the default dtype; ints too, or integer tensors where the distribution
     draws these (a category). Arrays keep their dtype. Anything else is returned unchanged.
     """
+    if value is None or isinstance(value, torch.Tensor):
+        return value
     if isinstance(value, (np.ndarray, np.generic)):
         return torch.as_tensor(value)
     if isinstance(value, numbers.Real):

@@ -1,0 +1,132 @@
+"""Agreement of modules and parameter store: both hold the same leaf tensor of a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints, transform_to
+
+from .. import settings
+from ..errors import ShapeError
+from ..params import ParamStoreDict
+from ..params.param_store import _LeafReference, _unconstrain
+from ..poutine.runtime import apply_stack, new_message
+from ..primitives import get_param_store
+
+local_params = False
+settings.register("module_local_params", __name__, "local_params")
+
+
+def read_param(
+    name: str,
+    owner: nn.Module,
+    key: str,
+    constraint: constraints.Constraint = constraints.real,
+    event_dim: int | None = None,
+) -> Tensor:
+    """Return the (constrained) value of a parameter of a module, as a ``param`` statement does.
+
+    Unless a handler decides otherwise, the module and the store agree on one leaf first: the
+    store's if it knows the name, otherwise the module's. A frozen parameter
+    (``requires_grad=False``) is a constant and no site. With the setting ``module_local_params``
+    the store is left alone.
+
+    Args:
+        name: The name of the site.
+        owner: The module that holds the unconstrained leaf, as ``owner._parameters[key]``.
+        key: See ``owner``.
+        constraint: What the value fulfils.
+        event_dim: The number of dimensions that plates leave alone, as in ``param``.
+
+    Raises:
+        ShapeError: If the store knows the name, with another shape.
+    """
+    leaf: Any = owner._parameters[key]
+    if isinstance(leaf, nn.Parameter) and not leaf.requires_grad:
+        return constrain(leaf, constraint)
+    fn = partial(_agreed_value, owner, key)
+    kwargs = {"constraint": constraint, "event_dim": event_dim}
+    value: Tensor = apply_stack(new_message("param", name, fn, (name,), kwargs))["value"]
+    return value
+
+
+def constrain(leaf: Tensor, constraint: constraints.Constraint) -> Tensor:
+    """Return the value that an unconstrained leaf stands for."""
+    value: Tensor = transform_to(constraint)(leaf)
+    return value
+
+
+def new_leaf(name: str, value: Any, constraint: constraints.Constraint) -> nn.Parameter:
+    """Return a leaf of its own that stands for ``value``.
+
+    Raises:
+        SupportError: If the value does not fulfil the constraint.
+    """
+    return nn.Parameter(_unconstrain(name, value, constraint).detach().clone())
+
+
+def forget_params(names: Iterable[str]) -> None:
+    """Remove parameters from the store, those that it has."""
+    store = get_param_store()
+    for name in names:
+        if name in store:
+            del store[name]
+
+
+def _agreed_value(
+    owner: nn.Module,
+    key: str,
+    name: str,
+    constraint: constraints.Constraint,
+    event_dim: int | None = None,
+) -> Tensor:
+    """The default behaviour of the statement; handlers read ``event_dim`` in its message."""
+    leaf: Any = owner._parameters[key]
+    # torch.func.functional_call puts other tensors in the place of parameters: the store's business
+    # are the parameters alone
+    if local_params or not isinstance(leaf, nn.Parameter):
+        return _local_value(leaf, constraint)
+    store = get_param_store()
+    if name not in store:
+        store.adopt(name, leaf, constraint)
+    value: Any = store[name]
+    if value.unconstrained() is not leaf:
+        _follow(store, name, owner, key, constraint)
+        value = store[name]
+    return value  # type: ignore[no-any-return]
+
+
+def _local_value(leaf: Tensor, constraint: constraints.Constraint) -> Tensor:
+    value = constrain(leaf, constraint)
+    value.unconstrained = _LeafReference(leaf)  # type: ignore[attr-defined]
+    return value
+
+
+def _follow(
+    store: ParamStoreDict,
+    name: str,
+    owner: nn.Module,
+    key: str,
+    constraint: constraints.Constraint,
+) -> None:
+    """Give the module the store's value: the leaf of another module itself, or else its data."""
+    leaf: Any = owner._parameters[key]
+    value: Any = store[name]
+    stored = value.unconstrained()
+    if stored.shape != leaf.shape:
+        raise ShapeError(
+            f"parameter {name!r}: the module's unconstrained value has shape {tuple(leaf.shape)}, "
+            f"but the parameter store knows the name with shape {tuple(stored.shape)}; call "
+            "clear_param_store() before a new experiment, or give the root modules different names"
+        )
+    if isinstance(stored, nn.Parameter):
+        owner._parameters[key] = stored
+        return
+    # from a file or an assignment; torch's optimizers keep track of the module's own leaf
+    same_constraint = torch.equal(constrain(stored, constraint), value)
+    leaf.data = (stored if same_constraint else _unconstrain(name, value, constraint)).detach()
+    store.adopt(name, leaf, constraint)

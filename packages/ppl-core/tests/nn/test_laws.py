@@ -1,0 +1,279 @@
+"""What holds for every tree of modules, whatever it is made of."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import ppl.poutine as poutine
+from ppl import settings
+from ppl.distribution import Delta
+from ppl.nn.module import clear
+from ppl.primitives import get_param_store
+from ppl.util import set_rng_seed
+
+from .trees import CASES, DRAWN, Grown
+
+every_tree = pytest.mark.parametrize("case", CASES, ids=str)
+every_drawn_tree = pytest.mark.parametrize("case", DRAWN, ids=str)
+every_name = pytest.mark.parametrize("name", ["", "root"], ids=["unnamed", "named"])
+
+
+def traced(module, seed=0):
+    set_rng_seed(seed)
+    return poutine.trace(module).get_trace()
+
+
+def values(trace):
+    return {name: site["value"] for name, site in trace.nodes.items() if name != "_INPUT"}
+
+
+def assert_same_run(module, other, seed=0):
+    """Both make the same statements with the same values, each with a store of its own."""
+    with get_param_store().scope():
+        expected = values(traced(module, seed))
+    with get_param_store().scope():
+        assert_close(values(traced(other, seed)), expected, rtol=0, atol=0)
+
+
+def train(optimizer, module, steps=3):
+    for step in range(steps):
+        optimizer.zero_grad()
+        set_rng_seed(step)
+        module().backward()
+        optimizer.step()
+
+
+def leaves(trace):
+    return [trace.nodes[name]["value"].unconstrained() for name in trace.param_nodes]
+
+
+@every_name
+@every_tree
+def test_the_names_of_statements_are_the_paths_of_attributes(case, name):
+    trace = traced(case.make(name))
+    prefix = name and name + "."
+    assert sorted(trace.param_nodes) == sorted(prefix + path for path in case.params)
+    assert sorted(trace.stochastic_nodes) == sorted(prefix + path for path in case.samples)
+
+
+@every_tree
+def test_every_call_makes_each_statement_once(case):
+    module, seen = case.make(), []
+
+    class Count(poutine.messenger.Messenger):
+        def _pyro_sample(self, msg):
+            seen.append(msg["name"])
+
+        _pyro_param = _pyro_sample
+
+    for _ in range(2):
+        seen.clear()
+        with Count():
+            module()
+        assert sorted(seen) == sorted([*case.params, *case.samples])
+
+
+@every_tree
+def test_attributes_are_plain_values_outside_of_calls(case):
+    module = case.make()
+    with poutine.trace() as t:
+        read = dict(module.named_pyro_params())
+        for path in case.samples:
+            owner, _, attribute = path.rpartition(".")
+            assert isinstance(getattr(module.get_submodule(owner), attribute), torch.Tensor)
+    assert len(t.trace) == 0
+    assert len(get_param_store()) == 0
+    assert all(isinstance(value, torch.Tensor) for value in read.values())
+
+
+@every_tree
+def test_values_outside_of_calls_are_those_of_the_statements(case):
+    module = case.make()
+    statements = values(traced(module))
+    read = dict(module.named_pyro_params())
+    assert sorted(read) == sorted(path.replace("$$$", ".") for path in case.params)
+    for path in case.params:
+        assert_close(read[path.replace("$$$", ".")], statements[path])
+
+
+@every_tree
+def test_module_and_store_hold_the_same_leaves(case):
+    module = case.make()
+    module()
+    stored = {id(leaf) for _, leaf in get_param_store().named_parameters()}
+    assert {id(leaf) for leaf in module.parameters() if leaf.requires_grad} >= stored
+    assert sorted(get_param_store()) == sorted(case.params)
+
+
+@every_tree
+def test_a_loss_reaches_every_parameter(case):
+    module = case.make()
+    trace = traced(module)
+    trace.nodes["_RETURN"]["value"].backward()
+    for leaf in leaves(trace):
+        assert leaf.grad is not None
+        assert leaf.grad.abs().sum() > 0
+
+
+@every_tree
+def test_optimizing_the_parameters_is_optimizing_the_store(case):
+    module = case.make()
+    with get_param_store().scope():
+        traced(module)  # a tree may make parameters at its first call
+    other = copy.deepcopy(module)
+    with get_param_store().scope():
+        train(torch.optim.Adam(module.parameters(), lr=0.1), module)
+        of_parameters = values(traced(module))
+    with get_param_store().scope():
+        train(torch.optim.Adam(leaves(traced(other)), lr=0.1), other)
+        of_store = values(traced(other))
+    assert_close(of_store, of_parameters, rtol=0, atol=0)
+
+
+@every_drawn_tree
+def test_an_optimizer_may_be_made_before_the_first_call(case):
+    module = case.make()
+    early = list(module.parameters())
+    before = [leaf.detach().clone() for leaf in early]
+    train(torch.optim.SGD(early, lr=0.01), module, steps=1)
+    used = {id(leaf) for leaf in leaves(traced(module))}
+    for leaf, old in zip(early, before, strict=True):
+        assert (id(leaf) in used) == (not torch.equal(leaf, old))
+
+
+@every_tree
+def test_functional_call_gives_the_gradients_of_the_store(case):
+    module = case.make()
+    module()
+    parameters = {name: leaf.detach().clone() for name, leaf in module.named_parameters()}
+    leaf_names = {id(leaf): name for name, leaf in module.named_parameters()}
+
+    def functional(parameters):
+        set_rng_seed(1)
+        return torch.func.functional_call(module, parameters, ())
+
+    with get_param_store().scope() as untouched:
+        gradients = torch.func.grad(functional)(parameters)
+    assert untouched["params"] == {}
+    trace = traced(module, seed=1)
+    trace.nodes["_RETURN"]["value"].backward()
+    for leaf in leaves(trace):
+        assert_close(gradients[leaf_names[id(leaf)]], leaf.grad)
+
+
+@every_tree
+def test_a_deep_copy_runs_alike_and_shares_nothing(case):
+    module = case.make()
+    module()
+    again = copy.deepcopy(module)
+    assert_same_run(module, again)
+    assert not {id(p) for p in module.parameters()} & {id(p) for p in again.parameters()}
+    assert again._pyro_context is not module._pyro_context
+
+
+def assert_survives_a_file(module):
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    again = torch.load(file, weights_only=False)
+    assert type(again) is type(module)
+    assert_same_run(module, again)
+    assert_same_run(module, pickle.loads(pickle.dumps(module)))
+
+
+@every_drawn_tree
+def test_a_fresh_module_survives_a_file(case):
+    assert_survives_a_file(case.make("root"))
+
+
+@every_tree
+def test_a_module_survives_a_file_after_a_call(case):
+    module = case.make("root")
+    module()
+    assert_survives_a_file(module)
+
+
+@every_tree
+def test_a_state_dict_makes_another_module_run_alike(case):
+    module, other = case.make(), case.make()
+    for grown in (module, other) if case.make is Grown else (module,):
+        with get_param_store().scope():
+            grown()
+    other.load_state_dict(module.state_dict())
+    assert_same_run(module, other)
+
+
+@every_tree
+def test_parameters_survive_the_files_of_the_store(case, tmp_path):
+    module, other = case.make(), case.make()
+    expected = values(traced(module))
+    get_param_store().save(tmp_path / "params")
+    get_param_store().clear()
+    get_param_store().load(tmp_path / "params")
+    assert_close(values(traced(other)), expected)
+    module_leaves = {id(leaf) for leaf in other.parameters()}
+    assert all(id(leaf) in module_leaves for leaf in leaves(traced(other)))
+
+
+@every_tree
+def test_modules_of_one_name_share_their_parameters(case):
+    module, other = case.make("same"), case.make("same")
+    mine, theirs = leaves(traced(module)), leaves(traced(other))
+    assert len(mine) == len(case.params)
+    assert all(a is b for a, b in zip(mine, theirs, strict=True))
+
+
+@every_tree
+def test_modules_of_different_names_live_side_by_side(case):
+    module, other = case.make("one"), case.make("two")
+    mine, theirs = leaves(traced(module)), leaves(traced(other))
+    assert not {id(leaf) for leaf in mine} & {id(leaf) for leaf in theirs}
+    assert len(get_param_store()) == 2 * len(case.params)
+
+
+@every_tree
+def test_clear_leaves_nothing_behind(case):
+    module = case.make("root")
+    module()
+    clear(module)
+    assert list(get_param_store()) == []
+    assert list(module.parameters()) == []
+
+
+@every_tree
+def test_local_parameters_leave_the_store_alone(case):
+    module = case.make()
+    with get_param_store().scope():
+        expected = values(traced(module))
+    with settings.context(module_local_params=True):
+        trace = traced(module)
+    assert len(get_param_store()) == 0
+    assert_close(values(trace), expected)
+    assert {id(leaf) for leaf in leaves(trace)} <= {id(leaf) for leaf in module.parameters()}
+
+
+@every_tree
+def test_substituted_parameters_leave_the_store_alone(case):
+    module = case.make()
+    with get_param_store().scope():
+        given = values(traced(module))
+    del given["_RETURN"]
+    for name in case.params:
+        given[name] = given[name].detach()
+    trace = traced(poutine.substitute(module, given))
+    assert len(get_param_store()) == 0
+    assert_close({name: trace.nodes[name]["value"] for name in given}, given)
+
+
+@every_tree
+def test_lifted_parameters_are_sampled_once(case):
+    module = case.make()
+    given = values(traced(module))
+    priors = {name: Delta(given[name], event_dim=given[name].dim()) for name in case.params}
+    trace = traced(poutine.lift(module, priors))
+    assert sorted(trace.stochastic_nodes) == sorted([*case.params, *case.samples])
+    assert trace.param_nodes == []
