@@ -17,9 +17,9 @@ class Unit(TorchDistribution):
 
     Args:
         log_factor: Log density (nats), shape ``batch``.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
         has_rsample: Whether ``log_factor`` depends on latent values only through reparameterized
             samples; says how a gradient estimator must treat a factor of a guide.
-        validate_args: Whether to check arguments and values; the global default if ``None``.
 
     Example:
         >>> d = Unit(torch.tensor(-2.0))
@@ -33,9 +33,9 @@ class Unit(TorchDistribution):
     def __init__(
         self,
         log_factor: Tensor | float,
+        validate_args: bool | None = None,
         *,
         has_rsample: bool | None = None,
-        validate_args: bool | None = None,
     ) -> None:
         self.log_factor = torch.as_tensor(log_factor)
         if has_rsample is not None:

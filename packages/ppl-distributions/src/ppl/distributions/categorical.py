@@ -1,0 +1,54 @@
+"""Distributions over categories and over counts of categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions.utils import broadcast_all
+
+from ppl.distribution import TorchDistributionMixin
+
+
+class Categorical(torch.distributions.Categorical, TorchDistributionMixin):
+    """Index of one of ``k`` categories with weights ``probs`` or ``logits``, ``(*batch, k)``."""
+
+
+class OneHotCategorical(torch.distributions.OneHotCategorical, TorchDistributionMixin):
+    """Unit vector of one of ``k`` categories with weights ``probs`` or ``logits``."""
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        # torch's one_hot reads values back to check them, which make_fx cannot follow
+        indices: Tensor = self._categorical.sample(torch.Size(sample_shape))
+        categories = torch.arange(self.event_shape[0], device=indices.device)
+        return (indices.unsqueeze(-1) == categories).to(self.probs.dtype)
+
+
+class OneHotCategoricalStraightThrough(
+    torch.distributions.OneHotCategoricalStraightThrough, OneHotCategorical
+):
+    """One-hot categorical whose draws pass gradients to ``probs`` unchanged (Bengio et al. 2013).
+
+    The gradient is biased.
+    """
+
+
+class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
+    """Counts of ``k`` categories among ``total_count`` draws with weights ``probs``."""
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            draws = self._categorical.sample(torch.Size((self.total_count, *sample_shape)))
+            indices = draws.movedim(0, -1)  # (*sample, *batch, total_count)
+            zeros: Tensor = self.probs.new_zeros(self._extended_shape(sample_shape))
+            return zeros.scatter_add(-1, indices, torch.ones_like(indices, dtype=zeros.dtype))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        # torch assigns at a boolean index, which vmap and make_fx cannot follow
+        if self._validate_args:
+            self._validate_sample(value)
+        logits, value = broadcast_all(self.logits, value)
+        logits = torch.where((value == 0) & (logits == -torch.inf), 0.0, logits)
+        log_arrangements = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
+        return log_arrangements + (logits * value).sum(-1)

@@ -1,0 +1,5 @@
+"""The constant, at the path that programs import it from."""
+
+from __future__ import annotations
+
+from ppl.distribution import Delta as Delta

@@ -1,0 +1,80 @@
+"""Distributions over the positive numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl.distribution import TorchDistributionMixin
+
+from .noise import standard_exponential, standard_gamma
+from .transformed import TransformedDistribution
+
+
+class Chi2(torch.distributions.Chi2, TorchDistributionMixin):
+    """Chi-squared with ``df > 0`` degrees of freedom, on the positive numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+
+class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
+    """Exponential with ``rate > 0`` (mean ``1 / rate``), on the nonnegative numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return standard_exponential(self._extended_shape(sample_shape), self.rate) / self.rate
+
+
+class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
+    """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on positive numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        upper = standard_gamma((self.df1 / 2).expand(shape)) / self.df1
+        return upper * self.df2 / standard_gamma((self.df2 / 2).expand(shape))
+
+
+class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
+    """Gamma with shape ``concentration > 0`` and ``rate > 0``, on the positive numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+
+class HalfCauchy(torch.distributions.HalfCauchy, TransformedDistribution):
+    """Absolute value of a Cauchy centred at 0 with ``scale > 0``, on the nonnegative numbers."""
+
+
+class HalfNormal(torch.distributions.HalfNormal, TransformedDistribution):
+    """Absolute value of a normal centred at 0 with ``scale > 0``, on the nonnegative numbers."""
+
+
+class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
+    """Reciprocal of a gamma with ``concentration > 0`` and ``rate > 0``, on positive numbers."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # torch's Jacobian squares the value, which overflows from 1e19 on in single precision
+        normalizer = self.concentration * self.rate.log() - self.concentration.lgamma()
+        return normalizer - (self.concentration + 1) * value.log() - self.rate / value
+
+
+class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
+    """Exponential of a normal with mean ``loc`` and deviation ``scale``, on positive numbers."""
+
+
+class Weibull(torch.distributions.Weibull, TransformedDistribution):
+    """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the positive numbers."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # as one formula: torch's three transforms take four times as long
+        ratio = value / self.scale
+        power = torch.xlogy(self.concentration - 1, ratio)
+        return (self.concentration / self.scale).log() + power - ratio**self.concentration

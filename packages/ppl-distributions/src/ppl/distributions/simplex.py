@@ -1,0 +1,30 @@
+"""Distributions over the probability simplex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl.distribution import TorchDistributionMixin
+
+from .noise import sample_dirichlet
+from .transformed import TransformedDistribution
+
+
+class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
+    """Dirichlet with ``concentration > 0``, shape ``(*batch, k)``, on the simplex."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
+
+
+class LogisticNormal(torch.distributions.LogisticNormal, TransformedDistribution):
+    """Stick-breaking image of ``k - 1`` normals with ``loc`` and ``scale > 0``, on the simplex."""
+
+
+class RelaxedOneHotCategorical(
+    torch.distributions.RelaxedOneHotCategorical, TransformedDistribution
+):
+    """Concrete relaxation of a categorical at a ``temperature``, on the simplex (Maddison 2017)."""

@@ -1,0 +1,41 @@
+"""Images of distributions under invertible transforms, and the base of families defined so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ppl.distribution import TorchDistributionMixin, wrap
+
+
+class TransformedDistribution(
+    torch.distributions.TransformedDistribution,
+    TorchDistributionMixin,
+):
+    """The image of ``base_distribution`` under ``transforms``, applied in order.
+
+    Families that torch defines as an image take this as their second base, so that the base
+    distribution which torch builds for them becomes one of ours.
+    """
+
+    def __init__(
+        self,
+        base_distribution: Any,
+        transforms: Any,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(base_distribution, transforms, validate_args=validate_args)
+        self.base_dist: Any = wrap(self.base_dist)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(TransformedDistribution, _instance)
+        return super().expand(batch_shape, new)
+
+    @property
+    def has_rsample(self) -> bool:
+        return bool(self.base_dist.has_rsample)
+
+    @has_rsample.setter
+    def has_rsample(self, value: bool) -> None:
+        self.base_dist.has_rsample = value

@@ -1,0 +1,172 @@
+"""Transforms: those of torch, fixed ones of ours, and learnable ones of other distributions.
+
+``biject_to(constraint)`` and ``transform_to(constraint)`` find the transform from unconstrained
+space. A name that is not defined here is looked up among the installed ``ppl.transforms`` plugins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.distributions import biject_to as biject_to
+from torch.distributions import transform_to as transform_to
+from torch.distributions.transforms import AbsTransform as AbsTransform
+from torch.distributions.transforms import AffineTransform as AffineTransform
+from torch.distributions.transforms import CatTransform as CatTransform
+from torch.distributions.transforms import ComposeTransform as ComposeTransform
+from torch.distributions.transforms import CorrCholeskyTransform as CorrCholeskyTransform
+from torch.distributions.transforms import (
+    CumulativeDistributionTransform as CumulativeDistributionTransform,
+)
+from torch.distributions.transforms import ExpTransform as ExpTransform
+from torch.distributions.transforms import IndependentTransform as IndependentTransform
+from torch.distributions.transforms import LowerCholeskyTransform as LowerCholeskyTransform
+from torch.distributions.transforms import PositiveDefiniteTransform as PositiveDefiniteTransform
+from torch.distributions.transforms import PowerTransform as PowerTransform
+from torch.distributions.transforms import ReshapeTransform as ReshapeTransform
+from torch.distributions.transforms import SigmoidTransform as SigmoidTransform
+from torch.distributions.transforms import SoftmaxTransform as SoftmaxTransform
+from torch.distributions.transforms import SoftplusTransform as SoftplusTransform
+from torch.distributions.transforms import StackTransform as StackTransform
+from torch.distributions.transforms import StickBreakingTransform as StickBreakingTransform
+from torch.distributions.transforms import Transform as Transform
+from torch.distributions.transforms import identity_transform as identity_transform
+
+from ppl import plugins
+
+from .. import constraints
+from .activations import ELUTransform as ELUTransform
+from .activations import LeakyReLUTransform as LeakyReLUTransform
+from .activations import TanhTransform as TanhTransform
+from .activations import elu as elu
+from .activations import leaky_relu as leaky_relu
+from .activations import tanh as tanh
+from .matrices import CorrLCholeskyTransform as CorrLCholeskyTransform
+from .matrices import CorrMatrixCholeskyTransform as CorrMatrixCholeskyTransform
+from .matrices import GramTransform as GramTransform
+from .matrices import LowerCholeskyBijection as LowerCholeskyBijection
+from .matrices import SoftplusLowerCholeskyTransform as SoftplusLowerCholeskyTransform
+from .matrices import UnitLowerCholeskyTransform as UnitLowerCholeskyTransform
+from .vectors import LowerCholeskyAffine as LowerCholeskyAffine
+from .vectors import Normalize as Normalize
+from .vectors import OrderedTransform as OrderedTransform
+from .vectors import Permute as Permute
+from .vectors import permute as permute
+
+# Where the learnable transforms live, for the message when that distribution is absent.
+_PROVIDERS = dict.fromkeys(
+    [
+        "AffineAutoregressive",
+        "AffineCoupling",
+        "BatchNorm",
+        "BlockAutoregressive",
+        "ConditionalAffineAutoregressive",
+        "ConditionalAffineCoupling",
+        "ConditionalGeneralizedChannelPermute",
+        "ConditionalHouseholder",
+        "ConditionalMatrixExponential",
+        "ConditionalNeuralAutoregressive",
+        "ConditionalPlanar",
+        "ConditionalRadial",
+        "ConditionalSpline",
+        "ConditionalSplineAutoregressive",
+        "GeneralizedChannelPermute",
+        "Householder",
+        "MatrixExponential",
+        "NeuralAutoregressive",
+        "Planar",
+        "Polynomial",
+        "Radial",
+        "Spline",
+        "SplineAutoregressive",
+        "SplineCoupling",
+        "Sylvester",
+        "affine_autoregressive",
+        "affine_coupling",
+        "batchnorm",
+        "block_autoregressive",
+        "conditional_affine_autoregressive",
+        "conditional_affine_coupling",
+        "conditional_generalized_channel_permute",
+        "conditional_householder",
+        "conditional_matrix_exponential",
+        "conditional_neural_autoregressive",
+        "conditional_planar",
+        "conditional_radial",
+        "conditional_spline",
+        "conditional_spline_autoregressive",
+        "generalized_channel_permute",
+        "householder",
+        "matrix_exponential",
+        "neural_autoregressive",
+        "planar",
+        "polynomial",
+        "radial",
+        "spline",
+        "spline_autoregressive",
+        "spline_coupling",
+        "sylvester",
+    ],
+    "ppl-contrib-flows",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _PROVIDERS or name in plugins.entries("ppl.transforms"):
+        return plugins.load("ppl.transforms", name, provider=_PROVIDERS.get(name))
+    hint = plugins.nearest(name, __dir__())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *plugins.names("ppl.transforms")})
+
+
+def _to_components(registry: Any) -> Callable[[Any], Transform]:
+    """Return a factory for mixtures, whose support is that of the components if these share it."""
+
+    def factory(constraint: Any) -> Transform:
+        base = constraint.base_constraint
+        if any(isinstance(bound, Tensor) for bound in vars(base).values()):
+            raise NotImplementedError(f"components differ in their support: {base}")
+        transform: Transform = registry(base)
+        return transform
+
+    return factory
+
+
+def _register() -> None:
+    """Tell torch's registries, which are made to be extended, how to reach more constraints."""
+    bijections = {
+        constraints.circular: lambda c: biject_to(constraints.interval(-math.pi, math.pi)),
+        constraints.corr_matrix: lambda c: ComposeTransform(
+            [CorrCholeskyTransform(), CorrMatrixCholeskyTransform().inv]
+        ),
+        constraints.ordered_vector: lambda c: OrderedTransform(),
+        constraints.positive_ordered_vector: lambda c: ComposeTransform(
+            [OrderedTransform(), ExpTransform()]
+        ),
+        constraints.softplus_positive: lambda c: SoftplusTransform(),
+    }
+    for constraint, factory in bijections.items():
+        biject_to.register(constraint, factory)
+        transform_to.register(constraint, factory)
+    # these have an overparameterized transform_to beside the bijection, or no bijection at all
+    biject_to.register(constraints.lower_cholesky, lambda c: LowerCholeskyBijection())
+    biject_to.register(
+        constraints.positive_definite,
+        lambda c: ComposeTransform([LowerCholeskyBijection(), GramTransform()]),
+    )
+    transform_to.register(
+        constraints.softplus_lower_cholesky, lambda c: SoftplusLowerCholeskyTransform()
+    )
+    biject_to.register(constraints.MixtureSameFamilyConstraint, _to_components(biject_to))
+    transform_to.register(constraints.MixtureSameFamilyConstraint, _to_components(transform_to))
+    transform_to.register(constraints.sphere, lambda c: Normalize())
+    transform_to.register(constraints.unit_lower_cholesky, lambda c: UnitLowerCholeskyTransform())
+
+
+_register()

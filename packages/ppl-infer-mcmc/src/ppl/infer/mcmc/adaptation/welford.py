@@ -1,0 +1,57 @@
+"""Running mean and covariance of each chain's positions (Welford 1962)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """Running moments; the scatter is the sum of squared deviations from the mean."""
+
+    num_draws: Tensor  # (chain,)
+    mean: Tensor  # (chain, dim)
+    scatter: Tensor  # (chain, dim), or (chain, dim, dim) when dense
+
+
+def begin(position: Tensor, dense: bool = False) -> Moments:
+    """Return the moments of no draws, for positions of shape ``(chain, dim)``."""
+    zero = torch.zeros_like(position)
+    return Moments(zero.sum(-1), zero, zero.diag_embed() if dense else zero)
+
+
+def update(moments: Moments, position: Tensor) -> Moments:
+    """Return the moments with one more position of each chain, shape ``(chain, dim)``."""
+    count = moments.num_draws + 1
+    before = position - moments.mean
+    mean = moments.mean + before / count[:, None]
+    after = position - mean
+    if moments.scatter.dim() == 3:
+        scatter = moments.scatter + before[:, :, None] * after[:, None, :]
+    else:
+        scatter = moments.scatter + before * after
+    return Moments(count, mean, scatter)
+
+
+def covariance(moments: Moments) -> Tensor:
+    """Return the variance ``(chain, dim)`` or covariance ``(chain, dim, dim)``; needs two draws."""
+    return moments.scatter / _align(moments.num_draws - 1, moments.scatter)
+
+
+def shrunk_covariance(moments: Moments) -> Tensor:
+    """Return the covariance shrunk towards a small multiple of the unit matrix.
+
+    With ``n`` draws it is ``n / (n + 5) * covariance + 5 / (n + 5) * 1e-3``: the prior counts for
+    five draws, so that few or stuck draws leave a usable metric (Stan reference manual, "HMC
+    algorithm parameters").
+    """
+    count = _align(moments.num_draws, moments.scatter)
+    unit = torch.ones_like(moments.mean)
+    prior = unit.diag_embed() if moments.scatter.dim() == 3 else unit
+    return (count * covariance(moments) + 5e-3 * prior) / (count + 5)
+
+
+def _align(count: Tensor, like: Tensor) -> Tensor:
+    return count.reshape(count.shape + (1,) * (like.dim() - 1))

@@ -1,0 +1,212 @@
+"""The driver: runs a kernel over chains and says whether to believe the draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+from ppl.errors import ShapeError, SiteError, warn
+from ppl.infer import diagnostics as infer_diagnostics
+from ppl.infer.diagnostics import Verdict
+from ppl.infer.mcmc import util
+from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.potential import Params
+from ppl.infer.mcmc.runs import Draws, Hook, Plan, run_in_turn, run_together
+from ppl.ops import stats
+
+DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
+
+
+class MCMC:
+    """Markov chain Monte Carlo with any kernel.
+
+    HMC and NUTS advance all chains together, as one batch of tensors in this process.  Other
+    kernels, and all kernels if there is a `hook_fn`, run one chain after another.
+
+    Args:
+        kernel: The kernel, such as ``NUTS(model)``.
+        num_samples: Draws of each chain after warm-up.
+        warmup_steps: Draws of each chain that tune the kernel and are discarded; default
+            `num_samples`.
+        initial_params: Unconstrained values to start from, by site; with a leading dimension of
+            size `num_chains` if there are several chains.
+        num_chains: The number of chains.
+        hook_fn: Called as ``hook_fn(kernel, params, stage, i)`` after each draw, with the
+            unconstrained values and a stage "Warmup" or "Sample" (of several chains "Warmup [1]").
+        mp_context: Accepted, not used: chains need no processes.
+        disable_progbar: Show no progress on stderr.
+        disable_validation: Check values only in the first execution of the model.  With ``False``
+            each execution is checked and run without recording, which is slow.
+        transforms: From the support of a site to unconstrained space: the draws of a kernel without
+            a model are mapped back by their inverses.
+        save_params: Names of the sites whose draws are kept; default all.
+        chain_method: "vectorized" or "sequential" chains of HMC and NUTS; the same distribution.
+
+    Raises:
+        ShapeError: If `initial_params` has not the leading dimension `num_chains`.
+        SiteError: If a number is too small.
+
+    Example:
+        >>> import ppl.distributions as dist
+        >>> from ppl.infer.mcmc import NUTS
+        >>> from ppl.primitives import sample
+        >>> _ = torch.manual_seed(0)
+        >>> def model(data):
+        ...     mean = sample("mean", dist.Normal(0.0, 10.0))
+        ...     sample("data", dist.Normal(mean, 1.0).expand([3]).to_event(1), obs=data)
+        >>> mcmc = MCMC(NUTS(model), num_samples=500, num_chains=4, disable_progbar=True)
+        >>> mcmc.run(torch.tensor([1.0, 2.0, 3.0]))
+        >>> mcmc.get_samples()["mean"].shape
+        torch.Size([2000])
+        >>> bool(abs(mcmc.get_samples()["mean"].mean() - 2.0) < 0.1)
+        True
+    """
+
+    def __init__(
+        self,
+        kernel: MCMCKernel,
+        num_samples: int,
+        warmup_steps: int | None = None,
+        initial_params: Params | None = None,
+        num_chains: int = 1,
+        hook_fn: Hook | None = None,
+        mp_context: str | None = None,
+        disable_progbar: bool = False,
+        disable_validation: bool = True,
+        transforms: Mapping[str, Transform] | None = None,
+        save_params: Sequence[str] | None = None,
+        chain_method: Literal["vectorized", "sequential"] = "vectorized",
+    ) -> None:
+        self.kernel = kernel
+        self.num_samples = _at_least("num_samples", num_samples, 1)
+        warmup_steps = num_samples if warmup_steps is None else warmup_steps
+        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
+        self.num_chains = _at_least("num_chains", num_chains, 1)
+        _check_chains(initial_params, num_chains)
+        if chain_method not in ("vectorized", "sequential"):
+            raise SiteError(
+                f"chain_method must be 'vectorized' or 'sequential', got {chain_method!r}"
+            )
+        self._plan = Plan(
+            num_samples=num_samples,
+            warmup_steps=warmup_steps,
+            num_chains=num_chains,
+            initial_params=initial_params,
+            hook_fn=hook_fn,
+            disable_progbar=disable_progbar,
+            disable_validation=disable_validation,
+            transforms=transforms,
+            save_params=save_params,
+            vectorized=chain_method == "vectorized",
+        )
+        self._draws: Draws | None = None
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Run warm-up and sampling; the arguments are those of the model.
+
+        Warns if transitions diverged or the chains disagree.
+        """
+        kernel = self.kernel
+        if isinstance(kernel, HMC) and self._plan.hook_fn is None and not _has_own_sample(kernel):
+            self._draws = run_together(kernel, self._plan, args, kwargs)
+        else:
+            self._draws = run_in_turn(kernel, self._plan, args, kwargs)
+        latent = {n: x for n, x in self._draws.samples.items() if n in self._draws.latent}
+        if self._is_suspicious(latent):
+            warn(str(self._verdict(latent)))
+
+    def get_samples(
+        self, num_samples: int | None = None, group_by_chain: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the draws of the latent and the deterministic sites, constrained.
+
+        Args:
+            num_samples: Resample so many draws with replacement, the same ones for all sites.
+            group_by_chain: Return shape ``(chain, draw, *site)`` instead of ``(draw, *site)``.
+
+        Raises:
+            SiteError: Before :meth:`run`.
+        """
+        return util.select_samples(self._found().samples, num_samples, group_by_chain)
+
+    def get_extra_fields(self) -> dict[str, Tensor]:
+        """Return what the kernel reports of each draw, shape ``(chain, draw)``, by name.
+
+        For HMC and NUTS ``accept_prob``, ``step_size``, ``tree_depth`` (doublings), ``num_steps``
+        (leapfrogs), ``energy``, ``potential_energy`` (nats) and ``diverging``.
+        """
+        return dict(self._found().fields)
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return the statistics of each site by its name, and what the kernel reports by label.
+
+        The statistics ``n_eff``, ``r_hat``, ``ess_bulk`` and ``ess_tail`` have the site's shape.
+        The kernel's entries hold a value by chain: HMC and NUTS report
+        ``{"divergences": {"chain 0": [draws]}, "acceptance rate": {"chain 0": mean}}``.
+        """
+        found = self._found()
+        return {**util.diagnostics(found.samples), **found.diagnostics}
+
+    def summary(self, prob: float = 0.9) -> None:
+        """Print a table of the posterior, the number of divergences, and a verdict on the draws.
+
+        Args:
+            prob: The mass of the credible interval.
+        """
+        found = self._found()
+        util.print_summary(found.samples, prob)
+        if "diverging" in found.fields:
+            print(f"\nNumber of divergences: {int(found.fields['diverging'].sum())}")
+        print(self._verdict(found.samples))
+
+    def _found(self) -> Draws:
+        if self._draws is None:
+            raise SiteError("there are no draws yet: call MCMC.run(...) first")
+        return self._draws
+
+    def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
+        diverging = self._found().fields.get("diverging", torch.zeros(()))
+        return bool(diverging.any()) or any(
+            bool((stats.rhat(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
+            for draws in samples.values()
+        )
+
+    def _verdict(self, samples: Mapping[str, Tensor]) -> Verdict:
+        fields = self._found().fields
+        verdict = infer_diagnostics.trust(samples, fields.get("diverging", 0))
+        deepest = getattr(self.kernel, "max_tree_depth", torch.inf)
+        too_deep = int((fields.get("tree_depth", torch.zeros(())) >= deepest).sum())
+        if not too_deep:
+            return verdict
+        reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
+        reasons, advice = (*verdict.reasons, reason), (*verdict.advice, DEPTH_ADVICE)
+        return replace(verdict, reliable=False, reasons=reasons, advice=advice)
+
+
+def _has_own_sample(kernel: HMC) -> bool:
+    """Whether somebody's subclass has a transition of its own, which a batch would not know."""
+    return type(kernel).sample is not HMC.sample
+
+
+def _at_least(name: str, number: int, minimum: int) -> int:
+    if number < minimum:
+        raise SiteError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def _check_chains(initial_params: Params | None, num_chains: int) -> None:
+    if initial_params is None or num_chains == 1:
+        return
+    for name, value in initial_params.items():
+        if value.dim() == 0 or value.shape[0] != num_chains:
+            raise ShapeError(
+                f"initial_params[{name!r}] has shape {tuple(value.shape)}, but with "
+                f"num_chains={num_chains} its first dimension must be {num_chains}: one starting "
+                "point for each chain"
+            )

@@ -1,0 +1,90 @@
+"""Chains under way: the state of a sampler together with its noise and its draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppl.infer.mcmc import recording
+from ppl.infer.mcmc.machine import Outcome
+from ppl.infer.mcmc.noise import NoiseStream, StreamState
+from ppl.infer.mcmc.recording import Recording
+from ppl.infer.mcmc.sampler import Sampler, State
+
+
+class Checkpoint(NamedTuple):
+    """All that is needed to go on: nested records of plain tensors."""
+
+    state: State
+    stream: StreamState
+    record: Recording
+
+
+class Chains:
+    """Runs a sampler and keeps what it draws.
+
+    Args:
+        sampler: What advances the chains.
+        position: Where they start, shape ``(chain, dim)``.
+        step_size: The first step size, or where the search for it starts.
+        seeds: A seed for each chain.
+    """
+
+    def __init__(
+        self, sampler: Sampler, position: Tensor, step_size: float, seeds: Sequence[int]
+    ) -> None:
+        self.sampler = sampler
+        self.stream = NoiseStream(seeds, position)
+        endless = math.isinf(sampler.num_draws)
+        self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
+        with torch.no_grad():
+            self.state = sampler.begin(position, step_size, self.stream.next())
+        self.outcome: Outcome | None = None
+
+    @torch.no_grad()
+    def run(self, report: Callable[[Chains], Any] = lambda chains: None) -> None:
+        """Advance until every chain has its draws; call `report` now and then."""
+        while not self.done:
+            self.state = self.sampler.advance(self.state, self.stream, self._keep)
+            report(self)
+
+    @torch.no_grad()
+    def leap(self) -> None:
+        """Advance by one leapfrog."""
+        self.state = self.sampler.advance(self.state, self.stream, self._keep, limit=1)
+
+    @torch.no_grad()
+    def move(self, position: Tensor) -> None:
+        """Put the chains at `position`, shape ``(chain, dim)``."""
+        self.state = self.sampler.move(self.state, position, self.stream.next())
+
+    @property
+    def done(self) -> bool:
+        """Whether every chain has its draws."""
+        return int(self.state.iteration.min()) == self.sampler.num_iterations
+
+    def save(self) -> Checkpoint:
+        """Return a checkpoint, at whatever leapfrog the chains are."""
+        record = Recording(*(buffer.clone() for buffer in self.record))  # written to in place
+        return Checkpoint(self.state, self.stream.state(), record)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.state, self.record = checkpoint.state, checkpoint.record
+        self.stream.restore(checkpoint.stream)
+
+    def last_fields(self) -> dict[str, float]:
+        """Return the `recording.FIELDS` of the last transition of a single chain."""
+        if self.outcome is None:
+            return dict.fromkeys(recording.FIELDS, math.nan)
+        values = recording.fields_of(self.outcome, self.state.tuning.step_size)
+        return dict(zip(recording.FIELDS, values[0].tolist(), strict=True))
+
+    def _keep(self, outcome: Outcome, before: State) -> None:
+        self.outcome = outcome
+        draw = before.iteration - self.sampler.warmup.num_steps
+        recording.write(self.record, outcome, before.tuning.step_size, draw)

@@ -1,0 +1,292 @@
+"""Hamiltonian Monte Carlo with trajectories of fixed length (Neal 2011)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+from ppl.errors import SiteError
+from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc.adaptation.warmup import Warmup
+from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
+from ppl.infer.mcmc.machine import (
+    MAX_ENERGY_ERROR,
+    Draw,
+    Machine,
+    Noise,
+    Outcome,
+    Tuning,
+    energy_error,
+    set_out,
+)
+from ppl.infer.mcmc.masking import select
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.metric import Metric, kinetic_energy
+from ppl.infer.mcmc.noise import draw_seeds
+from ppl.infer.mcmc.potential import Params, PotentialFn, batched
+from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.walk import Walk
+from ppl.validation import validation_enabled
+
+ROUNDING = 1e-3  # of a step: a length of four steps has four, however the division rounds
+
+
+class Flight(NamedTuple):
+    """Where each chain is in its transition."""
+
+    edge: Point  # the next leapfrog starts here
+    initial_energy: Tensor  # (chain,)
+    num_steps: Tensor  # (chain,), leapfrogs so far
+    draw: Draw  # the draw the transition started from
+
+
+class FixedLength:
+    """The transition of Hamiltonian Monte Carlo, one leapfrog a step.
+
+    Args:
+        potential_and_grad: Maps ``(chain, dim)`` to potentials ``(chain,)`` and gradients.
+        trajectory_length: The time of a transition; it takes
+            ``max(1, int(trajectory_length / step_size))`` leapfrogs.
+    """
+
+    def __init__(self, potential_and_grad: PotentialAndGrad, trajectory_length: float) -> None:
+        self.potential_and_grad = potential_and_grad
+        self.trajectory_length = trajectory_length
+
+    def start(self, draw: Draw, metric: Metric, noise: Noise) -> Flight:
+        """Return the state in which every chain begins a transition at `draw`."""
+        point, draw = set_out(draw, metric, noise)
+        num_steps = torch.zeros_like(draw.potential, dtype=torch.long)
+        return Flight(point, draw.energy, num_steps, draw)
+
+    def restart(self, state: Flight, metric: Metric, noise: Noise) -> Flight:
+        """Return the state in which every chain begins its transition anew from its last draw."""
+        return self.start(state.draw, metric, noise)
+
+    def step(self, state: Flight, tuning: Tuning, noise: Noise) -> tuple[Flight, Outcome]:
+        """Return the state one leapfrog later, and the outcome of the transitions that ended."""
+        edge, potential = leapfrog(
+            self.potential_and_grad, tuning.metric, state.edge, tuning.step_size
+        )
+        energy = potential + kinetic_energy(tuning.metric, edge.momentum)
+        error = energy_error(energy, state.initial_energy)
+        num_steps = state.num_steps + 1
+        finished = (num_steps + 1 - ROUNDING) * tuning.step_size > self.trajectory_length
+        accepted = finished & (noise.log_uniform[:, 0] < -error)
+        end = Draw(edge.position, edge.gradient, potential, energy)
+        draw = select(accepted, end, state.draw)
+        depth = torch.zeros_like(num_steps)  # no tree
+        accept_prob = torch.exp(-error.clamp(min=0.0))
+        diverging = error > MAX_ENERGY_ERROR
+        outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging)
+        after = Flight(edge, state.initial_energy, num_steps, draw)
+        return select(finished, self.start(draw, tuning.metric, noise), after), outcome
+
+
+class HMC(MCMCKernel):
+    """Hamiltonian Monte Carlo with trajectories of fixed length.
+
+    Adapts step size and mass matrix during warm-up.  The numbers of a position, hence the rows of
+    the mass matrix, are ordered by the names of the sites.
+
+    Args:
+        model: The model; or
+        potential_fn: the potential energy (negative log density, nats) of a dict of unconstrained
+            values by site, shape ``()``; needs ``initial_params``.
+        step_size: The step size of the leapfrog; where its adaptation starts.
+        trajectory_length: The time of a trajectory; default ``step_size * num_steps``, or ``2 pi``.
+        num_steps: The leapfrogs of a trajectory at the initial step size.  With another step size
+            there are ``max(1, int(trajectory_length / step_size))``.
+        adapt_step_size: Whether warm-up adapts the step size (dual averaging).
+        adapt_mass_matrix: Whether warm-up adapts the mass matrix.
+        full_mass: Whether the mass matrix is dense instead of diagonal.
+        transforms: Bijections from the support of a site to unconstrained space, for the sites that
+            shall not use the registered one.
+        max_plate_nesting: Accepted for models with enumerated sites; not used yet.
+        jit_compile: Accepted; the potential is recorded as a tensor program anyway.
+        jit_options: Accepted, not used.
+        ignore_jit_warnings: Accepted, not used.
+        target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
+        init_strategy: Chooses the starting points.
+        min_stepsize: The smallest step size that adaptation may choose.
+        max_stepsize: The largest one.
+
+    Raises:
+        SiteError: If not exactly one of `model` and `potential_fn` is given.
+
+    Example:
+        >>> import ppl.distributions as dist
+        >>> from ppl.infer.mcmc import MCMC
+        >>> from ppl.primitives import sample
+        >>> mcmc = MCMC(
+        ...     HMC(lambda: sample("x", dist.Normal(3.0, 1.0)), step_size=0.5, num_steps=4),
+        ...     num_samples=200, disable_progbar=True,
+        ... )
+        >>> mcmc.run()
+        >>> bool(abs(mcmc.get_samples()["x"].mean() - 3.0) < 0.5)
+        True
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any] | None = None,
+        potential_fn: PotentialFn | None = None,
+        step_size: float = 1,
+        trajectory_length: float | None = None,
+        num_steps: int | None = None,
+        adapt_step_size: bool = True,
+        adapt_mass_matrix: bool = True,
+        full_mass: bool = False,
+        transforms: Mapping[str, Transform] | None = None,
+        max_plate_nesting: int | None = None,
+        jit_compile: bool = False,
+        jit_options: Mapping[str, Any] | None = None,
+        ignore_jit_warnings: bool = False,
+        target_accept_prob: float = 0.8,
+        init_strategy: Strategy = init_to_uniform,
+        *,
+        min_stepsize: float = 1e-10,
+        max_stepsize: float = 1e10,
+    ) -> None:
+        if (model is None) == (potential_fn is None):
+            raise SiteError(f"{type(self).__name__} needs either a model or a potential_fn")
+        if not 0 < target_accept_prob < 1:
+            raise SiteError(f"target_accept_prob must lie in (0, 1), got {target_accept_prob}")
+        self.model, self.potential_fn = model, potential_fn
+        self.transforms = transforms
+        self.init_strategy = init_strategy
+        self.trajectory_length = _trajectory_length(step_size, trajectory_length, num_steps)
+        self._step_size = float(step_size)
+        self._warmup = Warmup(
+            0,
+            target_accept_prob,
+            adapt_step_size,
+            adapt_mass_matrix,
+            full_mass,
+            (min_stepsize, max_stepsize),
+        )
+        self._given_params: Params | None = None
+        self._chains: Chains | None = None
+        self._walk: Walk | None = None
+
+    # many chains at once
+
+    def target(self, num_chains: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Target:
+        """Return what is to be sampled, and where `num_chains` chains start."""
+        given = self._given_params
+        if self.potential_fn is not None:
+            return Target.of_potential(self.potential_fn, self.transforms, num_chains, given)
+        assert self.model is not None
+        strategy = self.init_strategy
+        return Target.of_model(
+            self.model, args, kwargs, self.transforms, strategy, num_chains, given
+        )
+
+    def start(
+        self,
+        potential_and_grad: PotentialAndGrad,
+        position: Tensor,
+        seeds: Sequence[int],
+        warmup_steps: int,
+        num_samples: float = math.inf,
+    ) -> Chains:
+        """Return chains that start at `position`, shape ``(chain, dim)``."""
+        machine = self._machine(potential_and_grad, position.device)
+        sampler = Sampler(machine, replace(self._warmup, num_steps=warmup_steps), num_samples)
+        self._chains = Chains(sampler, position, self._step_size, seeds)
+        return self._chains
+
+    def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
+        return FixedLength(potential_and_grad, self.trajectory_length)
+
+    # one chain, draw by draw
+
+    def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
+        """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
+        target = self.target(1, args, kwargs)
+        with validation_enabled(False):
+            potential_and_grad = batched(target.potential, target.start)
+            chains = self.start(potential_and_grad, target.start, draw_seeds(1), warmup_steps)
+        self._walk = Walk(target, chains)
+
+    def sample(self, params: Params) -> Params:
+        """Return the next draw after `params`; both are unconstrained values by site."""
+        return self._running().next(params)
+
+    def constrain(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return constrained values of unconstrained draws, both ``(chain, draw, *site)``."""
+        target = self._running().target
+        return target.constrain(target.layout.pack(draws, batch_dim=2))
+
+    def fields(self) -> dict[str, float]:
+        """Return what is known of the last transition: `ppl.infer.mcmc.recording.FIELDS`."""
+        return self._running().chains.last_fields()
+
+    def logging(self) -> Mapping[str, str]:
+        """Return step size and acceptance probability, formatted."""
+        fields = self.fields()
+        step_size, accept_prob = fields["step_size"], fields["accept_prob"]
+        return {"step size": f"{step_size:.2e}", "acc. prob": f"{accept_prob:.3f}"}
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return the indices of divergent draws and the mean acceptance probability."""
+        return self._running().diagnostics()
+
+    def cleanup(self) -> None:
+        """Forget the chain; what was adapted can still be read."""
+        self._walk = None
+
+    def clear_cache(self) -> None:
+        """Do nothing: potentials and gradients are part of the state, not of a cache."""
+
+    def _running(self) -> Walk:
+        if self._walk is None:
+            raise SiteError(f"call {type(self).__name__}.setup(warmup_steps, ...) before sampling")
+        return self._walk
+
+    @property
+    def initial_params(self) -> Params:
+        """Unconstrained values that the chain starts from, by site."""
+        if self._walk is not None:
+            return self._walk.target.layout.unpack(self._walk.target.start[0])
+        return self._given_params or {}
+
+    @initial_params.setter
+    def initial_params(self, params: Params | None) -> None:
+        self._given_params = params
+
+    @property
+    def step_size(self) -> float | Tensor:
+        """The step size in use: a number, or ``(chain,)`` where several chains have run."""
+        if self._chains is None:
+            return self._step_size
+        step_size = self._chains.state.tuning.step_size
+        return float(step_size) if len(step_size) == 1 else step_size
+
+    @property
+    def num_steps(self) -> int:
+        """The leapfrogs of a trajectory at the (mean) step size in use."""
+        step_size = float(torch.as_tensor(self.step_size).mean())
+        return max(1, int(self.trajectory_length / step_size + ROUNDING))
+
+    @property
+    def inverse_mass_matrix(self) -> Tensor:
+        """The inverse mass in use, ``(dim,)`` or ``(dim, dim)``; of many chains a batch."""
+        if self._chains is None:
+            raise SiteError("there is no mass matrix before the first run")
+        inverse = self._chains.state.tuning.metric.inverse
+        return inverse[0] if len(inverse) == 1 else inverse
+
+
+def _trajectory_length(step_size: float, length: float | None, num_steps: int | None) -> float:
+    if length is not None:
+        return float(length)
+    return step_size * num_steps if num_steps is not None else 2 * math.pi

@@ -1,0 +1,80 @@
+"""Streams of random numbers, one for each chain, drawn ahead in blocks.
+
+Each chain has its own generator, so that a chain's noise does not depend on how many chains run
+beside it, and the numbers are drawn on the CPU, so that they do not depend on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppl.infer.mcmc.machine import NUM_COINS, Noise
+
+BLOCK_NUMBERS = 4096  # about so many normals a chain are drawn at once
+BLOCK_STEPS = 128  # but for no more steps than this
+
+
+class StreamState(NamedTuple):
+    """Everything that is needed to go on with the same noise."""
+
+    generators: Tensor  # (chain, byte), the generators' states before the current block
+    used: Tensor  # (), steps of the current block that were handed out
+
+
+class NoiseStream:
+    """The noise of successive steps.
+
+    Args:
+        seeds: A seed for each chain.
+        like: A tensor of shape ``(chain, dim)`` whose dtype and device the noise shall have.
+    """
+
+    def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
+        self._like = like
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._num_steps = max(1, min(BLOCK_STEPS, BLOCK_NUMBERS // max(1, like.shape[-1])))
+        self._draw_block()
+
+    def next(self) -> Noise:
+        """Return the noise of the next step."""
+        if self._used == len(self._block):
+            self._draw_block()
+        self._used += 1
+        return self._block[self._used - 1]
+
+    def state(self) -> StreamState:
+        """Return plain tensors from which `restore` continues the stream."""
+        return StreamState(self._block_start, torch.tensor(self._used))
+
+    def restore(self, state: StreamState) -> None:
+        """Continue where `state` was taken."""
+        for generator, saved in zip(self._generators, state.generators, strict=True):
+            generator.set_state(saved.clone())  # torch crashes on views
+        self._draw_block()
+        self._used = int(state.used)
+
+    def _draw_block(self) -> None:
+        self._block_start = torch.stack([g.get_state() for g in self._generators])
+        dim, dtype = self._like.shape[-1], self._like.dtype
+        normals, uniforms = [], []
+        for generator in self._generators:
+            normals.append(torch.randn(self._num_steps, dim, dtype=dtype, generator=generator))
+            uniforms.append(
+                torch.rand(self._num_steps, NUM_COINS, dtype=dtype, generator=generator)
+            )
+        normal = torch.stack(normals, 1).to(self._like.device)  # (step, chain, dim)
+        log_uniform = torch.stack(uniforms, 1).to(self._like.device).log()
+        self._block = [
+            Noise(*pair) for pair in zip(normal.unbind(), log_uniform.unbind(), strict=True)
+        ]
+        self._used = 0
+
+
+def draw_seeds(num_chains: int) -> list[int]:
+    """Return distinct seeds for the chains, drawn from torch's global generator."""
+    first = int(torch.randint(2**31, ()))
+    return [first + chain for chain in range(num_chains)]  # torch's generators read 32 bits

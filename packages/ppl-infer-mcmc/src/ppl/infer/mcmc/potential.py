@@ -1,0 +1,180 @@
+"""From a model to its potential energy on the unconstrained scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform, biject_to
+from torch.fx import GraphModule
+
+import ppl.poutine as poutine
+from ppl.capture import CaptureError, record
+from ppl.errors import NotFiniteError, warn
+from ppl.infer.mcmc.factorization import fail_with_nan
+from ppl.infer.mcmc.integrator import PotentialAndGrad
+from ppl.infer.mcmc.layout import Layout
+from ppl.poutine.messenger import Messenger
+
+Params = Mapping[str, Tensor]
+PotentialFn = Callable[[Params], Tensor]
+
+
+class UnconstrainedMessenger(Messenger):
+    """Gives latent sites the values that belong to unconstrained ones; draws nothing at them.
+
+    The transform of a site is looked up from its support at each run, so a support may depend on
+    other sites.  `log_abs_det` sums the logarithms of the Jacobian determinants.
+
+    Args:
+        unconstrained: Unconstrained values by site.
+        transforms: From the support to the unconstrained space, for the sites that do not use the
+            registered bijection of their support.
+    """
+
+    def __init__(self, unconstrained: Params, transforms: Mapping[str, Transform]) -> None:
+        self.unconstrained, self.transforms = unconstrained, transforms
+        self.log_abs_det: Tensor | float = 0.0
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        name = msg["name"]
+        if name not in self.unconstrained or msg["is_observed"]:
+            return
+        given = self.transforms.get(name)
+        transform = biject_to(msg["fn"].support) if given is None else given.inv
+        value = transform(self.unconstrained[name])
+        jacobian = transform.log_abs_det_jacobian(self.unconstrained[name], value)
+        self.log_abs_det = self.log_abs_det + jacobian.sum()
+        msg["value"], msg["done"] = value, True
+
+
+class ModelPotential:
+    """The negative log density of a model on the unconstrained scale, in nats, up to a constant.
+
+    Args:
+        model: The model.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        transforms: See :class:`UnconstrainedMessenger`.
+        subsamples: Fixed indices of the plates that subsample, by plate.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        transforms: Mapping[str, Transform] = {},
+        subsamples: Mapping[str, Tensor] = {},
+    ) -> None:
+        self.model = poutine.substitute(model, data=subsamples)
+        self.args, self.kwargs, self.transforms = args, kwargs, transforms
+
+    def __call__(self, unconstrained: Params) -> Tensor:
+        """Return the potential energy, shape ``()``, of unconstrained values by site."""
+        trace, log_abs_det = self._run(unconstrained)
+        return torch.as_tensor(-(trace.log_prob_sum() + log_abs_det))
+
+    def constrain(self, unconstrained: Params) -> dict[str, Tensor]:
+        """Return the values of the latent and of the deterministic sites."""
+        trace, _ = self._run(unconstrained)
+        return {
+            name: site["value"]
+            for name, site in trace.nodes.items()
+            if name in unconstrained or site.get("infer", {}).get("_deterministic")
+        }
+
+    def not_finite(self, unconstrained: Params) -> list[str]:
+        """Return the names of the sites whose log density is not finite."""
+        trace, _ = self._run(unconstrained)
+        trace.compute_log_prob()
+        return [
+            name
+            for name, site in trace.nodes.items()
+            if site["type"] == "sample" and not bool(site["log_prob_sum"].isfinite())
+        ]
+
+    def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
+        with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
+            trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
+        return trace, messenger.log_abs_det
+
+
+def evaluate(potential: Callable[[Tensor], Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the potential ``()`` and its gradient at one flat position ``(dim,)``, by autograd.
+
+    A failed matrix factorization gives nan.
+    """
+    position = position.detach().requires_grad_()
+    try:
+        with torch.enable_grad():
+            value = potential(position)
+        (gradient,) = torch.autograd.grad(value, position)
+    except (torch.linalg.LinAlgError, NotFiniteError):  # type: ignore[attr-defined]
+        nan = torch.full_like(position.detach(), torch.nan)
+        return nan.sum(), nan
+    return value.detach(), gradient
+
+
+def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
+    """Return the batched potential and gradient that runs the chains one after another."""
+
+    def potential_and_grad(position: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradients = zip(*(evaluate(potential, z) for z in position), strict=True)
+        return torch.stack(values), torch.stack(gradients)
+
+    return potential_and_grad
+
+
+def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> PotentialAndGrad:
+    """Return the potential and gradient of all chains at once.
+
+    The potential is recorded as a tensor program over all chains.  The program is compared with
+    plain execution at another point; where it cannot be recorded, or differs, the chains are run
+    one after another and a warning says why.
+
+    Args:
+        potential: Maps a flat position ``(dim,)`` to the potential energy ``()``.
+        position: Positions of the shape ``(chain, dim)`` that all calls will have.
+    """
+    eager = one_by_one(potential)
+    nearby = position + 0.1 * torch.randn(position.shape, dtype=position.dtype).to(position.device)
+    try:
+        program = record(torch.func.vmap(torch.func.grad_and_value(potential)), position)
+        if isinstance(program, GraphModule):
+            program = fail_with_nan(program)
+        gradient, value = program(nearby)
+    except (CaptureError, RuntimeError) as error:
+        cause = str(error)
+    else:
+        if _agree((value, gradient), eager(nearby)):
+            return lambda z: program(z)[::-1]
+        cause = "its recording gives other values: it draws at random or depends on values"
+    warn(f"the model runs without recording, which is slow: {cause}")
+    return eager
+
+
+def _agree(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
+    """Whether potentials and gradients are equal, up to the rounding of sums of large terms.
+
+    Without a finite potential there is no point in comparing gradients.
+    """
+    finite = other[0].isfinite()
+    if not torch.equal(finite, one[0].isfinite()):
+        return False
+    tolerance = 10 * torch.finfo(one[0].dtype).eps ** 0.5
+    return all(
+        torch.allclose(a, b, rtol=tolerance, atol=tolerance * _scale(b), equal_nan=True)
+        for a, b in ((a[finite], b[finite]) for a, b in zip(one, other, strict=True))
+    )
+
+
+def _scale(x: Tensor) -> float:
+    return 1.0 + float(x.abs().nan_to_num(0.0, 0.0, 0.0).sum())
+
+
+def flat(potential_fn: PotentialFn, layout: Layout) -> Callable[[Tensor], Tensor]:
+    """Return the potential as a function of flat positions ``(dim,)``."""
+    return lambda position: potential_fn(layout.unpack(position))

@@ -1,0 +1,73 @@
+"""Where finished draws are kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppl.infer.mcmc.machine import Outcome
+
+FIELDS = (
+    "accept_prob",
+    "step_size",
+    "tree_depth",
+    "num_steps",
+    "energy",
+    "diverging",
+    "potential_energy",
+)
+
+
+class Recording(NamedTuple):
+    """Buffers with one slot more than draws: what is no draw is written there and forgotten."""
+
+    position: Tensor  # (chain, draw + 1, dim)
+    fields: Tensor  # (chain, draw + 1, field)
+
+    @property
+    def draws(self) -> Tensor:
+        """The positions, shape ``(chain, draw, dim)``."""
+        return self.position[:, :-1]
+
+    def field(self, name: str) -> Tensor:
+        """Return one of `FIELDS`, shape ``(chain, draw)``."""
+        return self.fields[:, :-1, FIELDS.index(name)]
+
+
+def begin(position: Tensor, num_draws: int) -> Recording:
+    """Return empty buffers for chains at positions of shape ``(chain, dim)``."""
+    chains, dim = position.shape
+    return Recording(
+        position.new_zeros(chains, num_draws + 1, dim),
+        position.new_zeros(chains, num_draws + 1, len(FIELDS)),
+    )
+
+
+def fields_of(outcome: Outcome, step_size: Tensor) -> Tensor:
+    """Return the `FIELDS` of an outcome, shape ``(chain, field)``."""
+    values = (
+        outcome.accept_prob,
+        step_size,
+        outcome.tree_depth,
+        outcome.num_steps,
+        outcome.draw.energy,
+        outcome.diverging,
+        outcome.draw.potential,
+    )
+    return torch.stack([value.to(step_size.dtype) for value in values], -1)
+
+
+def write(recording: Recording, outcome: Outcome, step_size: Tensor, draw: Tensor) -> None:
+    """Write the outcome of each chain that finished into slot `draw`, shape ``(chain,)``.
+
+    The spare slot takes the rest: chains that did not finish, that are in warm-up (negative `draw`)
+    or have all their draws.  Every chain writes somewhere: so nobody looks at values, and no GPU is
+    waited for.
+    """
+    chain = torch.arange(draw.shape[0], device=draw.device)
+    spare = recording.position.shape[1] - 1
+    slot = torch.where(outcome.finished & (draw >= 0), draw.clamp(max=spare), spare)
+    recording.position[chain, slot] = outcome.draw.position
+    recording.fields[chain, slot] = fields_of(outcome, step_size)

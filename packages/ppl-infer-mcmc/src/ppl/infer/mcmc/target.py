@@ -1,0 +1,111 @@
+"""What is sampled: a density on flat positions, and the way back to the sites of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+from ppl.errors import SiteError
+from ppl.infer.initialization import Strategy
+from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.potential import Params, PotentialFn, flat
+from ppl.infer.mcmc.util import initialize_model
+
+DRAWS_AT_ONCE = 256  # of the batches in which draws are constrained, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Target:
+    """A potential energy over flat positions.
+
+    Attributes:
+        layout: How the unconstrained sites lie in a position.
+        potential: Maps a position ``(dim,)`` to the potential energy ``()``, in nats.
+        start: Where the chains start, shape ``(chain, dim)``.
+        constrain_one: Maps unconstrained values by site to the values that the user is shown.
+    """
+
+    layout: Layout
+    potential: Callable[[Tensor], Tensor]
+    start: Tensor
+    constrain_one: Callable[[Params], Mapping[str, Tensor]]
+
+    @classmethod
+    def of_model(
+        cls,
+        model: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        transforms: Mapping[str, Transform] | None,
+        init_strategy: Strategy,
+        num_chains: int,
+        initial_params: Params | None,
+    ) -> Target:
+        """Return the posterior of a model; see :func:`~ppl.infer.mcmc.util.initialize_model`."""
+        params, potential, to_unconstrained, prototype = initialize_model(
+            model,
+            args,
+            kwargs,
+            transforms,
+            num_chains=num_chains,
+            init_strategy=init_strategy,
+            initial_params=initial_params,
+        )
+        expected = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
+        layout = Layout.of(expected)
+        start = _start(layout, params, num_chains)
+        return cls(layout, flat(potential, layout), start, potential.constrain)
+
+    @classmethod
+    def of_potential(
+        cls,
+        potential_fn: PotentialFn,
+        transforms: Mapping[str, Transform] | None,
+        num_chains: int,
+        initial_params: Params | None,
+    ) -> Target:
+        """Return the density that a potential function of unconstrained values defines."""
+        if initial_params is None:
+            raise SiteError("a kernel with a potential_fn needs initial_params: pass them to MCMC")
+        one = {n: x[0] if num_chains > 1 else x for n, x in initial_params.items()}
+        layout = Layout.of(one)
+        start = _start(layout, initial_params, num_chains)
+        given = dict(transforms or {})
+
+        def constrain_one(params: Params) -> dict[str, Tensor]:
+            return {n: given[n].inv(x) if n in given else x for n, x in params.items()}
+
+        return cls(layout, flat(potential_fn, layout), start, constrain_one)
+
+    def constrain(self, draws: Tensor) -> dict[str, Tensor]:
+        """Return the values of the sites, ``(chain, draw, *site)``, from positions.
+
+        The positions have shape ``(chain, draw, dim)``.  Sites that the model computes from others
+        (``deterministic``) are among the values.
+        """
+
+        def one(position: Tensor) -> dict[str, Tensor]:
+            return dict(self.constrain_one(self.layout.unpack(position)))
+
+        positions = draws.flatten(0, 1)
+        try:
+            many = torch.func.vmap(one, chunk_size=DRAWS_AT_ONCE, randomness="different")
+            values = many(positions)
+        except Exception:  # vmap cannot follow a model that branches on values, the loop can
+            rows = [one(position) for position in positions]
+            values = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return {name: x.unflatten(0, draws.shape[:2]) for name, x in values.items()}
+
+
+def _start(layout: Layout, params: Params, num_chains: int) -> Tensor:
+    """Pack starting points, which have a chain dimension if there is more than one chain."""
+    if num_chains == 1:
+        layout.check(params)
+        return layout.pack(params)[None]
+    layout.check(params, (num_chains,))
+    return layout.pack(params, batch_dim=1)

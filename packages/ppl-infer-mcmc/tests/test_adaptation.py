@@ -1,0 +1,153 @@
+"""What warm-up does: windows, step size, metric."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ppl.infer.mcmc import metric
+from ppl.infer.mcmc.adaptation import dual_averaging, welford
+from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
+from ppl.infer.mcmc.adaptation.warmup import Warmup
+from ppl.infer.mcmc.adaptation.windows import windows
+from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.hmc import FixedLength
+from ppl.infer.mcmc.integrator import Point, leapfrog
+from ppl.infer.mcmc.machine import energy_error
+from ppl.infer.mcmc.nuts import NoUTurn
+from ppl.infer.mcmc.sampler import Sampler
+
+from .targets import ALL, CORRELATED, COVARIANCE, generator, normal
+
+
+def test_a_thousand_iterations_have_the_documented_windows():
+    assert windows(1000) == (75, (100, 150, 250, 450, 950))
+
+
+@pytest.mark.parametrize("num_warmup", [20, 37, 100, 149, 150, 151, 160, 500, 1000, 2000, 10_000])
+def test_windows_grow_and_end_before_the_final_phase(num_warmup):
+    start, ends = windows(num_warmup)
+    lengths = torch.tensor([start, *ends]).diff()
+    final = num_warmup - ends[-1]
+    assert final == (50 if num_warmup >= 150 else int(0.1 * num_warmup))
+    assert start == (75 if num_warmup >= 150 else int(0.15 * num_warmup))
+    assert (lengths > 0).all()
+    inner = lengths[:-1]
+    assert (inner[1:] == 2 * inner[:-1]).all()
+
+
+def test_a_very_short_warmup_has_no_windows():
+    assert windows(19).ends == ()
+    assert Warmup(1000, adapt_mass_matrix=False).window_ends == ()
+
+
+def test_dual_averaging_finds_the_step_of_a_known_acceptance_curve():
+    def accept_prob(step_size):
+        return torch.exp(-step_size)  # 0.8 at log(1.25)
+
+    average = dual_averaging.begin(torch.tensor([0.01, 1.0, 30.0], dtype=torch.float64))
+    for _ in range(3000):
+        average = dual_averaging.update(average, accept_prob(average.log_step.exp()), 0.8)
+    expected = torch.full((3,), 1.25, dtype=torch.float64).log()
+    assert_close(average.log_step_mean.exp(), expected, rtol=0.05, atol=0.0)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_running_moments_are_the_moments(dense):
+    draws = torch.randn(4, 50, 3, generator=generator(0), dtype=torch.float64).cumsum(-1)
+    moments = welford.begin(draws[:, 0], dense)
+    for draw in draws.unbind(1):
+        moments = welford.update(moments, draw)
+    covariance = torch.stack([x.mT.cov() for x in draws])
+    expected = covariance if dense else covariance.diagonal(dim1=-2, dim2=-1)
+    assert_close(moments.mean, draws.mean(1))
+    assert_close(welford.covariance(moments), expected)
+    unit = torch.eye(3, dtype=torch.float64) if dense else torch.ones(3, dtype=torch.float64)
+    shrunk = 50 / 55 * expected + 1e-3 * 5 / 55 * unit
+    assert_close(welford.shrunk_covariance(moments), shrunk.expand_as(expected))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_the_first_step_size_is_within_a_factor_of_two_of_acceptance_eighty_percent(scale):
+    target = normal(3)
+
+    def potential_and_grad(z):
+        potential, gradient = target.potential_and_grad(z / scale)
+        return potential, gradient / scale
+
+    position = scale * target.draw(8, generator(0))
+    unit = metric.identity(position)
+    momentum = torch.randn(8, 3, generator=generator(1), dtype=torch.float64)
+    potential, gradient = potential_and_grad(position)
+    point = Point(position, momentum, gradient)
+    energy = potential + metric.kinetic_energy(unit, momentum)
+    searching = torch.arange(8) != 5
+    first = torch.ones(8, dtype=torch.float64)
+    found = reasonable_step_size(potential_and_grad, unit, point, energy, first, searching)
+
+    def accept_prob(step_size):
+        end, after = leapfrog(potential_and_grad, unit, point, step_size)
+        return (-energy_error(after + metric.kinetic_energy(unit, end.momentum), energy)).exp()
+
+    low, high = accept_prob(found / 2) > 0.8, accept_prob(found * 2) > 0.8
+    here = accept_prob(found) > 0.8
+    assert ((here != low) | (here != high))[searching].all()
+    assert found[5] == 1.0
+
+
+def warmed_up(machine, warmup, target, chains=64, num_draws=20):
+    position = target.draw(chains, generator(3))
+    run = Chains(Sampler(machine, warmup, num_draws), position, 1.0, seeds=range(chains))
+    run.run()
+    return run
+
+
+@pytest.mark.parametrize("wanted", [0.6, 0.8, 0.95])
+@pytest.mark.parametrize("kind", [NoUTurn, lambda f: FixedLength(f, 1.5)], ids=["nuts", "hmc"])
+def test_the_mean_acceptance_during_adaptation_is_the_one_aimed_at(kind, wanted):
+    target = normal(5)
+    warmup = Warmup(150, target_accept_prob=wanted, adapt_mass_matrix=False)
+    run = warmed_up(kind(target.potential_and_grad), warmup, target, num_draws=1)
+    # the pull to ten times the first step leaves 0.05 * log(10) / sqrt(150) = 0.01; the standard
+    # error of 150 iterations of 64 chains is below 0.004
+    assert abs(float(run.state.adaptation.average.error_mean.mean())) < 0.03
+
+
+def test_draws_accept_at_least_what_warmup_aimed_at_and_more_if_it_aimed_higher():
+    target = normal(5)
+    reached = []
+    for wanted in (0.6, 0.8, 0.95):
+        warmup = Warmup(150, target_accept_prob=wanted)
+        run = warmed_up(NoUTurn(target.potential_and_grad), warmup, target)
+        reached.append(float(run.record.field("accept_prob").mean()))
+        # the averaged step is smaller than the iterates that were tuned, hence no upper bound;
+        # the standard error of 64 chains with 20 draws is below 0.01
+        assert reached[-1] > wanted - 0.03
+    assert reached == sorted(reached)
+
+
+@pytest.mark.parametrize("full_mass", [False, True])
+def test_warmup_finds_the_covariance(full_mass):
+    machine = NoUTurn(CORRELATED.potential_and_grad)
+    run = warmed_up(machine, Warmup(300, full_mass=full_mass), CORRELATED, num_draws=1)
+    inverse = run.state.tuning.metric.inverse.mean(0)
+    expected = 150 / 155 * (COVARIANCE if full_mass else COVARIANCE.diagonal())  # shrunk
+    # 150 autocorrelated draws in the last window of 64 chains: standard errors of about 2 %
+    assert_close(inverse, expected, rtol=0.1, atol=0.0)
+
+
+def test_what_is_switched_off_does_not_adapt():
+    target = ALL[3]
+    warmup = Warmup(100, adapt_step_size=False, adapt_mass_matrix=False)
+    run = warmed_up(NoUTurn(target.potential_and_grad), warmup, target, num_draws=5)
+    assert (run.state.tuning.step_size == 1.0).all()
+    assert (run.state.tuning.metric.inverse == 1.0).all()
+
+
+def test_step_sizes_stay_within_their_bounds():
+    target = normal(2)
+    warmup = Warmup(50, step_bounds=(0.1, 0.2))
+    run = warmed_up(NoUTurn(target.potential_and_grad), warmup, target, num_draws=5)
+    assert (run.state.tuning.step_size >= 0.1).all()
+    assert (run.state.tuning.step_size <= 0.2).all()

@@ -1,0 +1,1 @@
+"""A plugin for ppl; its classes are found through the entry points of the distribution."""

@@ -1,0 +1,76 @@
+"""Everything the READMEs and the pages of docs/ show is run.
+
+A block fenced as python is executed in a fresh interpreter. Where one fenced as text follows, that
+is what the program prints; ``...`` stands for anything, as in a doctest.
+"""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("packages/*/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+FENCED = re.compile(
+    r"^```python\n(?P<program>.*?)^```\n(?:\s*^```text\n(?P<output>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    """A program in a page, where it stands, and what the page says it prints."""
+
+    place: str
+    program: str
+    output: str | None
+
+
+def blocks_of(text: str, page: str) -> list[Block]:
+    """Return the programs of a page."""
+    return [
+        Block(f"{page}:{text.count(chr(10), 0, found.start()) + 1}", *found.group(1, 2))
+        for found in FENCED.finditer(text)
+    ]
+
+
+BLOCKS = [
+    block
+    for page in PAGES
+    for block in blocks_of(page.read_text(encoding="utf-8"), str(page.relative_to(ROOT)))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+def test_a_code_block_runs_and_prints_what_the_page_says(block: Block, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", block.program]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    if block.output is not None:
+        printed = doctest.OutputChecker().check_output(block.output, answer.stdout, LENIENT)
+        assert printed, f"the page says\n{block.output}\nbut the program prints\n{answer.stdout}"
+
+
+def test_blocks_are_found_with_their_line_and_their_output() -> None:
+    page = "a\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\nx = 2\n```\n"
+    assert blocks_of(page, "page.md") == [
+        Block("page.md:3", "print(1)\n", "1\n"),
+        Block("page.md:11", "x = 2\n", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("packages/*/README.md")), ids=lambda page: page.parent.name
+)
+def test_every_distribution_shows_an_example(page: Path) -> None:
+    assert blocks_of(page.read_text(encoding="utf-8"), page.name)
