@@ -103,7 +103,9 @@ def compare(samples: Mapping[str, Tensor], reference: Mapping[str, Any]) -> list
 
 
 def _compare_variable(variable: str, draws: Tensor, summary: Mapping[str, Any]) -> list[Comparison]:
-    known = {key: tensor(summary[key]).reshape(-1) for key in ("mean", "sd", "mcse_mean", "mcse_sd")}
+    known = {
+        key: tensor(summary[key]).reshape(-1) for key in ("mean", "sd", "mcse_mean", "mcse_sd")
+    }
     draws = draws.reshape(*draws.shape[:2], -1)
     mean, sd = draws.mean((0, 1)), draws.flatten(0, 1).std(0)
     z = (mean - known["mean"]) / (mcse_mean(draws) ** 2 + known["mcse_mean"] ** 2).sqrt()

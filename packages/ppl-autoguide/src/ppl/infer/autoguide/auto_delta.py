@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ppl.nn import PyroParam
 from torch import Tensor
 
 from ppl.distribution import Delta
 from ppl.infer.initialization import Strategy, init_to_median
+from ppl.nn import PyroParam
 from ppl.primitives import sample
 
 from .attributes import deep_getattr, deep_setattr

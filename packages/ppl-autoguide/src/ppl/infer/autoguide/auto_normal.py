@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from ppl.nn import PyroModule, PyroParam
 from torch import Tensor
 from torch.distributions import biject_to
 
@@ -17,6 +16,7 @@ from ppl.distribution.util import sum_rightmost
 from ppl.distributions import Normal, constraints
 from ppl.errors import SupportError
 from ppl.infer.initialization import Strategy, init_to_feasible
+from ppl.nn import PyroModule, PyroParam
 from ppl.primitives import sample
 
 from .attributes import deep_getattr, deep_setattr

@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from ppl.nn import PyroModule
 from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.errors import SiteError
 from ppl.infer.initialization import InitMessenger, Strategy
+from ppl.nn import PyroModule
 from ppl.poutine.indep_messenger import CondIndepStackFrame
 from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import plate
