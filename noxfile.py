@@ -111,7 +111,7 @@ def pytest(session: nox.Session, *options: str) -> None:
     prepare(session)
     named = any(Path(word.split("::")[0]).exists() for word in session.posargs)
     paths = [] if named else ["packages", "tests"]
-    options = ("--doctest-modules", "-n", "2", *options)
+    options = ("--doctest-modules", "-n", "2", "--dist", "worksteal", *options)
     run(session, "pytest", *options, *paths, *session.posargs, env=ONE_THREAD)
 
 

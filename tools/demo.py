@@ -47,7 +47,7 @@ def main() -> int:
     draw_picture(wells.get_samples(), variational, WELLS)
 
     title("Eight schools, non-centred")
-    schools = sample_by_nuts(NONCENTERED, num_samples=1500, target_accept_prob=0.9)
+    schools = sample_by_nuts(NONCENTERED, num_samples=1500, target_accept_prob=0.95)
     agreed.append(report_comparison(NONCENTERED, schools))
     title("Eight schools, centred: the same posterior, not to be trusted")
     sample_by_nuts(CENTERED, num_samples=500)

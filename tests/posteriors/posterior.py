@@ -102,7 +102,7 @@ def compare(samples: Mapping[str, Tensor], reference: Mapping[str, Any]) -> list
     ]
 
 
-def _compare_variable(variable: str, draws: Tensor, summary: Mapping[str, Any]) -> list[Comparison]:
+def _compare_variable(name: str, draws: Tensor, summary: Mapping[str, Any]) -> list[Comparison]:
     known = {
         key: tensor(summary[key]).reshape(-1) for key in ("mean", "sd", "mcse_mean", "mcse_sd")
     }
@@ -112,8 +112,8 @@ def _compare_variable(variable: str, draws: Tensor, summary: Mapping[str, Any]) 
     sd_error = (mcse_sd(draws) ** 2 + known["mcse_sd"] ** 2).sqrt() / known["sd"]
     columns = [mean, known["mean"], z, sd / known["sd"], sd_error, ess_mean(draws)]
     rows = torch.stack(columns, -1).tolist()
-    names = [variable] if not summary["shape"] else [f"{variable}[{i}]" for i in range(len(rows))]
-    return [Comparison(name, *row) for name, row in zip(names, rows, strict=True)]
+    names = [name] if not summary["shape"] else [f"{name}[{i}]" for i in range(len(rows))]
+    return [Comparison(*labelled) for labelled in zip(names, *zip(*rows, strict=True), strict=True)]
 
 
 def tensor(x: Any) -> Tensor:

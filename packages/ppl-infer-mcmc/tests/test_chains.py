@@ -7,8 +7,9 @@ import pickle
 import pytest
 import torch
 from torch.testing import assert_close
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
+from ppl.capture import record
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains, Checkpoint
 from ppl.infer.mcmc.hmc import FixedLength
@@ -99,6 +100,24 @@ def test_a_run_that_was_saved_at_any_leapfrog_resumes_with_the_same_draws(kind, 
 
 def test_a_checkpoint_is_made_of_tensors_only():
     assert all(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(chains("nuts", 2).save()))
+
+
+@pytest.mark.parametrize("full_mass", [False, True])
+@pytest.mark.parametrize("warming", [False, True])
+@pytest.mark.parametrize("kind", MACHINES)
+def test_a_whole_step_can_be_recorded_as_one_tensor_program(kind, warming, full_mass):
+    run = chains(kind, 4, full_mass=full_mass)
+    # at the start a tensor is in several places, which a recording would take for a rule
+    state = tree_map(torch.clone, run.state)
+    program = record(lambda s, n: run.sampler.step(s, n, warming), state, run.stream.next())
+    for _ in range(40):
+        noise = run.stream.next()
+        (replayed, outcome), (state, expected) = (
+            program(state, noise),
+            run.sampler.step(state, noise, warming),
+        )
+        assert_close(tree_leaves(replayed), tree_leaves(state), equal_nan=True)
+        assert_close(tree_leaves(outcome), tree_leaves(expected), equal_nan=True)
 
 
 def test_seeds_follow_the_global_seed_and_are_distinct():

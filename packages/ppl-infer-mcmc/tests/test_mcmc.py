@@ -119,7 +119,8 @@ def centered_eight_schools():
 
 def test_the_divergences_of_centered_eight_schools_are_reported_with_what_to_do(capsys):
     torch.manual_seed(0)
-    mcmc = MCMC(NUTS(centered_eight_schools), 150, 150, num_chains=4, disable_progbar=True)
+    kernel = NUTS(centered_eight_schools, max_tree_depth=6)
+    mcmc = MCMC(kernel, 100, 80, num_chains=4, disable_progbar=True)
     with pytest.warns(PPLWarning, match=r"divergent(.|\n)*non-centred"):
         mcmc.run()
     diverging = mcmc.get_extra_fields()["diverging"]

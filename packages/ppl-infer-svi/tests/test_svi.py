@@ -42,7 +42,10 @@ def _fresh():
     ppl.clear_param_store()
 
 
-@pytest.mark.parametrize("loss", [Trace_ELBO(), "ELBO", "Trace_ELBO", loss_by_hand], ids=str)
+LOSSES = {"object": Trace_ELBO(), "ELBO": "ELBO", "name": "Trace_ELBO", "function": loss_by_hand}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_every_kind_of_loss_reaches_the_exact_posterior(loss):
     svi = SVI(model, guide, optim.ClippedAdam({"lr": 0.05, "lrd": 0.996}), loss)
     for _ in range(1500):

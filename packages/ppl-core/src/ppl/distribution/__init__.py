@@ -13,7 +13,7 @@ from .mixin import TorchDistribution as TorchDistribution
 from .mixin import TorchDistributionMixin as TorchDistributionMixin
 from .score_parts import ScoreParts as ScoreParts
 from .unit import Unit as Unit
-from .wrap import wrap as wrap
+from .wrapping import wrap as wrap
 
 __all__ = [
     "Delta",

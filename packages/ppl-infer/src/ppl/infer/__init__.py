@@ -7,9 +7,8 @@ installed raises an ``ImportError`` that says which one to install.
 
 from __future__ import annotations
 
-__path__ = __import__("pkgutil").extend_path(
-    __path__, __name__
-)  # other distributions add sub-packages
+# other distributions add sub-packages
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 import importlib as _importlib
 import importlib.util as _importlib_util

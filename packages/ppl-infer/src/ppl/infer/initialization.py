@@ -19,7 +19,7 @@ from ppl.poutine.messenger import Messenger
 from ppl.poutine.util import as_value, site_is_subsample
 
 Site = dict[str, Any]
-Strategy = Callable[[Site], Tensor]
+Strategy = Callable[[Site], Tensor | None]
 
 
 def init_to_feasible(site: Site | None = None) -> Any:
@@ -114,7 +114,7 @@ class _Generated:
         self.seen: set[str] = set()
         self.strategy: Strategy | None = None
 
-    def __call__(self, site: Site) -> Tensor:
+    def __call__(self, site: Site) -> Tensor | None:
         if self.strategy is None or site["name"] in self.seen:
             self.strategy, self.seen = self.generate(), set()
         self.seen.add(site["name"])

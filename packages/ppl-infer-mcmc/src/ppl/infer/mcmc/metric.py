@@ -40,8 +40,8 @@ def dense(covariance: Tensor) -> Metric:
     variance = covariance.diagonal(dim1=-2, dim2=-1).diag_embed()
     covariance = torch.where(failed, variance, covariance)
     factor, _ = torch.linalg.cholesky_ex(covariance)
-    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    root = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False).mT
+    unit = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    root = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False).mT
     return Metric(covariance, root)
 
 

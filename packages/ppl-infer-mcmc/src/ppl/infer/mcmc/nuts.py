@@ -236,7 +236,7 @@ class NUTS(HMC):
         >>> _ = torch.manual_seed(0)
         >>> mcmc = MCMC(
         ...     NUTS(lambda: sample("x", dist.Normal(3.0, 1.0))),
-        ...     num_samples=300, num_chains=2, disable_progbar=True,
+        ...     num_samples=500, num_chains=4, disable_progbar=True,
         ... )
         >>> mcmc.run()
         >>> bool(abs(mcmc.get_samples()["x"].mean() - 3.0) < 0.3)

@@ -22,7 +22,10 @@ class Progress:
     def __init__(self, num_chains: int, num_iterations: int, disable: bool = False) -> None:
         total = num_chains * num_iterations
         self.disable = disable
-        self.bar = tqdm(total=total, desc="Warmup", file=sys.stderr, disable=disable)
+        pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file is not redrawn
+        self.bar = tqdm(
+            total=total, desc="Warmup", file=sys.stderr, disable=disable, mininterval=pause
+        )
 
     def __enter__(self) -> Progress:
         return self

@@ -101,7 +101,7 @@ def _prototype(
 
     for attempt in range(1, MAX_TRIES + 1):
         try:
-            with torch.no_grad(), InitMessenger(continuous_start):  # type: ignore[arg-type]
+            with torch.no_grad(), InitMessenger(continuous_start):
                 trace: poutine.Trace = poutine.trace(model).get_trace(*args, **kwargs)
             break
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

@@ -40,15 +40,16 @@ class SVI:
         >>> import ppl.distributions as dist
         >>> from ppl.optim import Adam
         >>> from ppl.primitives import clear_param_store, param, sample
-        >>> clear_param_store()
+        >>> from ppl.util import set_rng_seed
+        >>> clear_param_store(); set_rng_seed(0)
         >>> def model():
         ...     sample("z", dist.Normal(3.0, 1.0))
         >>> def guide():
         ...     sample("z", dist.Normal(param("loc", torch.tensor(0.0)), 1.0))
-        >>> svi = SVI(model, guide, Adam({"lr": 0.1}), loss="Trace_ELBO")
+        >>> svi = SVI(model, guide, Adam({"lr": 0.05}), loss="Trace_ELBO")
         >>> losses = [svi.step() for _ in range(200)]
-        >>> round(param("loc").item(), 1)
-        3.0
+        >>> bool(abs(param("loc") - 3.0) < 0.3)
+        True
     """
 
     def __init__(
