@@ -47,7 +47,7 @@ def main() -> int:
     draw_picture(wells.get_samples(), variational, WELLS)
 
     title("Eight schools, non-centred")
-    schools = sample_by_nuts(NONCENTERED, num_samples=1500, target_accept_prob=0.95)
+    schools = sample_by_nuts(NONCENTERED, num_samples=1000, target_accept_prob=0.95)
     agreed.append(report_comparison(NONCENTERED, schools))
     title("Eight schools, centred: the same posterior, not to be trusted")
     sample_by_nuts(CENTERED, num_samples=500)
@@ -83,7 +83,7 @@ def fit_by_svi(posterior: Posterior, num_steps: int) -> dict[str, torch.Tensor]:
 def sample_by_nuts(posterior: Posterior, num_samples: int, target_accept_prob: float = 0.8) -> MCMC:
     """Run four chains and print the summary."""
     kernel = NUTS(posterior.model, target_accept_prob=target_accept_prob)
-    mcmc = MCMC(kernel, num_samples=num_samples, warmup_steps=1000, num_chains=4)
+    mcmc = MCMC(kernel, num_samples=num_samples, warmup_steps=500, num_chains=4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the summary says the same
         mcmc.run(**posterior.arguments)
