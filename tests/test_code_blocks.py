@@ -60,7 +60,8 @@ def test_a_code_block_runs_and_prints_what_the_page_says(block: Block, tmp_path:
     answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     if block.output is not None:
-        assert agree(block.output, answer.stdout), f"the page says\n{block.output}\nbut the program prints\n{answer.stdout}"
+        says = f"the page says\n{block.output}\nbut the program prints\n{answer.stdout}"
+        assert agree(block.output, answer.stdout), says
 
 
 def agree(page: str, printed: str) -> bool:
