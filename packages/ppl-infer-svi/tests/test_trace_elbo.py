@@ -202,3 +202,7 @@ def test_event_dimensions_that_differ_are_refused_by_name():
 def test_a_mask_leaves_sites_out_of_the_loss():
     masked = poutine.mask(model, mask=False)
     assert Trace_ELBO().loss(masked, poutine.mask(guide_of(dist.Normal), mask=False), DATA) == 0.0
+
+
+def test_a_model_without_sites_has_loss_zero():
+    assert Trace_ELBO().loss_and_grads(lambda: None, lambda: None) == 0.0

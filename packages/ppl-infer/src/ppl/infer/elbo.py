@@ -122,4 +122,5 @@ class ELBO:
             with plate("num_particles_vectorized", self.num_particles, dim=dim):
                 return fn(*args, **kwargs)
 
-        return poutine.scale(over_particles, scale=1 / self.num_particles)
+        scaled: Model = poutine.scale(over_particles, scale=1 / self.num_particles)
+        return scaled

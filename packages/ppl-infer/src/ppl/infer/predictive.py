@@ -154,7 +154,8 @@ class Predictive(torch.nn.Module):
                 model(*args, **kwargs)
 
         conditioned = poutine.condition(_unscored(over_draws), data=data)
-        return prune_subsample_sites(poutine.trace(conditioned).get_trace())
+        trace: poutine.Trace = prune_subsample_sites(poutine.trace(conditioned).get_trace())
+        return trace
 
 
 def _number_of_draws(samples: Mapping[str, Tensor], num_samples: int | None) -> int:

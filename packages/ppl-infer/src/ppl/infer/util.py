@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.distribution.util import is_identically_zero
 from ppl.poutine.indep_messenger import CondIndepStackFrame
 from ppl.validation import enable_validation as enable_validation
 from ppl.validation import is_validation_enabled as is_validation_enabled
@@ -64,9 +63,9 @@ class MultiFrameTensor:
         self.add(*items)
 
     def add(self, *items: tuple[Frames, Tensor | float]) -> None:
-        """Add terms, each a pair of frames and tensor."""
+        """Add terms, each a pair of frames and tensor; the number zero adds nothing."""
         for frames, value in items:
-            if is_identically_zero(value):
+            if not isinstance(value, Tensor):
                 continue
             key = frozenset(frame for frame in frames if frame.vectorized)
             self._terms[key] = self._terms[key] + value if key in self._terms else value
@@ -74,16 +73,13 @@ class MultiFrameTensor:
     def sum_to(self, target_frames: Frames) -> Tensor | None:
         """Return the sum of all terms, each summed over the plates that are not in the target."""
         target = frozenset(frame for frame in target_frames if frame.vectorized)
+        kept = {frame.dim for frame in target}
         total = None
         for frames, value in self._terms.items():
-            for frame in frames - target:
-                if value.dim() >= -frame.dim and value.shape[frame.dim] != 1:  # type: ignore[operator]
-                    value = value.sum(frame.dim, keepdim=True)
-            while (
-                value.dim()
-                and value.shape[0] == 1
-                and not any(f.dim == -value.dim() for f in target)
-            ):
+            for dim in {frame.dim for frame in frames - target if frame.dim is not None}:
+                if value.dim() >= -dim and value.shape[dim] != 1:
+                    value = value.sum(dim, keepdim=True)
+            while value.dim() and value.shape[0] == 1 and -value.dim() not in kept:
                 value = value.squeeze(0)
             total = value if total is None else total + value
         return total

@@ -102,8 +102,8 @@ class AutoNormal(AutoGuide):
     def _quantiles_of(self, name: str, site: Site, levels: Sequence[float]) -> Tensor:
         loc, scale = deep_getattr(self.locs, name), deep_getattr(self.scales, name)
         transform = biject_to(site["fn"].support)
-        posterior = Normal(loc, scale)
-        return torch.stack([transform(posterior.icdf(loc.new_tensor(level))) for level in levels])
+        normal_quantiles = torch.special.ndtri(loc.new_tensor(levels)).tolist()
+        return torch.stack([transform(loc + scale * q) for q in normal_quantiles])
 
 
 def _unconstrained_event_dim(site: Site) -> int:

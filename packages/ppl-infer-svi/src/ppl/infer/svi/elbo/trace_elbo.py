@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
@@ -55,7 +56,7 @@ class Trace_ELBO(ELBO):  # the public name is the field's
             loss = _surrogate_loss(*traces) / self._divisor()
             total += loss.item()
             if loss.requires_grad:
-                loss.backward(retain_graph=self.retain_graph)  # type: ignore[no-untyped-call]
+                loss.backward(retain_graph=self.retain_graph)
         return total
 
     def _divisor(self) -> int:
@@ -87,7 +88,7 @@ def _elbo(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor | fl
 
 def _surrogate_loss(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor:
     """A tensor with the value of ``-ELBO`` and the gradient of its estimator."""
-    surrogate = model_trace.log_prob_sum()
+    surrogate = torch.as_tensor(model_trace.log_prob_sum())
     log_ratio = None
     for name in guide_trace.stochastic_nodes:
         site = guide_trace.nodes[name]
@@ -97,9 +98,10 @@ def _surrogate_loss(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> T
         if not is_identically_zero(score_function):
             log_ratio = log_ratio or _log_ratio(model_trace, guide_trace)
             downstream = log_ratio.sum_to(site["cond_indep_stack"])
-            surrogate = surrogate + (downstream.detach() * score_function).sum()
-    value = _elbo(model_trace, guide_trace)
-    return -(surrogate + (value - surrogate).detach())  # type: ignore[union-attr]
+            assert downstream is not None  # the site itself is a term
+            surrogate = surrogate + (downstream * score_function).sum()
+    value = torch.as_tensor(_elbo(model_trace, guide_trace))
+    return -(surrogate + (value - surrogate).detach())
 
 
 def _log_ratio(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> MultiFrameTensor:
