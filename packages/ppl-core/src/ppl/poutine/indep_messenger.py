@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
@@ -80,15 +79,10 @@ class IndepMessenger(Messenger):
         self.dim = dim
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Any:
+    def __exit__(self, *exception: Any) -> Any:
         if self._dim_is_allocated:
             self.dim = None
-        return super().__exit__(exc_type, exc_value, traceback)
+        return super().__exit__(*exception)
 
     def _claim_dim(self) -> int:
         """Return the dim to use, which no enclosing plate may have."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from ..errors import SiteError
@@ -27,11 +26,6 @@ class SeedMessenger(Messenger):
         set_rng_seed(self.rng_seed)
         return super().__enter__()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Any:
+    def __exit__(self, *exception: Any) -> Any:
         set_rng_state(self._found)
-        return super().__exit__(exc_type, exc_value, traceback)
+        return super().__exit__(*exception)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Literal
 
 from .messenger import Messenger, _BoundMessenger
@@ -29,19 +28,14 @@ class TraceMessenger(Messenger):
         self.trace = Trace(self.graph_type)
         return super().__enter__()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Any:
+    def __exit__(self, *exception: Any) -> Any:
         if self.param_only:
             for name, site in list(self.trace.nodes.items()):
                 if site["type"] != "param":
                     self.trace.remove_node(name)
         if self.graph_type == "dense":
             identify_dense_edges(self.trace)
-        return super().__exit__(exc_type, exc_value, traceback)
+        return super().__exit__(*exception)
 
     def __call__(self, fn: Callable[..., Any]) -> TraceHandler:
         """Return a :class:`TraceHandler` of ``fn``."""
