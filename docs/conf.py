@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tomllib
+import tomli
 
 ROOT = Path(__file__).resolve().parent.parent
 API = Path(__file__).resolve().parent / "api"
@@ -47,7 +47,7 @@ def public_modules(source: Path) -> list[str]:
 def page(distribution: Path) -> str:
     """Return the page of a distribution: what it is, then its modules by name."""
     text = (distribution / "pyproject.toml").read_text(encoding="utf-8")
-    title, about = (tomllib.loads(text)["project"][key] for key in ("name", "description"))
+    title, about = (tomli.loads(text)["project"][key] for key in ("name", "description"))
     modules = [
         f"## {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n"
         for module in public_modules(distribution / "src")

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import tomllib
+import tomli
 
 ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTIONS = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
 FRAGMENTS = sorted(ROOT.glob("packages/*/changelog.d/*"))
-CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONFIGURATION = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TYPES = [kind["directory"] for kind in CONFIGURATION["tool"]["towncrier"]["type"]]
 
 
@@ -48,5 +48,5 @@ def test_pre_commit_runs_the_pinned_ruff() -> None:
 def test_the_root_reports_the_version_of_its_distribution() -> None:
     import ppl
 
-    project = tomllib.loads((ROOT / "packages/ppl-core/pyproject.toml").read_text())["project"]
+    project = tomli.loads((ROOT / "packages/ppl-core/pyproject.toml").read_text())["project"]
     assert ppl.__version__ == project["version"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import tomllib
+import tomli
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, output
 
@@ -19,7 +19,7 @@ PACKAGES = Path(__file__).resolve().parent.parent / "packages"
 def declared_dependencies(packages: Path = PACKAGES) -> dict[str, set[str]]:
     """Return, for each distribution of this repository, which of the others it declares."""
     projects = [
-        tomllib.loads(path.read_text())["project"]
+        tomli.loads(path.read_text())["project"]
         for path in sorted(packages.glob("*/pyproject.toml"))
     ]
     ours = {project["name"] for project in projects}
