@@ -79,11 +79,17 @@ def test_an_unknown_name_far_from_all_others_gets_no_suggestion(install):
 def test_a_known_name_that_is_absent_names_the_distribution_to_install(install):
     install()
     with pytest.raises(ImportError) as caught:
-        plugins.load(GROUP, "NUTS", provider="ppl-infer-mcmc")
+        plugins.load(GROUP, "NUTS", provider="ppl-absent")
     assert isinstance(caught.value, MissingDistributionError)
     assert str(caught.value) == (
-        "'NUTS' is provided by ppl-infer-mcmc, which is not installed: pip install ppl-infer-mcmc"
+        "'NUTS' is provided by ppl-absent, which is not installed: pip install ppl-absent"
     )
+
+
+def test_a_known_name_that_the_installed_version_lacks_asks_for_an_upgrade(install):
+    install()
+    with pytest.raises(ImportError, match="version .* does not have it: pip install --upgrade"):
+        plugins.load(GROUP, "NUTS", provider="ppl-core")
 
 
 def test_two_owners_of_a_name_are_refused_and_named(install):

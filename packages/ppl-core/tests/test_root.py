@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import ppl
+import ppl.plugins as plugins
 from ppl.errors import MissingDistributionError
 
 
@@ -28,8 +29,13 @@ def test_a_subpackage_loads_at_first_use():
     assert ppl.nn is sys.modules["ppl.nn"]
 
 
+def _not_installed(distribution):
+    raise plugins.metadata.PackageNotFoundError(distribution)
+
+
 def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(plugins.metadata, "version", _not_installed)
     monkeypatch.delitem(vars(ppl), "optim", raising=False)
     with pytest.raises(MissingDistributionError) as caught:
         ppl.optim  # noqa: B018

@@ -15,16 +15,26 @@ def test_every_promised_name_is_registered_by_the_promised_distribution():
         assert owners == {provider}
 
 
-def test_a_known_name_that_is_absent_says_what_to_install(monkeypatch):
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    def version(distribution):
+        raise plugins.metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(plugins.metadata, "version", version)
     monkeypatch.setattr(plugins, "entries", lambda group: {})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_a_known_name_that_is_absent_says_what_to_install():
     with pytest.raises(MissingDistributionError, match="pip install ppl-infer-svi"):
         ppl.infer.__getattr__("SVI")
     with pytest.raises(ImportError, match="ppl-infer-svi"):
         from ppl.infer import SVI  # noqa: F401
 
 
-def test_an_absent_subpackage_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.mark.usefixtures("nothing_installed")
+def test_an_absent_subpackage_says_what_to_install():
     with pytest.raises(MissingDistributionError, match="pip install ppl-infer-mcmc"):
         ppl.infer.__getattr__("mcmc")
 

@@ -12,6 +12,7 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 import importlib as _importlib
 import importlib.util as _importlib_util
 
+from . import plugins as _plugins
 from . import poutine as poutine
 from . import settings as settings
 from .poutine.handlers import condition as condition
@@ -49,12 +50,7 @@ def __getattr__(name: str) -> object:
     if name not in _SUBPACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if _importlib_util.find_spec(f"{__name__}.{name}") is None:
-        from .errors import MissingDistributionError
-
-        provider = _SUBPACKAGES[name]
-        raise MissingDistributionError(
-            f"ppl.{name} is provided by {provider}, which is not installed: pip install {provider}"
-        )
+        raise _plugins.missing(f"ppl.{name}", _SUBPACKAGES[name])
     return _importlib.import_module(f"{__name__}.{name}")
 
 

@@ -90,11 +90,23 @@ def load(group: str, name: str, provider: str | None = None) -> object:
         ) from error
 
 
+def missing(name: str, provider: str) -> MissingDistributionError:
+    """Return the error for a known name that its distribution does not provide here."""
+    try:
+        version = metadata.version(provider)
+    except metadata.PackageNotFoundError:
+        return MissingDistributionError(
+            f"{name} is provided by {provider}, which is not installed: pip install {provider}"
+        )
+    return MissingDistributionError(
+        f"{name} is to be provided by {provider}, whose installed version {version} does not have "
+        f"it: pip install --upgrade {provider}"
+    )
+
+
 def _missing(group: str, name: str, provider: str | None) -> Exception:
     if provider is not None:
-        return MissingDistributionError(
-            f"{name!r} is provided by {provider}, which is not installed: pip install {provider}"
-        )
+        return missing(repr(name), provider)
     return UnknownPluginError(
         f"no installed distribution registers {name!r} in {group!r}{nearest(name, names(group))}"
     )

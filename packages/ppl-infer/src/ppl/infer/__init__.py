@@ -58,11 +58,5 @@ def __dir__() -> list[str]:
 
 def _subpackage(name: str) -> object:
     if _importlib_util.find_spec(f"{__name__}.{name}") is None:
-        from ppl.errors import MissingDistributionError
-
-        provider = _SUBPACKAGES[name]
-        raise MissingDistributionError(
-            f"{__name__}.{name} is provided by {provider}, which is not installed: "
-            f"pip install {provider}"
-        )
+        raise _plugins.missing(f"{__name__}.{name}", _SUBPACKAGES[name])
     return _importlib.import_module(f"{__name__}.{name}")
