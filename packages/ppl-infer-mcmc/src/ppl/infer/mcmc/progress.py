@@ -10,6 +10,12 @@ from tqdm import tqdm
 from ppl.infer.mcmc.chains import Chains
 
 
+def progress_bar(total: int, disable: bool) -> Any:
+    """Return a bar on stderr; where that is no terminal but a log, a line every ten seconds."""
+    pause = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(total=total, desc="Warmup", file=sys.stderr, disable=disable, mininterval=pause)
+
+
 class Progress:
     """Shows the transitions done by all chains together, on stderr.
 
@@ -22,10 +28,7 @@ class Progress:
     def __init__(self, num_chains: int, num_iterations: int, disable: bool = False) -> None:
         total = num_chains * num_iterations
         self.disable = disable
-        pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file is not redrawn
-        self.bar = tqdm(
-            total=total, desc="Warmup", file=sys.stderr, disable=disable, mininterval=pause
-        )
+        self.bar = progress_bar(total, disable)
 
     def __enter__(self) -> Progress:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Transform
-from tqdm import tqdm
 
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.potential import Params, batched, one_by_one
-from ppl.infer.mcmc.progress import Progress
+from ppl.infer.mcmc.progress import Progress, progress_bar
 from ppl.infer.mcmc.recording import FIELDS, Recording
 from ppl.validation import validation_enabled
 
@@ -138,7 +136,7 @@ def _transitions(kernel: MCMCKernel, plan: Plan, chain: int) -> Any:
     """Yield the draws of a chain with their stage, "Warmup" or "Sample"."""
     params = kernel.initial_params
     label = f" [{chain + 1}]" if plan.num_chains > 1 else ""
-    with tqdm(total=plan.num_iterations, file=sys.stderr, disable=plan.disable_progbar) as bar:
+    with progress_bar(plan.num_iterations, plan.disable_progbar) as bar:
         for i in range(plan.num_iterations):
             if i == plan.warmup_steps:
                 kernel.end_warmup()
