@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
@@ -54,9 +55,14 @@ def record(fn: Callable[..., Any], *example_args: Any) -> Callable[..., Any]:
         raise CaptureError(
             f"the function cannot be recorded as a tensor program: {type(error).__name__}: {error}"
         ) from error
-    program.graph.eliminate_dead_code()
+    program.graph.eliminate_dead_code(_has_effect)
     program.recompile()
     return program
+
+
+def _has_effect(node: Node) -> bool:
+    """Whether a node matters though nobody uses its value: so do checks of factorizations."""
+    return node.is_impure() or node.target is torch.ops.aten._linalg_check_errors.default
 
 
 def agree(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
