@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ppl.errors import ShapeError, warn
 from ppl.poutine import Trace
 from ppl.poutine.util import site_is_subsample
@@ -13,8 +15,8 @@ def check_model_guide_match(model_trace: Trace, guide_trace: Trace) -> None:
     Raises:
         ShapeError: If a site's values have different event dimensions in both.
     """
-    model = _latent(model_trace, "is_auxiliary")
-    guide = _latent(guide_trace, "is_auxiliary")
+    model = _latent(model_trace)
+    guide = _latent(guide_trace)
     for name in sorted(set(guide) - set(model)):
         reason = "is observed there" if name in model_trace else "does not exist there"
         warn(
@@ -37,13 +39,13 @@ def check_model_guide_match(model_trace: Trace, guide_trace: Trace) -> None:
             )
 
 
-def _latent(trace: Trace, unless: str) -> dict[str, dict]:  # type: ignore[type-arg]
+def _latent(trace: Trace) -> dict[str, dict[str, Any]]:
     return {
         name: site
         for name, site in trace.iter_stochastic_nodes()
         if not (
             site_is_subsample(site)
-            or site["infer"].get(unless)
+            or site["infer"].get("is_auxiliary")
             or site["infer"].get("enumerate") == "parallel"
         )
     }

@@ -13,7 +13,7 @@ from ppl.errors import ShapeError, SiteError, warn
 from ppl.poutine.util import prune_subsample_sites, site_is_factor
 from ppl.primitives import plate
 
-from .util import guess_max_plate_nesting
+from .util import max_plate_nesting_of
 
 Samples = dict[str, Tensor]
 Model = Callable[..., Any]
@@ -95,8 +95,8 @@ class Predictive(torch.nn.Module):
         given = self.posterior_samples
         if self.guide is not None:
             given = self._run(self.guide, {}, None, args, kwargs)
-        nesting = guess_max_plate_nesting(self.model, args, kwargs)
-        return self._vectorized_trace(self.model, given, nesting, args, kwargs)
+        single = _single_trace(self.model, args, kwargs)
+        return self._vectorized_trace(self.model, given, single, args, kwargs)
 
     @torch.no_grad()
     def _run(
@@ -127,9 +127,8 @@ class Predictive(torch.nn.Module):
     def _run_parallel(
         self, model: Model, given: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Samples:
-        nesting = guess_max_plate_nesting(model, args, kwargs)
-        trace = self._vectorized_trace(model, given, nesting, args, kwargs)
-        single = poutine.block(poutine.trace(_unscored(model)).get_trace)(*args, **kwargs)
+        single = _single_trace(model, args, kwargs)
+        trace = self._vectorized_trace(model, given, single, args, kwargs)
         return {
             name: _fold(site["value"], self.num_samples, single.nodes[name]["value"].shape)
             for name, site in _returned(trace)
@@ -139,11 +138,12 @@ class Predictive(torch.nn.Module):
         self,
         model: Model,
         given: Samples,
-        nesting: int,
+        single: poutine.Trace,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> poutine.Trace:
-        single = poutine.block(poutine.trace(_unscored(model)).get_trace)(*args, **kwargs)
+        """Return the trace of all draws at once; ``single`` is one of a single execution."""
+        nesting = max_plate_nesting_of(single)
         data = {
             name: _unfold(x, single.nodes[name]["fn"].event_dim if name in single else 0, nesting)
             for name, x in given.items()
@@ -177,6 +177,13 @@ def _unscored(model: Model) -> Model:
     """A model whose sites are drawn but never scored."""
     unscored: Model = poutine.mask(model, mask=False)
     return unscored
+
+
+def _single_trace(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
+    """One execution, unseen by handlers further out, that tells the plates and shapes of sites."""
+    with poutine.block(), torch.no_grad():
+        trace: poutine.Trace = poutine.trace(_unscored(model)).get_trace(*args, **kwargs)
+    return trace
 
 
 def _returned(trace: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:

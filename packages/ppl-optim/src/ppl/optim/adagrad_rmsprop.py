@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from .foreach_optimizer import ForeachOptimizer
 
 
-class AdagradRMSProp(Optimizer):
+class AdagradRMSProp(ForeachOptimizer):
     """The steps of Kucukelbir et al. (2017), "Automatic differentiation variational inference".
 
     Step ``k`` has the size ``eta * k**(-1/2 + delta) / (1 + sqrt(s_k))`` (their equation 10) with
@@ -44,26 +45,6 @@ class AdagradRMSProp(Optimizer):
         """Move the state into shared memory, for processes that update the same parameters."""
         for state in self.state.values():
             state["sum"].share_memory_()
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all parameters that have a gradient; return what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            pairs = [(param, param.grad) for param in group["params"] if param.grad is not None]
-            if pairs:
-                params, gradients = map(list, zip(*pairs, strict=True))
-                self._update(params, gradients, group)
-        return loss
 
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         squares = torch._foreach_mul(gradients, gradients)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from .foreach_optimizer import ForeachOptimizer
 
 
-class ClippedAdam(Optimizer):
+class ClippedAdam(ForeachOptimizer):
     """Adam (Kingma and Ba 2015) on clipped gradients, with a geometrically decaying step size.
 
     The entries of each gradient are clamped to ``[-clip_norm, clip_norm]``, then weight decay is
@@ -54,26 +55,6 @@ class ClippedAdam(Optimizer):
             "lrd": lrd,
         }
         super().__init__(params, defaults)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all parameters that have a gradient; return what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            pairs = [(param, param.grad) for param in group["params"] if param.grad is not None]
-            if pairs:
-                params, gradients = map(list, zip(*pairs, strict=True))
-                self._update(params, gradients, group)
-        return loss
 
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         states = [self._advance(param) for param in params]

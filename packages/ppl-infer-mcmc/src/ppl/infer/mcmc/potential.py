@@ -11,7 +11,7 @@ from torch.distributions import Transform, biject_to
 from torch.fx import GraphModule
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, record
+from ppl.capture import CaptureError, agree, record
 from ppl.errors import NotFiniteError, warn
 from ppl.infer.mcmc.factorization import fail_with_nan
 from ppl.infer.mcmc.integrator import PotentialAndGrad
@@ -166,7 +166,7 @@ def _agree(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
         return False
     tolerance = 10 * torch.finfo(one[0].dtype).eps ** 0.5
     return all(
-        torch.allclose(a, b, rtol=tolerance, atol=tolerance * _scale(b), equal_nan=True)
+        agree(a, b, rtol=tolerance, atol=tolerance * _scale(b))
         for a, b in ((a[finite], b[finite]) for a, b in zip(one, other, strict=True))
     )
 

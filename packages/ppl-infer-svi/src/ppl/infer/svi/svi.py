@@ -90,8 +90,8 @@ def _loss_functions(
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The loss and its gradient function, from an estimator, a name or a function."""
     if isinstance(loss, str):
-        name = "ELBO" if loss == "ELBO" else loss
-        loss = (ELBO if name == "ELBO" else plugins.load("ppl.elbos", name))(**options)  # type: ignore[operator]
+        estimator: Any = ELBO if loss == "ELBO" else plugins.load("ppl.elbos", loss)
+        loss = estimator(**options)
     elif options:
         raise SiteError(
             f"options are for a loss given by name, got {sorted(options)} with {loss!r}"
