@@ -7,7 +7,7 @@ from torch.testing import assert_close
 import ppl.distributions as dist
 from ppl.distributions.kl import kl_divergence
 
-from .cases import SCALES, TRIL, VECTOR
+from .cases.values import SCALES, TRIL, VECTOR
 
 NORMAL = dist.Normal(VECTOR.double(), SCALES.double())
 WIDE = dist.Normal(torch.zeros(2).double(), 2.0)

@@ -8,7 +8,8 @@ from torch.distributions import constraints
 import ppl.distributions as dist
 from ppl.distributions.testing import LAWS, Case, check_distribution, laws_of
 
-from .cases import CASES, POSITIVE, REAL, TRIL, UNIT, VECTOR, WEIGHTS
+from .cases import CASES
+from .cases.values import POSITIVE, REAL, TRIL, UNIT, VECTOR, WEIGHTS
 
 
 def test_every_law_applies_to_some_family():
