@@ -67,8 +67,10 @@ def sample(
         >>> sample("x", Delta(torch.tensor(2.0)))
         tensor(2.)
     """
-    fn = _stochastic_function(name, fn)
-    obs = as_value(obs, fn)
+    if not (callable(fn) and isinstance(name, str)):
+        fn = _stochastic_function(name, fn)
+    if obs is not None:
+        obs = as_value(obs, fn)
     if not am_i_wrapped():
         if obs is not None:
             _warn_unless_internal(name, infer or {})
@@ -91,8 +93,6 @@ def _warn_unless_internal(name: str, infer: dict[str, Any]) -> None:
 def _stochastic_function(name: str, fn: Any) -> Any:
     if not isinstance(name, str):
         raise SiteError(f"the first argument of sample is the site's name, got {name!r}")
-    if callable(fn):
-        return fn
     if isinstance(fn, torch.distributions.Distribution):
         return wrap_distribution(fn)
     raise SiteError(f"site {name!r}: expected a distribution or a callable, got {fn!r}")

@@ -99,6 +99,8 @@ def scale_and_mask(
         scale: A positive number or a tensor that broadcasts with ``tensor``.
         mask: A boolean or a boolean tensor that broadcasts with ``tensor``; ``None`` means true.
     """
+    if mask is None and is_identically_one(scale):
+        return tensor  # almost always
     if is_identically_zero(tensor):
         return tensor
     if mask is False:

@@ -123,14 +123,13 @@ def apply_stack(initial_msg: dict[str, Any]) -> dict[str, Any]:
     """
     handlers = _stack.get()
     msg = initial_msg
-    seen = len(handlers)
     for handler in reversed(handlers):
-        seen -= 1
         handler._process_message(msg)
         if msg["stop"]:
+            handlers = handlers[handlers.index(handler) :]
             break
     default_process_message(msg)
-    for handler in handlers[seen:]:
+    for handler in handlers:
         handler._postprocess_message(msg)
     if msg["continuation"] is not None:
         msg["continuation"](msg)

@@ -53,10 +53,10 @@ class TraceMessenger(Messenger):
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
         if not (self.param_only or msg["infer"].get("_do_not_trace")):
-            self.trace.add_node(msg["name"], **msg)
+            self.trace.record(msg)
 
     def _pyro_post_param(self, msg: dict[str, Any]) -> None:
-        self.trace.add_node(msg["name"], **msg)
+        self.trace.record(msg)
 
 
 class TraceHandler(_BoundMessenger):

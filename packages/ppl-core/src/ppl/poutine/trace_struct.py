@@ -78,6 +78,13 @@ class Trace:
             self._refuse_duplicate(site_name, kwargs)
         self.nodes[site_name] = kwargs
 
+    def record(self, msg: Site) -> None:
+        """Add a copy of a message as a site, under its own name."""
+        name = msg["name"]
+        if name in self.nodes:
+            self._refuse_duplicate(name, msg)
+        self.nodes[name] = msg.copy()
+
     def _refuse_duplicate(self, name: str, site: Site) -> None:
         first, second = self.nodes[name].get("type"), site.get("type")
         if first == second == "param":
@@ -173,9 +180,9 @@ class Trace:
     def _store_log_prob(self, name: str, site: Site, log_prob: Tensor) -> None:
         site["unscaled_log_prob"] = log_prob
         site["log_prob"] = scale_and_mask(log_prob, site["scale"], site["mask"])
-        site["log_prob_sum"] = site["log_prob"].sum()
+        site["log_prob_sum"] = total = _sum(site["log_prob"])
         if is_validation_enabled():
-            _warn_if_not_finite(name, site["log_prob_sum"])
+            _warn_if_not_finite(name, total)
 
     def compute_score_parts(self) -> None:
         """Compute ``score_parts`` and ``log_prob`` of every sample site."""
@@ -231,6 +238,10 @@ class Trace:
             last_site: Stop after this site; default: all of them.
         """
         return format_shapes(self.nodes, title, last_site)
+
+
+def _sum(log_prob: Tensor) -> Tensor:
+    return log_prob.sum() if log_prob.dim() else log_prob  # a sum of one costs a microsecond
 
 
 def _is_reparametrized(site: Site) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 from ppl.distribution import TorchDistributionMixin
 
 from .noise import standard_cauchy, standard_exponential, standard_gamma, standard_normal
+from .parameters import broadcast_parameters
 from .transformed import TransformedDistribution
+
+_LOG_SQRT_2_PI = math.log(2 * math.pi) / 2
 
 
 class Cauchy(torch.distributions.Cauchy, TorchDistributionMixin):
@@ -37,9 +41,41 @@ class Laplace(torch.distributions.Laplace, TorchDistributionMixin):
 class Normal(torch.distributions.Normal, TorchDistributionMixin):
     """Normal with mean ``loc`` and standard deviation ``scale > 0``, on the reals."""
 
+    _log_scale: float | None = None  # known before any tensor operation
+
+    def __init__(
+        self,
+        loc: Tensor | float,
+        scale: Tensor | float,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.loc, self.scale = broadcast_parameters(loc, scale)
+        if isinstance(scale, float | int) and scale > 0:
+            self._log_scale = math.log(scale)
+        super(torch.distributions.Normal, self).__init__(
+            self.loc.shape, validate_args=validate_args
+        )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = super().expand(batch_shape, self._get_checked_instance(Normal, _instance))
+        new._log_scale = self._log_scale
+        return new
+
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         noise = standard_normal(self._extended_shape(sample_shape), self.loc)
-        return self.loc + noise * self.scale
+        return torch.addcmul(self.loc, noise, self.scale)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # few operations, all between tensors: one with a number would cost as much as two
+        z = (value - self.loc) / self.scale
+        return torch.addcmul(self._log_density_at_mean(), z, z, value=-0.5)
+
+    def _log_density_at_mean(self) -> Tensor:
+        if self._log_scale is not None:
+            return self.scale.new_full((), -_LOG_SQRT_2_PI - self._log_scale)
+        return self.scale.new_full((), -_LOG_SQRT_2_PI) - self.scale.log()
 
 
 class StudentT(torch.distributions.StudentT, TorchDistributionMixin):
