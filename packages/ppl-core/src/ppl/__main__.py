@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from importlib import metadata
 
 import torch
 
 from . import plugins
+from .inductor import find_compiler
 
 
 def main() -> None:
     """Print the versions, the plugins by group, and whether a compiler and CUDA are there."""
     print(f"Python {platform.python_version()}, {platform.platform()}")
     cuda = torch.version.cuda if torch.cuda.is_available() else "not available"
-    print(f"torch {torch.__version__}, CUDA {cuda}, C++ compiler {_compiler() or 'not found'}")
+    print(f"torch {torch.__version__}, CUDA {cuda}, C++ compiler {find_compiler() or 'not found'}")
     for distribution in _distributions():
         print(f"{distribution.metadata['Name']} {distribution.version}")
     for group in plugins.GROUPS:
         _print_group(group)
-
-
-def _compiler() -> str | None:
-    return next(filter(None, map(shutil.which, ("c++", "g++", "clang++", "cl"))), None)
 
 
 def _distributions() -> list[metadata.Distribution]:

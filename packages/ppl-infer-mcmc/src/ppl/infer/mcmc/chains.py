@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc import recording
-from ppl.infer.mcmc.machine import Outcome
+from ppl.infer.mcmc.machine import Noise
 from ppl.infer.mcmc.noise import NoiseStream, StreamState
 from ppl.infer.mcmc.recording import Recording
-from ppl.infer.mcmc.sampler import Sampler, State
+from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride, Trail
 
 
 class Checkpoint(NamedTuple):
@@ -42,25 +42,44 @@ class Chains:
         endless = math.isinf(sampler.num_draws)
         self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
         with torch.no_grad():
-            self.state = sampler.begin(position, step_size, self.stream.next())
-        self.outcome: Outcome | None = None
+            self.state = sampler.begin(position, step_size, self._next_noise())
+        self.trail: Trail | None = None
 
     @torch.no_grad()
-    def run(self, report: Callable[[Chains], Any] = lambda chains: None) -> None:
-        """Advance until every chain has its draws; call `report` now and then."""
+    def run(
+        self, report: Callable[[Chains], Any] = lambda chains: None, stride: Stride | None = None
+    ) -> None:
+        """Advance until every chain has its draws.
+
+        Args:
+            report: Called now and then.
+            stride: What takes the leapfrogs; by default the sampler's own.
+        """
         while not self.done:
-            self.state = self.sampler.advance(self.state, self.stream, self._keep)
+            self._advance(STEPS_AT_ONCE, stride or self._plain_stride)
             report(self)
 
     @torch.no_grad()
     def leap(self) -> None:
         """Advance by one leapfrog."""
-        self.state = self.sampler.advance(self.state, self.stream, self._keep, limit=1)
+        self._advance(1, self._plain_stride)
+
+    def _plain_stride(self, state: State, noise: Noise) -> tuple[State, Trail]:
+        return self.sampler.stride(state, noise, self.sampler.is_warming(state))
+
+    def _advance(self, num_steps: int, stride: Stride) -> None:
+        noise = self.stream.next(num_steps)
+        state, self.trail = stride(self.state, noise)
+        recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
+        self.state = self.sampler.decide(state, Noise(*(numbers[-1] for numbers in noise)))
 
     @torch.no_grad()
     def move(self, position: Tensor) -> None:
         """Put the chains at `position`, shape ``(chain, dim)``."""
-        self.state = self.sampler.move(self.state, position, self.stream.next())
+        self.state = self.sampler.move(self.state, position, self._next_noise())
+
+    def _next_noise(self) -> Noise:
+        return Noise(*(numbers[0] for numbers in self.stream.next()))
 
     @property
     def done(self) -> bool:
@@ -78,13 +97,7 @@ class Chains:
         self.stream.restore(checkpoint.stream)
 
     def last_fields(self) -> dict[str, float]:
-        """Return the `recording.FIELDS` of the last transition of a single chain."""
-        if self.outcome is None:
+        """Return the `recording.FIELDS` of the last leapfrog of a single chain."""
+        if self.trail is None:
             return dict.fromkeys(recording.FIELDS, math.nan)
-        values = recording.fields_of(self.outcome, self.state.tuning.step_size)
-        return dict(zip(recording.FIELDS, values[0].tolist(), strict=True))
-
-    def _keep(self, outcome: Outcome, before: State) -> None:
-        self.outcome = outcome
-        draw = before.iteration - self.sampler.warmup.num_steps
-        recording.write(self.record, outcome, before.tuning.step_size, draw)
+        return dict(zip(recording.FIELDS, self.trail.fields[-1, 0].tolist(), strict=True))

@@ -34,6 +34,7 @@ from ppl.infer.mcmc.potential import Params, PotentialFn, batched
 from ppl.infer.mcmc.sampler import Sampler
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.walk import Walk
+from ppl.poutine.program_errors import require_program
 from ppl.validation import validation_enabled
 
 ROUNDING = 1e-3  # of a step: a length of four steps has four, however the division rounds
@@ -111,7 +112,9 @@ class HMC(MCMCKernel):
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
         max_plate_nesting: Accepted for models with enumerated sites; not used yet.
-        jit_compile: Accepted; the potential is recorded as a tensor program anyway.
+        jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
+            more transitions a chain is compiled where a C++ compiler is found (setting
+            ``mcmc_tier``: "auto", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
@@ -157,10 +160,16 @@ class HMC(MCMCKernel):
         max_stepsize: float = 1e10,
     ) -> None:
         if (model is None) == (potential_fn is None):
-            raise SiteError(f"{type(self).__name__} needs either a model or a potential_fn")
+            raise SiteError(
+                f"{type(self).__name__} needs either a model or a potential_fn: the model itself, "
+                "not what it returns"
+            )
+        if potential_fn is None:
+            require_program("model", model)
         if not 0 < target_accept_prob < 1:
             raise SiteError(f"target_accept_prob must lie in (0, 1), got {target_accept_prob}")
         self.model, self.potential_fn = model, potential_fn
+        self.jit_compile = jit_compile
         self.transforms = transforms
         self.init_strategy = init_strategy
         self.trajectory_length = _trajectory_length(step_size, trajectory_length, num_steps)

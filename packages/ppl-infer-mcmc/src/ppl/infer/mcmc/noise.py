@@ -15,7 +15,7 @@ from torch import Tensor
 from ppl.infer.mcmc.machine import NUM_COINS, Noise
 
 BLOCK_NUMBERS = 4096  # about so many normals a chain are drawn at once
-BLOCK_STEPS = 128  # but for no more steps than this
+MIN_STEPS, MAX_STEPS = 32, 128  # but for no fewer and no more steps than these
 
 
 class StreamState(NamedTuple):
@@ -36,15 +36,23 @@ class NoiseStream:
     def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
         self._like = like
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._num_steps = max(1, min(BLOCK_STEPS, BLOCK_NUMBERS // max(1, like.shape[-1])))
+        self._num_steps = min(MAX_STEPS, max(MIN_STEPS, BLOCK_NUMBERS // max(1, like.shape[-1])))
         self._draw_block()
 
-    def next(self) -> Noise:
-        """Return the noise of the next step."""
-        if self._used == len(self._block):
+    def next(self, num_steps: int = 1) -> Noise:
+        """Return the noise of at most `MIN_STEPS` steps, with shapes ``(step, chain, ...)``.
+
+        All comes from one block; what an old one has left over is dropped if it is too short.
+        """
+        if self._used + num_steps > self._num_steps:
             self._draw_block()
-        self._used += 1
-        return self._block[self._used - 1]
+        first = self._used
+        self._used += num_steps
+        return Noise(*(numbers[first : self._used] for numbers in self._block))
+
+    def peek(self, num_steps: int) -> Noise:
+        """Return noise such as :meth:`next` does, without using it up."""
+        return Noise(*(numbers[:num_steps] for numbers in self._block))
 
     def state(self) -> StreamState:
         """Return plain tensors from which `restore` continues the stream."""
@@ -68,9 +76,7 @@ class NoiseStream:
             )
         normal = torch.stack(normals, 1).to(self._like.device)  # (step, chain, dim)
         log_uniform = torch.stack(uniforms, 1).to(self._like.device).log()
-        self._block = [
-            Noise(*pair) for pair in zip(normal.unbind(), log_uniform.unbind(), strict=True)
-        ]
+        self._block = Noise(normal, log_uniform)  # (step, chain, ...)
         self._used = 0
 
 

@@ -219,7 +219,9 @@ class NUTS(HMC):
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
         max_plate_nesting: Accepted for models with enumerated sites; not used yet.
-        jit_compile: Accepted; the potential is recorded as a tensor program anyway.
+        jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
+            more transitions a chain is compiled where a C++ compiler is found (setting
+            ``mcmc_tier``: "auto", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
@@ -269,6 +271,7 @@ class NUTS(HMC):
             adapt_mass_matrix=adapt_mass_matrix,
             full_mass=full_mass,
             transforms=transforms,
+            jit_compile=jit_compile,
             target_accept_prob=target_accept_prob,
             init_strategy=init_strategy,
         )

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Transform, biject_to
-from torch.fx import GraphModule
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, agree, record
+from ppl.capture import CaptureError, agree, fail_with_nan, record
 from ppl.errors import NotFiniteError, warn
-from ppl.infer.mcmc.factorization import fail_with_nan
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.poutine.messenger import Messenger
@@ -128,6 +126,18 @@ def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     return potential_and_grad
 
 
+class RecordedPotential:
+    """The potential and gradient of all chains as a tensor program, without handlers."""
+
+    def __init__(self, program: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
+        self._program = program
+
+    def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Return potentials ``(chain,)`` and gradients ``(chain, dim)``."""
+        gradient, value = self._program(position)
+        return value, gradient
+
+
 def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> PotentialAndGrad:
     """Return the potential and gradient of all chains at once.
 
@@ -142,15 +152,14 @@ def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> Potentia
     eager = one_by_one(potential)
     nearby = position + 0.1 * torch.randn(position.shape, dtype=position.dtype).to(position.device)
     try:
-        program = record(torch.func.vmap(torch.func.grad_and_value(potential)), position)
-        if isinstance(program, GraphModule):
-            program = fail_with_nan(program)
+        vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
+        program = fail_with_nan(record(vectorized, position))
         gradient, value = program(nearby)
     except (CaptureError, RuntimeError) as error:
         cause = str(error)
     else:
         if _agree((value, gradient), eager(nearby)):
-            return lambda z: program(z)[::-1]
+            return RecordedPotential(program)
         cause = "its recording gives other values: it draws at random or depends on values"
     warn(f"the model runs without recording, which is slow: {cause}")
     return eager

@@ -8,6 +8,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.recording import FIELDS
+from ppl.infer.mcmc.sampler import Trail
 
 
 def progress_bar(total: int, disable: bool) -> Any:
@@ -38,16 +40,20 @@ class Progress:
 
     def __call__(self, chains: Chains) -> None:
         """Show where the chains are."""
-        if self.disable or chains.outcome is None:
+        if self.disable or chains.trail is None:
             return
         warming = bool((chains.state.iteration < chains.sampler.warmup.num_steps).any())
         self.bar.set_description("Warmup" if warming else "Sample", refresh=False)
         self.bar.set_postfix(
             {
                 "step size": f"{float(chains.state.tuning.step_size.median()):.2e}",
-                "acc. prob": f"{float(chains.outcome.accept_prob.mean()):.3f}",
+                "acc. prob": f"{_mean_accept_prob(chains.trail):.3f}",
                 "divergences": int(chains.record.field("diverging").sum()),
             },
             refresh=False,
         )
         self.bar.update(int(chains.state.iteration.sum()) - self.bar.n)
+
+
+def _mean_accept_prob(trail: Trail) -> float:
+    return float(trail.fields[-1, :, FIELDS.index("accept_prob")].mean())

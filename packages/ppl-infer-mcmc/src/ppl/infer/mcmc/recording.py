@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.machine import Outcome
+
+if TYPE_CHECKING:
+    from ppl.infer.mcmc.sampler import Trail
 
 FIELDS = (
     "accept_prob",
@@ -59,15 +62,15 @@ def fields_of(outcome: Outcome, step_size: Tensor) -> Tensor:
     return torch.stack([value.to(step_size.dtype) for value in values], -1)
 
 
-def write(recording: Recording, outcome: Outcome, step_size: Tensor, draw: Tensor) -> None:
-    """Write the outcome of each chain that finished into slot `draw`, shape ``(chain,)``.
+def write(recording: Recording, trail: Trail, num_warmup: int) -> None:
+    """Write the draws of a trail, those after the first `num_warmup` transitions of each chain.
 
-    The spare slot takes the rest: chains that did not finish, that are in warm-up (negative `draw`)
-    or have all their draws.  Every chain writes somewhere: so nobody looks at values, and no GPU is
-    waited for.
+    The spare slot takes the rest: leapfrogs that did not finish a transition, or one of warm-up.
+    Every chain writes somewhere: so nobody looks at values, and no GPU is waited for.
     """
-    chain = torch.arange(draw.shape[0], device=draw.device)
+    draw = trail.iteration - num_warmup
+    chain = torch.arange(draw.shape[1], device=draw.device).expand_as(draw)
     spare = recording.position.shape[1] - 1
-    slot = torch.where(outcome.finished & (draw >= 0), draw.clamp(max=spare), spare)
-    recording.position[chain, slot] = outcome.draw.position
-    recording.fields[chain, slot] = fields_of(outcome, step_size)
+    slot = torch.where(trail.finished & (draw >= 0), draw.clamp(max=spare), spare)
+    recording.position[chain, slot] = trail.position
+    recording.fields[chain, slot] = trail.fields

@@ -16,6 +16,8 @@ from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.potential import Params, batched, one_by_one
 from ppl.infer.mcmc.progress import Progress, progress_bar
 from ppl.infer.mcmc.recording import FIELDS, Recording
+from ppl.infer.mcmc.sampler import Stride
+from ppl.infer.mcmc.tiers import compiled_stride
 from ppl.validation import validation_enabled
 
 Hook = Callable[[MCMCKernel, Params, str, int], Any]
@@ -74,7 +76,8 @@ def run_together(
             potential_and_grad = batched(target.potential, target.start[:width])
         else:
             potential_and_grad = one_by_one(target.potential)
-        records = []
+        records: list[Recording] = []
+        stride: Stride | None = None
         for first in range(0, plan.num_chains, width):
             some = slice(first, first + width)
             chains = kernel.start(
@@ -85,7 +88,9 @@ def run_together(
                 plan.num_samples,
             )
             with Progress(width, plan.num_iterations, plan.disable_progbar) as progress:
-                chains.run(progress)
+                if first == 0:
+                    stride = compiled_stride(chains, kernel.jit_compile)
+                chains.run(progress, stride)
             records.append(chains.record)
         record = Recording(*map(torch.cat, zip(*records, strict=True)))
         samples = _kept(target.constrain(record.draws), plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,11 +13,11 @@ from torch import Tensor
 from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
-from ppl.infer.mcmc.machine import Draw, Machine, Noise, Outcome, Tuning
+from ppl.infer.mcmc.machine import Draw, Machine, Noise, Tuning
 from ppl.infer.mcmc.masking import select
-from ppl.infer.mcmc.noise import NoiseStream
+from ppl.infer.mcmc.recording import fields_of
 
-STEPS_AT_ONCE = 64
+STEPS_AT_ONCE = 32  # leapfrogs between two looks at the chains
 
 
 class State(NamedTuple):
@@ -26,10 +27,20 @@ class State(NamedTuple):
     tuning: Tuning
     adaptation: Adaptation
     iteration: Tensor  # (chain,), transitions finished, those of warm-up included
+    waits: Tensor  # (chain,) bool: stands still, until its window ends or for good
 
 
-Sink = Callable[[Outcome, State], None]
-"""Takes the outcome of a leapfrog and the state before it."""
+class Trail(NamedTuple):
+    """What the chains did in successive leapfrogs."""
+
+    finished: Tensor  # (step, chain) bool: a transition ended here
+    iteration: Tensor  # (step, chain), transitions finished before
+    position: Tensor  # (step, chain, dim), the draw
+    fields: Tensor  # (step, chain, field), see `ppl.infer.mcmc.recording.FIELDS`
+
+
+Stride = Callable[[State, Noise], tuple[State, Trail]]
+"""Several leapfrogs: takes noise with a leading dimension for them."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,9 @@ class Sampler:
         machine = self._start(position, tuning, noise)
         adaptation = self.warmup.begin(position, steps)
         iteration = torch.zeros_like(steps, dtype=torch.long)
-        state = State(machine, tuning, adaptation, iteration)
-        everywhere = torch.ones_like(steps, dtype=torch.bool)
-        return self._search_step_size(state, everywhere) if self.warmup.num_steps else state
+        waits = torch.zeros_like(steps, dtype=torch.bool)
+        state = State(machine, tuning, adaptation, iteration, waits)
+        return self._search_step_size(state, ~waits) if self.warmup.num_steps else state
 
     def move(self, state: State, position: Tensor, noise: Noise) -> State:
         """Return the state with the chains put at `position`, shape ``(chain, dim)``."""
@@ -67,66 +78,60 @@ class Sampler:
         start = Draw(position, gradient, potential, potential)
         return self.machine.start(start, tuning.metric, noise)
 
-    def step(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Outcome]:
-        """Return the state one leapfrog later; `warming` says whether any chain is in warm-up."""
+    def step(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:
+        """Return the state one leapfrog later; `warming` says whether any chain is in warm-up.
+
+        A chain whose tuning is about to change, or that has all its draws, waits.
+        """
         machine, outcome = self.machine.step(state.machine, state.tuning, noise)
         adaptation, tuning = state.adaptation, state.tuning
         if warming:
             adaptation, tuning = self.warmup.update(adaptation, tuning, outcome, state.iteration)
         iteration = state.iteration + outcome.finished
-        return State(machine, tuning, adaptation, iteration), outcome
+        waits = (iteration[:, None] == self._stops(iteration.device)).any(-1)
+        after = State(machine, tuning, adaptation, iteration, waits & outcome.finished)
+        finished = outcome.finished & ~state.waits
+        fields = fields_of(outcome, state.tuning.step_size)
+        trail = Trail(finished, state.iteration, outcome.draw.position, fields)
+        return select(state.waits, state, after), trail
+
+    def stride(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:
+        """Return the state after one leapfrog for each row of the noise, and the trail."""
+        trails = []
+        for row in zip(*noise, strict=True):
+            state, trail = self.step(state, Noise(*row), warming)
+            trails.append(trail)
+        return state, Trail(*map(torch.stack, zip(*trails, strict=True)))
 
     @property
     def num_iterations(self) -> float:
         """Transitions of a chain, those of warm-up included."""
         return self.warmup.num_steps + self.num_draws
 
-    def advance(
-        self, state: State, stream: NoiseStream, sink: Sink, limit: int = STEPS_AT_ONCE
-    ) -> State:
-        """Return the state some leapfrogs later, at least one and at most `limit`.
+    def _stops(self, device: torch.device) -> Tensor:
+        """The numbers of transitions after which a chain waits."""
+        stops = [*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations]
+        return torch.tensor([int(n) for n in stops if n < math.inf], device=device)
 
-        A decision is due when a chain ends a window or stands still.  No chain gets there in fewer
-        leapfrogs than it has transitions before it, so that many are taken without looking.
+    def is_warming(self, state: State) -> bool:
+        """Return whether any chain is in warm-up."""
+        return bool((state.iteration < self.warmup.num_steps).any())
 
-        Args:
-            state: Where the chains are; some have draws missing.
-            stream: The noise.
-            sink: Is called after each leapfrog.
-            limit: The largest number of leapfrogs.
-        """
-        counts = state.iteration.tolist()
-        warming = min(counts) < self.warmup.num_steps
-        some_stand_still = max(counts) == self.num_iterations
-        for _ in range(int(min(limit, self._steps_without_decision(counts)))):
-            noise = stream.next()
-            after, outcome = self.step(state, noise, warming)
-            sink(outcome, state)
-            if some_stand_still:
-                after = select(state.iteration < self.num_iterations, after, state)
-            state = after
-        return self._end_windows(state, outcome.finished, noise) if warming else state
-
-    def _steps_without_decision(self, counts: list[int]) -> float:
-        events = (*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations)
-        return min(
-            min(event - count for event in events if event > count)
-            for count in set(counts)
-            if count < self.num_iterations
-        )
-
-    def _end_windows(self, state: State, finished: Tensor, noise: Noise) -> State:
-        """Let the tuning change for the chains that have come to the end of a window."""
-        ends = torch.tensor(self.warmup.window_ends, device=finished.device)
-        ended = finished & torch.isin(state.iteration, ends)
+    def decide(self, state: State, noise: Noise) -> State:
+        """Return the state with new tuning for the chains that wait for it."""
+        if not bool(state.waits.any()):
+            return state
+        ends = torch.tensor(self.warmup.window_ends, device=state.waits.device)
+        ended = state.waits & torch.isin(state.iteration, ends)
         if bool(ended.any()):
             adaptation, tuning = self.warmup.renew_metric(state.adaptation, state.tuning, ended)
             restarted = self.machine.restart(state.machine, tuning.metric, noise)
             machine = select(ended, restarted, state.machine)
-            state = State(machine, tuning, adaptation, state.iteration)
+            state = state._replace(machine=machine, tuning=tuning, adaptation=adaptation)
             state = self._search_step_size(state, ended)
-        over = finished & (state.iteration == self.warmup.num_steps)
-        return state._replace(tuning=self.warmup.settle(state.adaptation, state.tuning, over))
+        over = state.waits & (state.iteration == self.warmup.num_steps)
+        tuning = self.warmup.settle(state.adaptation, state.tuning, over)
+        return state._replace(tuning=tuning, waits=state.iteration == self.num_iterations)
 
     def _search_step_size(self, state: State, searching: Tensor) -> State:
         if not self.warmup.adapt_step_size:
