@@ -1,0 +1,133 @@
+"""Race NUTS against its peers: the same models and data, one run, one process for each system.
+
+    python tools/bench/nuts.py --systems ppl ppl:64 numpyro --models eight_schools logistic
+    python tools/bench/nuts.py --python numpyro=/path/to/python --python nutpie=/path/to/python
+
+A system is ``name`` or ``name:chains`` (4 by default). Each runs twice in its process: the first
+run is cold, with whatever it has to compile, the second, with another seed, warm. The table shows
+seconds, the smallest bulk effective sample size of all numbers of all sites, the largest R-hat,
+effective draws per second when warm, and the ratio of that to the first system's.
+
+Pyro takes minutes on some models; ``--draws pyro=200`` lets it make fewer draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ["eight_schools", "logistic", "logistic_large", "hierarchy", "sparse_gp", "item_response"]
+
+
+def sampler(system: str, model: str) -> Any:
+    """Return a function of chains, warm-up, draws and seed that returns draws by site."""
+    if system == "numpyro":
+        from tools.bench.race import numpyro_models
+
+        return lambda *settings: numpyro_models.run(model, *settings)
+    if system == "nutpie":
+        from tools.bench.race import pymc_models
+
+        return pymc_models.sampler(model)
+    return lambda *settings: run_torch(system, model, *settings)
+
+
+def run_torch(
+    root: str, name: str, chains: int, warmup: int, draws: int, seed: int
+) -> dict[str, Any]:
+    """Run ppl, or Pyro with its compiler and a process for each chain."""
+    import importlib
+
+    import torch
+    from tools.bench.race import torch_models
+
+    model = torch_models.load(root, name)
+    mcmc = importlib.import_module(f"{root}.infer.mcmc")
+    torch.manual_seed(seed)
+    options = {"jit_compile": True, "ignore_jit_warnings": True} if root == "pyro" else {}
+    run = mcmc.MCMC(
+        mcmc.NUTS(model, **options), draws, warmup, num_chains=chains, disable_progbar=True
+    )
+    run.run()
+    return {k: v.detach().numpy() for k, v in run.get_samples(group_by_chain=True).items()}
+
+
+def work(system: str, model: str, chains: int, warmup: int, draws: int, file: Path) -> None:
+    """Run cold and warm, and write times and draws to a file."""
+    start = perf_counter()
+    run = sampler(system, model)
+    run(chains, warmup, draws, 1)
+    middle = perf_counter()
+    samples = run(chains, warmup, draws, 2)
+    times = np.array([middle - start, perf_counter() - middle])
+    np.savez(file, seconds_=times, **samples)
+
+
+def measure(system: str, model: str, options: argparse.Namespace) -> list[float] | None:
+    """Return seconds cold and warm, smallest bulk ESS and largest R-hat; None if it failed."""
+    import torch
+
+    from ppl.ops.stats import ess_bulk, rhat
+
+    name, _, chains = system.partition(":")
+    python = dict(p.split("=") for p in options.python).get(name, sys.executable)
+    draws = dict(d.split("=") for d in options.draws).get(name, options.num_draws)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "draws.npz"
+        command = [python, "-m", "tools.bench.nuts", "--worker", name, model, chains or "4"]
+        command += [str(draws), str(file)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode:
+            print(done.stderr.decode().strip().splitlines()[-1])
+            return None
+        found = dict(np.load(file))
+    cold, warm = found.pop("seconds_")
+    numbers = [torch.as_tensor(x).double().reshape(*x.shape[:2], -1) for x in found.values()]
+    joined = torch.cat(numbers, -1)
+    return [cold, warm, float(ess_bulk(joined).min()), float(rhat(joined).max())]
+
+
+def main() -> None:
+    """Run every system on every model and print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", nargs="+", default=["ppl", "ppl:64", "numpyro", "nutpie"])
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--num-draws", type=int, default=1000, help="and as many of warm-up")
+    parser.add_argument("--draws", action="append", default=[], metavar="SYSTEM=NUMBER")
+    parser.add_argument("--python", action="append", default=[], metavar="SYSTEM=INTERPRETER")
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        system, model, chains, draws, file = options.worker
+        work(system, model, int(chains), int(draws), int(draws), Path(file))
+        return
+    for model in options.models:
+        print(f"\n{model}")
+        print(
+            f"{'':12}{'cold s':>9}{'warm s':>9}{'min ESS':>9}{'R-hat':>8}{'ESS/s':>10}{'ratio':>8}"
+        )
+        first = None
+        for system in options.systems:
+            result = measure(system, model, options)
+            if result is None:
+                continue
+            cold, warm, ess, r_hat = result
+            first = first or ess / warm
+            rate = ess / warm
+            print(
+                f"{system:12}{cold:9.1f}{warm:9.2f}{ess:9.0f}{r_hat:8.3f}{rate:10.0f}"
+                f"{rate / first:8.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The models, data and systems of the race in ``tools/bench/nuts.py``."""
