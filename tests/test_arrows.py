@@ -32,7 +32,10 @@ def test_no_path_has_two_owners() -> None:
     assert conflicts(owners(ROOT / "packages")) == []
 
 
-@pytest.mark.parametrize("root", ["ppl-core/src/ppl", "ppl-infer/src/ppl/infer"])
+@pytest.mark.parametrize(
+    "root",
+    ["ppl-core/src/ppl", "ppl-distributions/src/ppl/ops", "ppl-infer/src/ppl/infer"],
+)
 def test_a_shared_package_extends_its_path_as_type_checkers_understand_it(root: str) -> None:
     text = (ROOT / "packages" / root / "__init__.py").read_text(encoding="utf-8")
     assert '\n__path__ = __import__("pkgutil").extend_path(__path__, __name__)' in text

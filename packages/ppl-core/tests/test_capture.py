@@ -6,7 +6,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, agree, record
+from ppl.capture import CaptureError, agree, fail_with_nan, is_recording, record
 from ppl.primitives import factor, param, plate, sample
 from ppl.validation import is_validation_enabled, validation_enabled
 
@@ -131,6 +131,21 @@ def test_writes_into_a_tensor_are_recorded():
     assert record(fill, torch.tensor(1.0))(torch.tensor(5.0)).tolist() == [0.0, 5.0, 0.0]
 
 
+def test_one_tensor_in_two_places_is_two_arguments():
+    z = torch.ones(2)
+    assert_close(record(lambda x, y: x - 2 * y, z, z)(z, 3 * z), -5 * z)
+
+
+def test_a_tensor_that_is_closed_over_is_no_argument():
+    z = torch.ones(2)
+    assert_close(record(lambda x: x + z, z)(5 * z), 6 * z)
+
+
+def test_a_program_knows_that_it_is_being_recorded():
+    record(lambda z: is_recording() or pytest.fail("not told"), torch.ones(()))
+    assert not is_recording()
+
+
 def branches(z):
     return z if z > 0 else -z
 
@@ -175,8 +190,42 @@ def test_checks_are_off_while_recording_and_back_on_afterwards():
         (torch.ones(2), torch.ones(2) + 1e-2, False),
         ({"a": torch.tensor(float("nan"))}, {"a": torch.tensor(float("nan"))}, True),
         ((torch.ones(1), torch.ones(1)), (torch.ones(1),), False),
+        (torch.ones(2), torch.ones(1, 2), False),
+        (torch.ones(2), torch.ones(2, dtype=torch.float64), False),
+        (torch.tensor(10**9), torch.tensor(10**9 + 1), False),
+        (torch.tensor([True]), torch.tensor([True]), True),
+        ([3, None, "a"], [3, None, "a"], True),
+        ([3], [3.0], False),
+        ([torch.tensor(3)], [3], False),
     ],
-    ids=["rounding", "different", "nan", "structure"],
+    ids=[
+        "rounding",
+        "different",
+        "nan",
+        "structure",
+        "shape",
+        "dtype",
+        "integers",
+        "booleans",
+        "no tensors",
+        "types",
+        "tensor or not",
+    ],
 )
 def test_results_agree_up_to_rounding(one, other, expected):
     assert agree(one, other) is expected
+
+
+@pytest.mark.parametrize("factor", [torch.linalg.cholesky, torch.linalg.inv])
+def test_a_failed_factorization_is_nan_where_it_failed(factor):
+    good, bad = 2 * torch.eye(2), torch.zeros(2, 2)
+    program = fail_with_nan(record(factor, torch.stack([good, good])))
+    one, other = program(torch.stack([good, bad]))
+    assert_close(one, factor(good))
+    assert other.isnan().any()
+
+
+def test_a_recording_keeps_the_checks_of_factorizations():
+    program = record(torch.linalg.cholesky, torch.eye(2))
+    with pytest.raises(torch.linalg.LinAlgError, match="not positive-definite"):
+        program(-torch.eye(2))

@@ -45,6 +45,18 @@ def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
     assert "optim" not in dir(ppl)
 
 
+def test_an_absent_function_names_the_distribution_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(plugins.metadata, "version", _not_installed)
+    with pytest.raises(MissingDistributionError, match="ppl.render_model is provided by ppl-infer"):
+        ppl.render_model  # noqa: B018
+
+
+def test_the_log_of_the_package_goes_by_its_name(caplog):
+    ppl.log.warning("a word")
+    assert [(r.name, r.message) for r in caplog.records] == [("ppl", "a word")]
+
+
 def test_an_unknown_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'ppl' has no attribute 'smaple'"):
         ppl.smaple  # noqa: B018

@@ -10,9 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 Compiled = Callable[..., Sequence[Tensor]]
 
@@ -36,6 +34,9 @@ def compile_program(program: GraphModule, inputs: Sequence[Tensor]) -> Compiled:
         inputs: Contiguous example inputs; all calls must have their shapes, dtypes and devices, and
             be contiguous too, which nobody checks.
     """
+    from torch._subclasses.fake_tensor import FakeTensorMode  # a second to import
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
     constants = lift_constants(program)
     fakes = FakeTensorMode(shape_env=ShapeEnv())  # without one torch does not use its cache
     examples: list[Any] = [fakes.from_tensor(x, static_shapes=True) for x in (*inputs, *constants)]

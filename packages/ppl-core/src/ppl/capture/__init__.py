@@ -1,0 +1,18 @@
+"""Record a function once, with all its handlers, and replay the tensor program it was.
+
+Effect handlers are Python that compilers cannot follow. What they *do* is a sequence of tensor
+operations, and ``make_fx`` records these while the function runs once, through ``torch.func``
+transforms too: ``record(vmap(grad_and_value(potential)), z)``. The replay has no handlers left.
+
+A recording is right for one structure: the shapes, dtypes and devices of its example arguments, and
+a flow of control that does not depend on values. Random draws are recorded as operations, so a
+replay draws anew.
+"""
+
+from .agreement import agree as agree
+from .differentiable import DifferentiableProgram as DifferentiableProgram
+from .differentiable import record_with_gradient as record_with_gradient
+from .factorization import fail_with_nan as fail_with_nan
+from .recording import CaptureError as CaptureError
+from .recording import is_recording as is_recording
+from .recording import record as record

@@ -1,0 +1,109 @@
+"""Record what a function does to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map_only
+
+from ..errors import PPLError
+from ..lines import line_of_error, quote
+from ..poutine.messenger import Messenger
+from ..validation import validation_enabled
+
+_recording: ContextVar[bool] = ContextVar("ppl_recording", default=False)
+
+
+class CaptureError(PPLError, RuntimeError):
+    """A function cannot be recorded: it depends on values in a way that a tensor program cannot."""
+
+
+def is_recording() -> bool:
+    """Return whether the code that asks is being recorded."""
+    return _recording.get()
+
+
+def record(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
+    """Return a replayable tensor program of what ``fn(*example_args)`` does.
+
+    Args:
+        fn: A function of (nested containers of) tensors that returns the like. Tensors it closes
+            over, parameters and data, are constants of the program.
+        example_args: Arguments of the shapes, dtypes and devices that all replays will have. One
+            tensor may stand in several places: they are different arguments all the same.
+
+    Returns:
+        A callable with the signature of ``fn``.
+
+    Raises:
+        CaptureError: If ``fn`` branches on values or uses an operation that cannot be recorded.
+
+    Example:
+        >>> program = record(torch.func.grad(lambda x: (x**3).sum()), torch.ones(2))
+        >>> program(torch.tensor([1.0, 2.0]))
+        tensor([ 3., 12.])
+    """
+    return record_objects(fn, *tree_map_only(Tensor, alias, example_args))
+
+
+def alias(tensor: Tensor) -> Tensor:
+    """Return another tensor object with the same memory: recordings tell arguments by identity."""
+    return tensor.detach().requires_grad_(tensor.requires_grad)
+
+
+def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
+    """Record as :func:`record` does, but take a tensor that ``fn`` closes over for the argument.
+
+    Args:
+        fn: A function.
+        example_args: Its arguments; no two of them may be one object.
+    """
+    last = LastSite()
+    try:
+        with validation_enabled(False), _while_recording(), last:
+            program: GraphModule = make_fx(fn)(*example_args)
+    except Exception as error:
+        raise CaptureError(
+            f"the function cannot be recorded as a tensor program{_place(error, last)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    program.graph.eliminate_dead_code(_has_effect)
+    program.recompile()
+    return program
+
+
+class LastSite(Messenger):
+    """Remembers the name of the last sample site."""
+
+    name: str | None = None
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        self.name = msg["name"]
+
+
+def _place(error: Exception, last: LastSite) -> str:
+    """Say which line of the user's raised an error, and after which site."""
+    line = line_of_error(error)
+    at = f" at {quote(line)}" if line else ""
+    return at + (f", after site {last.name!r}" if last.name else "")
+
+
+@contextmanager
+def _while_recording() -> Iterator[None]:
+    token = _recording.set(True)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def _has_effect(node: Node) -> bool:
+    """Whether a node matters though nobody uses its value: so do checks of factorizations."""
+    return node.is_impure() or node.target is torch.ops.aten._linalg_check_errors.default

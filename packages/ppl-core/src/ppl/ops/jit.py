@@ -1,0 +1,214 @@
+"""Run a program once and replay what it did to tensors, with or without a compiler.
+
+The public door of :mod:`ppl.capture`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+import ppl.poutine as poutine
+from ppl.capture.call import Call
+from ppl.capture.differentiable import DifferentiableProgram
+from ppl.capture.parameters import GivenParams, Leaf, ParamStatements
+from ppl.capture.plan import Plan
+from ppl.capture.recording import CaptureError, is_recording
+from ppl.errors import warn
+from ppl.util import get_rng_state, set_rng_state
+
+Compiler = Callable[[DifferentiableProgram], DifferentiableProgram]
+
+
+def trace(
+    fn: Callable[..., Any] | None = None,
+    ignore_warnings: bool = False,
+    jit_options: dict[str, Any] | None = None,
+) -> Any:
+    """Return a version of ``fn`` that records once what it does to tensors, and then replays it.
+
+    The replay reads the parameters of the store, draws at random anew, and has gradients for its
+    arguments, for parameters and for those of modules; it can be differentiated once. ``fn`` may
+    use any primitive. Handlers around a call see its parameters, and nothing else.
+
+    The first two calls of each structure (shapes, dtypes and devices of tensors, values of other
+    arguments) run ``fn`` itself and compare. Where it cannot be recorded, or the replay differs, it
+    goes on as plain Python, and a warning says which line is to blame.
+
+    Args:
+        fn: A function of tensors, in any nesting, and of hashable options; None to get a decorator.
+        ignore_warnings: Whether not to warn about what cannot be recorded.
+        jit_options: Options of the compiler; here there is none.
+
+    Example:
+        >>> from ppl.primitives import clear_param_store, param
+        >>> clear_param_store()
+        >>> loss = trace(lambda x: (param("w", torch.tensor(2.0)) * x).sum())
+        >>> [loss(torch.ones(3)).item() for _ in range(3)], len(loss.compiled)
+        ([6.0, 6.0, 6.0], 1)
+    """
+    if fn is None:
+        return functools.partial(trace, ignore_warnings=ignore_warnings, jit_options=jit_options)
+    return CompiledFunction(fn, ignore_warnings, jit_options)
+
+
+def compile(
+    fn: Callable[..., Any] | None = None,
+    ignore_warnings: bool = False,
+    jit_options: dict[str, Any] | None = None,
+) -> Any:
+    """Return a version of ``fn`` that compiles what :func:`trace` would replay.
+
+    Without a working compiler it replays, and says so.
+
+    Args:
+        fn: A function as for :func:`trace`; None to get a decorator.
+        ignore_warnings: Whether not to warn about what cannot be recorded or compiled.
+        jit_options: Options of ``torch.compile``; draws are always those of torch without compiler.
+    """
+    if fn is None:
+        return functools.partial(compile, ignore_warnings=ignore_warnings, jit_options=jit_options)
+    compiler = functools.partial(with_inductor, options=jit_options or {})
+    return CompiledFunction(fn, ignore_warnings, jit_options, compiler=compiler)
+
+
+def with_inductor(program: DifferentiableProgram, options: dict[str, Any]) -> DifferentiableProgram:
+    """Return a program whose two halves are compiled when they are first run."""
+    options = {**options, "fallback_random": True}
+    return program.map(
+        functools.partial(torch.compile, fullgraph=True, dynamic=False, options=options)
+    )
+
+
+class CompiledFunction:
+    """A function that is recorded when it is called with arguments of a new structure.
+
+    Args:
+        fn: The function; see :func:`trace`.
+        ignore_warnings: Whether not to warn about what cannot be recorded or compiled.
+        jit_options: Options of the compiler, kept for those who ask.
+        compiler: What to make of a recorded program; default: it is replayed as it is.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        ignore_warnings: bool = False,
+        jit_options: dict[str, Any] | None = None,
+        *,
+        compiler: Compiler | None = None,
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self._name = getattr(fn, "__name__", type(fn).__name__)
+        self.fn, self.ignore_warnings, self.jit_options = fn, ignore_warnings, jit_options
+        self.compiler = compiler
+        self._plans: dict[Hashable, Plan] = {}
+        self._lock = threading.RLock()  # of everything that records
+        self._has_warned = False
+
+    @property
+    def compiled(self) -> dict[Hashable, DifferentiableProgram]:
+        """The recorded programs, by the structure of the arguments."""
+        return {key: p.program for key, p in self._plans.items() if p.program is not None}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``fn(*args, **kwargs)``, or its replay."""
+        if is_recording() or torch._C._functorch.maybe_current_level() is not None:
+            return self.fn(*args, **kwargs)  # a part of what is recorded or transformed
+        call = Call.of(args, kwargs)
+        plan = self._plans.get(call.structure)
+        if plan is None or not plan.is_settled:
+            with self._lock:
+                return self._settle(call)
+        return self._follow(plan, call)
+
+    def _settle(self, call: Call) -> Any:
+        """Make the first call or the second one, unless another thread has just done so."""
+        plan = self._plans.get(call.structure)
+        if plan is None:
+            return self._first(call, {})
+        return self._follow(plan, call)
+
+    def _follow(self, plan: Plan, call: Call) -> Any:
+        if plan.program is None:
+            return self._run(call, {})[0]
+        leaves = plan.statements.repeat()
+        if not plan.fits(leaves):
+            with self._lock:
+                return self._first(call, leaves)
+        if plan.is_settled:
+            return plan.replay(call, leaves)
+        return self._second(plan, call, leaves)
+
+    def _run(self, call: Call, leaves: dict[str, Leaf]) -> tuple[Any, ParamStatements]:
+        """Run the function itself, with leaves that were read already."""
+        statements = ParamStatements()
+        with poutine.block(expose_types=["param"]), GivenParams(leaves), statements:
+            return self.fn(*call.args, **call.kwargs), statements
+
+    def _first(self, call: Call, leaves: dict[str, Leaf]) -> Any:
+        """Run the function, record it, and see whether the replay is the same."""
+        state, versions = get_rng_state(), call.versions()
+        result, statements = self._run(call, leaves)
+        plan = Plan(statements, call, result)
+        with self._unless_it_fails(plan), _drawing_again(state):
+            if call.versions() != versions:
+                raise CaptureError("it changes an argument in place")
+            plan.record(self.fn, call, result)
+            set_rng_state(state)
+            plan.check(call, statements.leaves, result)
+        if plan.program is not None and self.compiler is not None:
+            with _drawing_again(state):
+                self._compile(plan, call, result)
+        self._plans[call.structure] = plan
+        return result
+
+    def _second(self, plan: Plan, call: Call, leaves: dict[str, Leaf]) -> Any:
+        """Run the function at other values and see whether the replay still is the same."""
+        state = get_rng_state()
+        result, _ = self._run(call, leaves)
+        with self._unless_it_fails(plan), _drawing_again(state):
+            plan.check(call, leaves, result)
+        plan.is_settled = True
+        return result
+
+    @contextmanager
+    def _unless_it_fails(self, plan: Plan) -> Iterator[None]:
+        """Give a plan up when it turns out that the function cannot be recorded."""
+        try:
+            yield
+        except CaptureError as error:
+            plan.program, plan.is_settled = None, True
+            self._warn(f"{self._name} runs without recording, which is slow: {error}")
+
+    def _compile(self, plan: Plan, call: Call, result: Any) -> None:
+        """Compile the program of a plan, unless there is no compiler or it gets it wrong."""
+        assert plan.program is not None and self.compiler is not None
+        recorded = plan.program
+        plan.program = self.compiler(recorded)
+        try:
+            plan.check(call, plan.statements.leaves, result)
+        except Exception as error:  # compilers fail in every way
+            plan.program = recorded
+            self._warn(f"{self._name} is replayed without compiling: {error}")
+
+    def _warn(self, message: str) -> None:
+        if not (self.ignore_warnings or self._has_warned):
+            self._has_warned = True
+            warn(message)
+
+
+@contextmanager
+def _drawing_again(state: dict[str, Any]) -> Iterator[None]:
+    """Rewind the generators for a ``with`` block, and leave them as they were found."""
+    found = get_rng_state()
+    set_rng_state(state)
+    try:
+        yield
+    finally:
+        set_rng_state(found)
