@@ -1,10 +1,4 @@
-"""The laws that every handler obeys, and what each one does."""
-
-import inspect
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+"""What each handler does; the laws that all of them obey are in ``test_handler_laws.py``."""
 
 import pytest
 import torch
@@ -13,9 +7,8 @@ from torch.testing import assert_close
 import ppl.poutine as poutine
 from ppl.distribution import Delta
 from ppl.errors import ShapeError, SiteError, SupportError
-from ppl.poutine.runtime import stack
 from ppl.primitives import deterministic, factor, get_param_store, param, plate, sample
-from ppl.util import get_rng_state, set_rng_seed
+from ppl.util import get_rng_state
 
 from .distribution.families import Bernoulli, Categorical, Normal
 
@@ -28,197 +21,12 @@ def model():
     return x
 
 
-SITES = ["w", "data", "x", "y"]
 X = torch.tensor([0.1, 0.2, 0.3])
 
 
 def record_of_model():
     with get_param_store().scope():
         return poutine.trace(model).get_trace()
-
-
-@dataclass(frozen=True)
-class Case:
-    """A handler, arguments for it, and the sites of the model that are visible outside of it."""
-
-    name: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    sites: tuple[str, ...] = tuple(SITES)
-    idempotent: bool = True
-
-    def __call__(self, fn=None):
-        return getattr(poutine, self.name)(fn, **self.kwargs)
-
-    def __str__(self):
-        return self.name
-
-
-CASES = [
-    Case("block", {"hide": ["x"]}, ("w", "data", "y")),
-    Case("broadcast"),
-    Case("condition", {"data": {"x": X}}),
-    Case("do", {"data": {"x": X}}, idempotent=False),  # it warns of a second intervention
-    Case("infer_config", {"config_fn": lambda site: {"seen": site["name"]}}),
-    Case("lift", {"prior": {"w": Normal(0.0, 1.0)}}),
-    Case("mask", {"mask": torch.tensor([True, False, True])}),
-    Case("replay", {"trace": record_of_model()}),
-    Case("scale", {"scale": 2.0}, idempotent=False),
-    Case("seed", {"rng_seed": 3}),
-    Case("substitute", {"data": {"x": X, "w": torch.tensor(2.0)}}),
-    Case("trace"),
-    Case("uncondition"),
-]
-every_handler = pytest.mark.parametrize("handler", CASES, ids=str)
-
-
-def run(program):
-    """Return what a program records and returns, from a fixed seed and an empty store."""
-    set_rng_seed(1)
-    with get_param_store().scope():
-        trace = poutine.trace(program).get_trace()
-    return [_facts(site) for site in trace.nodes.values()]
-
-
-def _facts(site):
-    keys = ("name", "type", "is_observed", "scale", "mask", "infer", "cond_indep_stack", "value")
-    return {key: _plain(site[key]) for key in keys if key in site}
-
-
-def _plain(x):
-    """Tensors as lists, so that records can be compared with ==."""
-    if isinstance(x, dict):
-        return {key: _plain(value) for key, value in x.items()}
-    return x.tolist() if isinstance(x, torch.Tensor) else x
-
-
-def in_context(handler):
-    def program():
-        with handler():
-            return model()
-
-    return program
-
-
-def decorated(handler):
-    @handler()
-    def program():
-        return model()
-
-    return program
-
-
-def test_every_public_handler_has_a_case():
-    public = {name for name, value in vars(poutine).items() if inspect.isfunction(value)}
-    helpers = {"enable_validation", "get_mask", "is_validation_enabled"}
-    assert {case.name for case in CASES} == public - helpers
-
-
-@every_handler
-def test_wrapper_decorator_and_context_mean_the_same(handler):
-    expected = run(handler(model))
-    assert run(decorated(handler)) == expected
-    assert run(in_context(handler)) == expected
-
-
-@every_handler
-def test_sites_are_recorded_outside_unless_hidden(handler):
-    facts = run(handler(model))
-    assert [site["name"] for site in facts] == ["_INPUT", *handler.sites, "_RETURN"]
-
-
-@every_handler
-def test_a_trace_inside_sees_every_site_once(handler):
-    inside = poutine.trace(model)
-    handler(inside)()
-    names = [name.removesuffix("__CF") for name in inside.trace.nodes]
-    assert names == ["_INPUT", *SITES, "_RETURN"]
-
-
-@every_handler
-def test_a_block_outside_hides_all_and_changes_nothing_inside(handler):
-    [arguments, returned] = run(poutine.block(handler(model)))
-    assert returned == run(handler(model))[-1]
-
-
-@every_handler
-def test_the_density_under_a_handler_is_finite(handler):
-    trace = poutine.trace(handler(model)).get_trace()
-    assert torch.isfinite(torch.as_tensor(trace.log_prob_sum()))
-
-
-@pytest.mark.parametrize("handler", [c for c in CASES if c.idempotent], ids=str)
-def test_a_handler_within_itself_is_the_handler(handler):
-    assert run(handler(handler(model))) == run(handler(model))
-
-
-@every_handler
-def test_an_exception_leaves_the_stack_empty(handler):
-    def failing():
-        model()
-        raise KeyError("on purpose")
-
-    def failing_in_context():
-        with handler():
-            failing()
-
-    for program in (handler(failing), handler()(failing), failing_in_context):
-        with pytest.raises(KeyError, match="on purpose"):
-            program()
-        assert stack() == ()
-
-
-@every_handler
-def test_a_wrapped_program_can_be_called_again(handler):
-    wrapped = handler(model)
-    assert run(wrapped) == run(wrapped)
-
-
-@every_handler
-def test_a_wrapped_program_that_calls_itself_is_refused_and_leaves_the_stack_clean(handler):
-    wrapped = handler(lambda: wrapped())
-    with pytest.raises(ValueError, match="Messenger is already active"):
-        wrapped()
-    assert stack() == ()
-
-
-@every_handler
-def test_a_program_that_recurs_inside_its_handler_is_fine(handler):
-    def count_down(n):
-        sample(f"x{n}", Normal(0.0, 1.0))
-        return count_down(n - 1) if n else "done"
-
-    assert handler(count_down)(3) == "done"
-
-
-@every_handler
-def test_other_threads_do_not_see_an_active_handler(handler):
-    entered, checked = threading.Event(), threading.Event()
-
-    def wait_inside():
-        with handler():
-            entered.set()
-            return checked.wait(timeout=30)
-
-    with ThreadPoolExecutor(1) as pool:
-        inside = pool.submit(wait_inside)
-        assert entered.wait(timeout=30)
-        assert stack() == ()
-        checked.set()
-        assert inside.result()
-
-
-@every_handler
-def test_a_handler_wraps_callables_only(handler):
-    with pytest.raises(ValueError, match=f"{handler.name} wraps a callable, got 3"):
-        handler(3)
-
-
-@every_handler
-def test_the_function_of_a_handler_is_documented_and_takes_the_program_first(handler):
-    function = getattr(poutine, handler.name)
-    assert function.__name__ == handler.name
-    assert function.__doc__
-    assert next(iter(inspect.signature(function).parameters)) == "fn"
 
 
 # block
@@ -538,3 +346,104 @@ def test_broadcast_expands_to_the_plates_that_others_declared():
 
     assert program().shape == ()
     assert poutine.broadcast(program)().shape == (3,)
+
+
+# equalize
+
+
+def three_sites():
+    a = sample("group_a", Normal(torch.zeros(2), 1.0).to_event(1))
+    b = sample("group_b", Normal(torch.ones(2), 1.0).to_event(1))
+    return a, b, sample("other", Normal(0.0, 1.0))
+
+
+@pytest.mark.parametrize("sites", ["group_.", ["group_a", "group_b"]])
+@pytest.mark.parametrize("keep_dist", [False, True])
+def test_equalized_sites_have_the_value_of_the_first(sites, keep_dist):
+    program = poutine.equalize(three_sites, sites=sites, keep_dist=keep_dist)
+    trace = poutine.trace(program).get_trace()
+    first, second = trace.nodes["group_a"], trace.nodes["group_b"]
+    assert second["value"] is first["value"]
+    assert (first["is_observed"], second["is_observed"]) == (False, True)
+    scored = Normal(torch.ones(2), 1.0).log_prob(first["value"]).sum() if keep_dist else 0.0
+    trace.compute_log_prob()
+    assert_close(second["log_prob_sum"], torch.as_tensor(scored))
+    assert second["infer"].get("_deterministic", False) is not keep_dist
+
+
+def test_equalized_parameters_are_one_tensor():
+    def program():
+        return param("p", torch.tensor(1.0)), param("q", torch.tensor(2.0))
+
+    p, q = poutine.equalize(program, sites=["p", "q"], type="param")()
+    assert p is q
+    assert "q" not in get_param_store()
+
+
+def test_equalize_matches_whole_names_of_its_type():
+    trace = poutine.trace(poutine.equalize(three_sites, sites=["group", "param"])).get_trace()
+    assert trace.observation_nodes == []
+
+
+def test_equalize_forgets_its_value_after_a_run():
+    equal = poutine.equalize(sites="group_.")
+    with equal:
+        first, _, _ = three_sites()
+    with equal:
+        second, again, _ = three_sites()
+    assert not torch.equal(first, second)
+    assert again is second
+
+
+# recursion, and what wrapped programs leave behind
+
+
+def test_a_scaled_program_that_calls_itself_is_scaled_at_every_level():
+    @poutine.scale(scale=2.0)
+    def count_down(n):
+        sample(f"x{n}", Normal(0.0, 1.0))
+        if n:
+            count_down(n - 1)
+
+    trace = poutine.trace(count_down).get_trace(2)
+    assert [trace.nodes[name]["scale"] for name in ("x2", "x1", "x0")] == [2.0, 4.0, 8.0]
+
+
+def test_every_level_of_a_traced_program_that_calls_itself_has_its_own_trace():
+    @poutine.trace
+    def count_down(n):
+        sample(f"x{n}", Normal(0.0, 1.0))
+        return count_down.get_trace(n - 1) if n else None
+
+    trace = count_down.get_trace(1)
+    assert trace.stochastic_nodes == ["x1", "x0"]
+    assert trace.nodes["_RETURN"]["value"].stochastic_nodes == ["x0"]
+    assert count_down.trace is trace
+
+
+def test_a_program_whose_parameters_are_traced_returns_its_value():
+    traced = poutine.trace(lambda: 2 * param("w", torch.tensor(1.0)), param_only=True)
+    assert_close(traced(), torch.tensor(2.0))
+    assert list(traced.trace.nodes) == ["w"]
+
+
+def test_a_traced_program_that_fails_leaves_the_trace_so_far():
+    @poutine.trace
+    def program():
+        sample("x", Normal(0.0, 1.0))
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        program()
+    assert program.trace.stochastic_nodes == ["x"]
+
+
+def test_unwrap_finds_a_decorated_method():
+    class Model:
+        @poutine.scale(scale=2.0)
+        def run(self):
+            return self
+
+    model = Model()
+    assert poutine.unwrap(model.run)() is model
+    assert poutine.unwrap(print) is print

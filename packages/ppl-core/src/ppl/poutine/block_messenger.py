@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import SiteError
@@ -45,13 +46,13 @@ class BlockMessenger(Messenger):
         if hide_fn is not None:
             self.hide_fn = hide_fn
         elif expose_fn is not None:
-            self.hide_fn = lambda msg: not expose_fn(msg)
+            self.hide_fn = partial(_all_but, expose_fn, None)
         elif exposed is not None:
-            self.hide_fn = lambda msg: not exposed(msg) or (hidden is not None and hidden(msg))
+            self.hide_fn = partial(_all_but, exposed, hidden)
         elif hidden is not None:
             self.hide_fn = hidden
         else:
-            self.hide_fn = lambda msg: hide_all and not expose_all
+            self.hide_fn = partial(_always, hide_all and not expose_all)
 
     def _hides(self, msg: Any) -> bool:
         return bool(self.hide_fn(msg))
@@ -63,13 +64,23 @@ class BlockMessenger(Messenger):
 def _matcher(names: Sequence[str] | None, types: Sequence[str] | None) -> Predicate | None:
     if names is None and types is None:
         return None
-    names, types = names or (), types or ()
+    return partial(_matches, names or (), types or ())
 
-    def matches(msg: Any) -> bool:
-        observed = msg["type"] == "sample" and msg["is_observed"]
-        return msg["name"] in names or msg["type"] in types or (observed and "observe" in types)
 
-    return matches
+# functions with bound arguments rather than closures, so that blocked programs can be pickled
+
+
+def _matches(names: Sequence[str], types: Sequence[str], msg: Any) -> bool:
+    observed = msg["type"] == "sample" and msg["is_observed"]
+    return msg["name"] in names or msg["type"] in types or (observed and "observe" in types)
+
+
+def _all_but(exposed: Predicate, hidden: Predicate | None, msg: Any) -> bool:
+    return not exposed(msg) or (hidden is not None and hidden(msg))
+
+
+def _always(answer: bool, msg: Any) -> bool:
+    return answer
 
 
 def _refuse_overlap(hide: Sequence[str] | None, expose: Sequence[str] | None) -> None:

@@ -13,12 +13,20 @@ from typing import Any
 
 from .block_messenger import BlockMessenger
 from .broadcast_messenger import BroadcastMessenger
+from .collapse_messenger import CollapseMessenger
 from .condition_messenger import ConditionMessenger
 from .do_messenger import DoMessenger
+from .enum_messenger import EnumMessenger
+from .equalize_messenger import EqualizeMessenger
+from .escape_messenger import EscapeMessenger
 from .infer_config_messenger import InferConfigMessenger
 from .lift_messenger import LiftMessenger
+from .markov_messenger import markov as markov
 from .mask_messenger import MaskMessenger
 from .messenger import Messenger
+from .messenger import unwrap as unwrap
+from .queue_handler import queue as queue
+from .reparam_messenger import ReparamMessenger
 from .replay_messenger import ReplayMessenger
 from .scale_messenger import ScaleMessenger
 from .seed_messenger import SeedMessenger
@@ -35,8 +43,8 @@ def _make_handler(messenger: type[Messenger]) -> Callable[..., Any]:
     def handler(fn: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
         if fn is not None and not callable(fn):
             raise ValueError(
-                f"{name} wraps a callable, got {fn!r}; to open a context pass its arguments by "
-                "keyword"
+                f"{name} wraps a callable, got {fn!r}; pass the model itself, not what it returns; "
+                "to open a context pass its arguments by keyword"
             )
         instance = messenger(*args, **kwargs)
         return instance if fn is None else instance(fn)
@@ -62,11 +70,16 @@ def _optional(field: inspect.Parameter) -> inspect.Parameter:
 
 block = _make_handler(BlockMessenger)
 broadcast = _make_handler(BroadcastMessenger)
+collapse = _make_handler(CollapseMessenger)
 condition = _make_handler(ConditionMessenger)
 do = _make_handler(DoMessenger)
+enum = _make_handler(EnumMessenger)
+equalize = _make_handler(EqualizeMessenger)
+escape = _make_handler(EscapeMessenger)
 infer_config = _make_handler(InferConfigMessenger)
 lift = _make_handler(LiftMessenger)
 mask = _make_handler(MaskMessenger)
+reparam = _make_handler(ReparamMessenger)
 replay = _make_handler(ReplayMessenger)
 scale = _make_handler(ScaleMessenger)
 seed = _make_handler(SeedMessenger)

@@ -21,7 +21,7 @@ class _BoundMessenger:
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self.messenger:
+        with self.messenger._for_one_call():
             return self.fn(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -49,6 +49,8 @@ class Messenger:
         ...     greet("you")
         'HELLO YOU'
     """
+
+    _keeps_notes = False  # whether attributes change while the handler is active
 
     def __call__(self, fn: Callable[..., Any]) -> Any:
         """Return ``fn`` wrapped in this handler."""
@@ -78,6 +80,19 @@ class Messenger:
         handlers = _stack.get()
         _stack.set(handlers[: handlers.index(self)] if self in handlers else handlers)
         return None
+
+    def _for_one_call(self: Self) -> Self:
+        """Return the handler of one call of a wrapped program.
+
+        That is a copy if the handler keeps notes while it runs, so that threads do not share them,
+        or if the program calls itself: each level is then handled once more.
+        """
+        return self._copy() if self._keeps_notes or self in _stack.get() else self
+
+    def _copy(self: Self) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
 
     def _reset(self) -> None:
         """Forget what was seen so far: the program is left by a NonlocalExit."""
@@ -127,6 +142,21 @@ class Messenger:
             if name in cls.__dict__:
                 delattr(cls, name)
         return fn
+
+
+def unwrap(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a program without the handlers that were wrapped around it.
+
+    Example:
+        >>> def model(): ...
+        >>> unwrap(Messenger()(Messenger()(model))) is model
+        True
+    """
+    while isinstance(fn, _BoundMessenger):
+        fn = fn.fn
+    if isinstance(fn, functools.partial) and isinstance(fn.func, _BoundMessenger):
+        return functools.partial(unwrap(fn.func), *fn.args, **fn.keywords)  # a decorated method
+    return fn
 
 
 @contextmanager

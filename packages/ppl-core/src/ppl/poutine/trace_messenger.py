@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ..errors import PPLError
 from .messenger import Messenger, _BoundMessenger
+from .program_errors import add_context
 from .trace_struct import Trace
 
 GraphType = Literal["flat", "dense"]
@@ -18,6 +20,8 @@ class TraceMessenger(Messenger):
         graph_type: "flat" (default), or "dense" to record possible dependencies as edges.
         param_only: Record parameters only.
     """
+
+    _keeps_notes = True
 
     def __init__(self, graph_type: GraphType | None = None, param_only: bool | None = None) -> None:
         self.graph_type: GraphType = graph_type or "flat"
@@ -69,16 +73,7 @@ class TraceHandler(_BoundMessenger):
         self.msngr = msngr
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self.msngr:
-            trace = self.msngr.trace
-            trace.add_node("_INPUT", name="_INPUT", type="args", args=args, kwargs=kwargs)
-            try:
-                value = self.fn(*args, **kwargs)
-            except (ValueError, RuntimeError) as error:
-                _add_shapes(error, self.msngr.trace)
-                raise
-            self.msngr.trace.add_node("_RETURN", name="_RETURN", type="return", value=value)
-        return value
+        return self._run(args, kwargs)[1]
 
     @property
     def trace(self) -> Trace:
@@ -87,18 +82,29 @@ class TraceHandler(_BoundMessenger):
 
     def get_trace(self, *args: Any, **kwargs: Any) -> Trace:
         """Run the program with these arguments and return its trace."""
-        self(*args, **kwargs)
-        return self.msngr.trace  # the next call begins another one: no need for a copy
+        return self._run(args, kwargs)[0]
 
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Trace, Any]:
+        recorder = self.msngr._for_one_call()
+        try:
+            with recorder:
+                value = self._record(recorder, args, kwargs)
+        finally:
+            self.msngr.trace = recorder.trace
+        return recorder.trace, value
 
-def _add_shapes(error: Exception, trace: Trace) -> None:
-    """Append the shapes of the sites so far to an error of the model, once."""
-    if (
-        len(error.args) == 1
-        and isinstance(error.args[0], str)
-        and "Trace Shapes:" not in error.args[0]
-    ):
-        error.args = (f"{error.args[0]}\n{trace.format_shapes()}",)
+    def _record(
+        self, recorder: TraceMessenger, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        recorder.trace.program = self.fn
+        recorder.trace.add_node("_INPUT", name="_INPUT", type="args", args=args, kwargs=kwargs)
+        try:
+            value = self.fn(*args, **kwargs)
+        except (ValueError, RuntimeError, PPLError) as error:
+            add_context(error, recorder.trace)
+            raise
+        recorder.trace.add_node("_RETURN", name="_RETURN", type="return", value=value)
+        return value
 
 
 def identify_dense_edges(trace: Trace) -> None:

@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from ..distribution.util import scale_and_mask
-from ..errors import DuplicateSiteError, NotFiniteError, PPLError, ShapeError, SupportError, warn
+from ..errors import DuplicateSiteError, warn
 from ..validation import is_validation_enabled
+from . import packing
 from .format_shapes import format_shapes
+from .scoring_errors import scoring_error
+from .util import site_is_subsample
 
 Site = dict[str, Any]
 SiteFilter = Callable[[str, Site], bool]
+_SCORING = (ValueError, RuntimeError, AttributeError, TypeError)  # of a value that does not fit
 
 
 class Trace:
@@ -45,6 +49,7 @@ class Trace:
             raise ValueError(f"graph_type must be 'flat' or 'dense', got {graph_type!r}")
         self.graph_type = graph_type
         self.nodes: OrderedDict[str, Site] = OrderedDict()
+        self.program: Callable[..., Any] | None = None  # what was traced, for error messages
         self._successors: dict[str, dict[str, None]] = {}  # only of sites that have any
         self._predecessors: dict[str, dict[str, None]] = {}
 
@@ -56,6 +61,9 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "program": None}  # which may be a lambda; copies do without it
 
     def __repr__(self) -> str:
         return f"Trace({self.graph_type}: {', '.join(self.nodes)})"
@@ -92,11 +100,13 @@ class Trace:
         if first != second:
             raise DuplicateSiteError(
                 f"{name!r} is a {first} site already and cannot be a {second} site too; rename one "
-                "of them"
+                "of them",
+                site=name,
             )
         raise DuplicateSiteError(
             f"there are two {first} sites named {name!r}; site names must be unique within one "
-            "execution: number them inside a loop, as in f'x_{i}', or use a plate"
+            f"execution: {_how_to_avoid_duplicates(site)}",
+            site=name,
         )
 
     def add_edge(self, site1: str, site2: str) -> None:
@@ -132,11 +142,14 @@ class Trace:
     def copy(self) -> Trace:
         """Return a trace with the same values in site dicts of its own."""
         new = Trace(self.graph_type)
+        new.program = self.program
         new.nodes.update((name, dict(site)) for name, site in self.nodes.items())
         new._successors.update((name, dict(after)) for name, after in self._successors.items())
         new._predecessors.update(
             (name, dict(before)) for name, before in self._predecessors.items()
         )
+        if hasattr(self, "plate_to_symbol"):
+            new.plate_to_symbol, new.symbol_to_dim = self.plate_to_symbol, self.symbol_to_dim
         return new
 
     def detach_(self) -> None:
@@ -173,8 +186,8 @@ class Trace:
     def _score(self, name: str, site: Site) -> None:
         try:
             log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
-        except (ValueError, RuntimeError) as error:
-            raise _scoring_error(name, site, self, error) from error
+        except _SCORING as error:
+            raise scoring_error(name, site, self, error) from error
         self._store_log_prob(name, site, log_prob)
 
     def _store_log_prob(self, name: str, site: Site, log_prob: Tensor) -> None:
@@ -191,10 +204,41 @@ class Trace:
                 continue
             try:
                 parts = site["fn"].score_parts(site["value"], *site["args"], **site["kwargs"])
-            except (ValueError, RuntimeError) as error:
-                raise _scoring_error(name, site, self, error) from error
+            except _SCORING as error:
+                raise scoring_error(name, site, self, error) from error
             site["score_parts"] = parts.scale_and_mask(site["scale"], site["mask"])
             self._store_log_prob(name, site, parts.log_prob)
+
+    # packed tensors
+
+    plate_to_symbol: dict[str, str]
+    symbol_to_dim: dict[str, int]
+
+    def symbolize_dims(self, plate_to_symbol: dict[str, str] | None = None) -> None:
+        """Name the batch dimensions of each sample site: one symbol a plate or enumerated variable.
+
+        Sets ``site["infer"]["_dim_to_symbol"]``, ``plate_to_symbol`` and ``symbol_to_dim``.
+
+        Args:
+            plate_to_symbol: Symbols of plates of another trace, such as that of the guide; those of
+                further plates are added to it.
+        """
+        packing.symbolize_dims(self, plate_to_symbol)
+
+    def pack_tensors(self, plate_to_symbol: dict[str, str] | None = None) -> None:
+        """Compute ``site["packed"]``: packed log densities, score parts, mask and scale.
+
+        Call it after :meth:`compute_log_prob` or :meth:`compute_score_parts`; what these have not
+        computed is not packed. See :func:`ppl.poutine.packing.pack`.
+
+        Args:
+            plate_to_symbol: As in :meth:`symbolize_dims`.
+
+        Raises:
+            ShapeError: If a tensor has a dimension that belongs to no plate and no variable.
+        """
+        self.symbolize_dims(plate_to_symbol)
+        packing.pack_tensors(self)
 
     # lists of sites
 
@@ -244,23 +288,14 @@ def _sum(log_prob: Tensor) -> Tensor:
     return log_prob.sum() if log_prob.dim() else log_prob  # a sum of one costs a microsecond
 
 
+def _how_to_avoid_duplicates(site: Site) -> str:
+    if site_is_subsample(site):
+        return "make the plate once, before the loop, and enter it as often as needed"
+    return "number them inside a loop, as in f'x_{i}', or use a plate"
+
+
 def _is_reparametrized(site: Site) -> bool:
     return bool(getattr(site["fn"], "has_rsample", False))
-
-
-def _scoring_error(name: str, site: Site, trace: Trace, error: Exception) -> PPLError:
-    value = site["value"]
-    found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    return _error_class(error)(
-        f"site {name!r}: the log density of a value of {found} under {site['fn']} cannot be "
-        f"computed: {error}\n{trace.format_shapes(last_site=name)}"
-    )
-
-
-def _error_class(error: Exception) -> type[PPLError]:
-    if isinstance(error, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-        return NotFiniteError
-    return SupportError if "support" in str(error) else ShapeError
 
 
 def _warn_if_not_finite(name: str, log_prob_sum: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,27 @@ def as_value(value: Any, fn: Any) -> Any:
     """Return an observation as the tensor that ``fn`` would have produced.
 
     Floats become tensors of the default dtype; ints too, or integer tensors where the distribution
-    draws these (a category). Arrays keep their dtype. Anything else is returned unchanged.
+    draws these (a category). So do lists of them, for a distribution. Arrays keep their dtype.
+    Anything else is returned unchanged.
     """
     if value is None or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
         return torch.as_tensor(value)
     if isinstance(value, numbers.Real):
-        return torch.tensor(value, dtype=_value_dtype(value, fn))
+        return torch.tensor(value, dtype=_value_dtype(isinstance(value, numbers.Integral), fn))
+    if isinstance(value, (list, tuple)) and hasattr(fn, "log_prob"):
+        listed = np.asarray(value)
+        is_integer = np.issubdtype(listed.dtype, np.integer)
+        return torch.tensor(listed, dtype=_value_dtype(is_integer, fn))
     return value
 
 
-def _value_dtype(value: numbers.Real, fn: Any) -> torch.dtype:
-    if isinstance(value, numbers.Integral) and getattr(fn, "has_enumerate_support", False):
-        dtype: torch.dtype = fn.enumerate_support(expand=False).dtype
-        return dtype
+def _value_dtype(is_integer: bool, fn: Any) -> torch.dtype:
+    if is_integer and getattr(fn, "has_enumerate_support", False):
+        with suppress(NotImplementedError):  # of several numbers of trials
+            dtype: torch.dtype = fn.enumerate_support(expand=False).dtype
+            return dtype
     return torch.get_default_dtype()
 
 
@@ -51,3 +58,45 @@ def prune_subsample_sites(trace: Any) -> Any:
         if site_is_subsample(site):
             trace.remove_node(name)
     return trace
+
+
+def all_escape(trace: Any, msg: Any) -> bool:
+    """Return whether a site is a latent sample site that a partial trace does not have."""
+    return msg["type"] == "sample" and not msg["is_observed"] and msg["name"] not in trace
+
+
+def discrete_escape(trace: Any, msg: Any) -> bool:
+    """Return whether a site is latent, has a finite support and is not in a partial trace."""
+    return all_escape(trace, msg) and bool(getattr(msg["fn"], "has_enumerate_support", False))
+
+
+def enum_extend(trace: Any, msg: Any, num_samples: int | None = None) -> list[Any]:
+    """Return copies of a partial trace, each with one more site at one value of its support.
+
+    Args:
+        trace: A partial trace.
+        msg: A site that the trace does not have.
+        num_samples: The largest number of values; default, or if negative: all of them.
+    """
+    values = msg["fn"].enumerate_support(*msg["args"], **msg["kwargs"])
+    return _extend(trace, msg, values if num_samples in (None, -1) else values[:num_samples])
+
+
+def mc_extend(trace: Any, msg: Any, num_samples: int | None = None) -> list[Any]:
+    """Return copies of a partial trace, each with one more site at a random value.
+
+    Args:
+        trace: A partial trace.
+        msg: A site that the trace does not have.
+        num_samples: The number of random values; default, or if negative: one.
+    """
+    count = 1 if num_samples in (None, -1) else num_samples
+    return _extend(trace, msg, [msg["fn"](*msg["args"], **msg["kwargs"]) for _ in range(count)])
+
+
+def _extend(trace: Any, msg: Any, values: Any) -> list[Any]:
+    extended = [trace.copy() for _ in values]
+    for longer, value in zip(extended, values, strict=True):
+        site = {**msg, "value": value, "done": True, "stop": False, "continuation": None}
+        longer.add_node(msg["name"], **site)
+    return extended
