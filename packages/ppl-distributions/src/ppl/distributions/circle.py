@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
+
+from .noise import standard_uniform
+from .rejection import first_accepted
+
+_ROUNDS = 26  # of which each accepts more than 65 of 100: all fail once in 1e12 draws
 
 
 class VonMises(torch.distributions.VonMises, TorchDistributionMixin):
@@ -15,6 +21,16 @@ class VonMises(torch.distributions.VonMises, TorchDistributionMixin):
 
     Angles may be any real number; draws lie in ``[-pi, pi)``.
     """
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        """Return a draw by the method of Best and Fisher (1979), in double precision."""
+        with torch.no_grad():
+            shape = self._extended_shape(sample_shape)
+            kappa = self.concentration.double()
+            excess = _excess(kappa)
+            angle = first_accepted(lambda: _wrapped_cauchy(kappa, excess, shape), _ROUNDS)
+            angle = angle.to(self.loc) + self.loc
+            return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -30,3 +46,20 @@ class VonMises(torch.distributions.VonMises, TorchDistributionMixin):
         kappa = self.concentration
         resultant_length: Tensor = torch.special.i1e(kappa) / torch.special.i0e(kappa)
         return 1 - resultant_length
+
+
+def _excess(kappa: Tensor) -> Tensor:
+    """Return ``r - 1`` of Best and Fisher, written so that no digits cancel."""
+    tau = 1 + (1 + 4 * kappa.square()).sqrt()
+    rho = 2 * kappa / (tau + (2 * tau).sqrt())
+    return (1 - rho).square() / (2 * rho)
+
+
+def _wrapped_cauchy(kappa: Tensor, excess: Tensor, shape: Any) -> tuple[Tensor, Tensor]:
+    """Return proposals for von Mises angles around 0, and whether each is accepted."""
+    u, v, side = (standard_uniform(shape, kappa) for _ in range(3))
+    z = (math.pi * u).cos()
+    reach = excess / (1 + excess + z)
+    c = kappa * reach * (2 + excess)
+    angle = 2 * (reach * (1 - z) / 2).sqrt().clamp(max=1.0).asin()
+    return torch.where(side < 0.5, -angle, angle), (c / v).log() + 1 - c >= 0

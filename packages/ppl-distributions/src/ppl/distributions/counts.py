@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions.utils import broadcast_all
+from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.ops.special import log_binomial
 
 from .noise import standard_gamma, standard_uniform
 
@@ -18,13 +21,38 @@ class Bernoulli(torch.distributions.Bernoulli, TorchDistributionMixin):
 
 
 class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
-    """Successes among ``total_count`` trials of probability ``probs`` (or ``logits``)."""
+    """Successes among ``total_count`` trials of probability ``probs`` (or ``logits``).
+
+    Attributes:
+        approx_sample_thresh: Draws of more trials than this are those of a Poisson of the rarer
+            outcome, which is faster; none by default.
+        approx_log_prob_tol: Absolute error (nats) up to which a faster binomial coefficient may be
+            used; exact by default. Both are set on the class or on one distribution.
+    """
+
+    approx_sample_thresh: float = math.inf
+    approx_log_prob_tol: float = 0.0
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         # vmap follows only if both arguments are batched, which a constant count is not
         with torch.no_grad():
             probs = self.probs.expand(self._extended_shape(sample_shape))
-            return torch.binomial(self.total_count + torch.zeros_like(probs), probs)
+            total = self.total_count + torch.zeros_like(probs)
+            thresh = self.approx_sample_thresh
+            if thresh == math.inf:
+                return torch.binomial(total, probs)
+            exact = torch.binomial(total.clamp(max=thresh), probs)
+            return torch.where(total <= thresh, exact, _poisson_of_the_rarer(total, probs))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if not self.approx_log_prob_tol:
+            exact: Tensor = super().log_prob(value)
+            return exact
+        if self._validate_args:
+            self._validate_sample(value)
+        total, logits = self.total_count, self.logits
+        successes = value * logsigmoid(logits) + (total - value) * logsigmoid(-logits)
+        return successes + log_binomial(total, value, tol=self.approx_log_prob_tol)
 
 
 class Geometric(torch.distributions.Geometric, TorchDistributionMixin):
@@ -56,4 +84,47 @@ class NegativeBinomial(torch.distributions.NegativeBinomial, TorchDistributionMi
 
 
 class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
-    """Poisson with mean ``rate >= 0``, on 0, 1, ..."""
+    """Poisson with mean ``rate >= 0``, on 0, 1, ...
+
+    Args:
+        rate: The mean.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+        is_sparse: Whether most values are 0, so that it pays to find the others and compute the
+            rest of the density for them alone. Such a density cannot be recorded.
+    """
+
+    is_sparse = False
+
+    def __init__(
+        self,
+        rate: Tensor | float,
+        validate_args: bool | None = None,
+        *,
+        is_sparse: bool = False,
+    ) -> None:
+        self.is_sparse = is_sparse
+        super().__init__(rate, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(Poisson, _instance)
+        new.is_sparse = self.is_sparse
+        return super().expand(batch_shape, new)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if not self.is_sparse:
+            density: Tensor = super().log_prob(value)
+            return density
+        if self._validate_args:
+            self._validate_sample(value)
+        rate, value = broadcast_all(self.rate, value)
+        index = value.nonzero(as_tuple=True)
+        count = value[index]
+        rest = torch.xlogy(count, rate[index]) - (count + 1).lgamma()
+        return (-rate).index_put(index, rest, accumulate=True)
+
+
+def _poisson_of_the_rarer(total: Tensor, probs: Tensor) -> Tensor:
+    """Return approximate draws of a binomial: the rarer outcome is nearly a Poisson variable."""
+    rare = torch.minimum(probs, 1 - probs)
+    count = torch.minimum(torch.poisson(total * rare), total)
+    return torch.where(probs < 0.5, count, total - count)

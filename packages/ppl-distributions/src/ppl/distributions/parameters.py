@@ -15,6 +15,7 @@ def broadcast_parameters(*values: Any) -> tuple[Tensor, ...]:
     are numbers or have one shape already, which is half the time of a sample statement.
 
     Example:
+        >>> import torch
         >>> broadcast_parameters(torch.zeros(2), 1.0)
         (tensor([0., 0.]), tensor([1., 1.]))
     """
@@ -36,3 +37,8 @@ def first_tensor(values: Any) -> Tensor | None:
         if isinstance(value, Tensor):
             return value
     return None
+
+
+def as_parameter(value: Tensor | float, like: Tensor) -> Tensor:
+    """Return a number or a tensor with the type and device of another parameter."""
+    return value.to(like) if isinstance(value, Tensor) else like.new_tensor(value)

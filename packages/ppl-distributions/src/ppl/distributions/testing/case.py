@@ -33,6 +33,12 @@ class Case:
         has_cdf: Whether ``cdf`` is implemented.
         has_icdf: Whether ``icdf`` is implemented.
         is_pathwise: Whether reparameterized gradients are exact (not so for straight-through).
+        is_rejected: Whether draws are reparameterized up to a score function, as those of a
+            rejection sampler are.
+        has_atoms: Whether single values have positive probability beside a density, so that neither
+            an integral nor a sum exhausts the distribution.
+        has_jumps: Whether the density jumps inside the support, where neither rules of quadrature
+            nor integration by parts hold.
         moving_support: Whether the support depends on the parameters.
     """
 
@@ -46,6 +52,9 @@ class Case:
     has_cdf: bool = False
     has_icdf: bool = False
     is_pathwise: bool = True
+    is_rejected: bool = False
+    has_atoms: bool = False
+    has_jumps: bool = False
     moving_support: bool = False
 
     def __str__(self) -> str:

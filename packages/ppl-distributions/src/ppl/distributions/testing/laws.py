@@ -22,13 +22,15 @@ def laws_of(case: Case) -> list[str]:
     """Return the names of the laws that apply to ``case``."""
     dist = case.dist()
     discrete, univariate = dist.is_discrete, dist.event_dim == 0
+    smooth = not (discrete or case.has_atoms or case.has_jumps)
     applies = {
+        "score_parts_say_how_draws_are_made": not case.is_rejected,
         "density_equals_the_oracle": case.oracle is not None,
-        "density_integrates_to_one": not discrete and case.num_coordinates() <= 3,
+        "density_integrates_to_one": smooth and case.num_coordinates() <= 3,
         "probabilities_sum_to_one": discrete,
-        "draws_follow_the_density": univariate and not discrete,
+        "draws_follow_the_density": univariate and smooth,
         "draws_follow_the_probabilities": discrete,
-        "draws_satisfy_the_stein_identity": not discrete and not univariate,
+        "draws_satisfy_the_stein_identity": smooth and not univariate,
         "pathwise_gradients_are_unbiased": dist.has_rsample and case.is_pathwise,
         "support_is_enumerated": dist.has_enumerate_support,
         "moments_equal_those_of_draws": case.has_moments,

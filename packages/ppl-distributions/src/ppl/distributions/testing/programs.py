@@ -23,7 +23,7 @@ def gradient_equals_finite_differences(case: Case) -> None:
     with validation_enabled(False):
         value = case.dist().sample()
         inputs = [p.requires_grad_() for p in params.values()]
-        if not case.dist().is_discrete:
+        if not (case.dist().is_discrete or case.has_atoms):
             inputs.append(value.clone().requires_grad_())
 
         def log_prob(*tensors: Tensor) -> Tensor:
