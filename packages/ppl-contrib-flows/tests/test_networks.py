@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.contrib.flows import AutoRegressiveNN, ConditionalAutoRegressiveNN, DenseNN, create_mask
+import ppl.contrib.flows as flows
+from ppl import nn
+from ppl.contrib.flows import (
+    AutoRegressiveNN,
+    ConditionalAutoRegressiveNN,
+    ConditionalDenseNN,
+    DenseNN,
+    MaskedLinear,
+    create_mask,
+)
 from ppl.errors import ShapeError
 
 ORDERS = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]]
@@ -82,10 +91,49 @@ def test_parameters_have_the_declared_shapes(batch, param_dims):
     conditional = ConditionalAutoRegressiveNN(6, 2, [8], param_dims)
     assert shapes(conditional(torch.randn(*batch, 6), torch.randn(2))) == rows
     dense = DenseNN(6, [8], param_dims)(torch.randn(*batch, 6))
-    assert shapes(dense) == [(*batch, size) for size in param_dims]
+    rows = [(*batch, size) for size in param_dims]
+    assert shapes(dense) == rows
+    conditional = ConditionalDenseNN(6, 2, [8], param_dims)
+    assert shapes(conditional(torch.randn(*batch, 6), context=torch.randn(2))) == rows
 
 
 @pytest.mark.parametrize("permutation", [[0, 0, 1], [0, 1], [1, 2, 3]])
 def test_what_is_no_permutation_is_refused(permutation):
     with pytest.raises(ShapeError, match="permutation"):
         AutoRegressiveNN(3, [8], permutation=torch.tensor(permutation))
+
+
+def test_a_conditional_network_is_one_of_context_and_input_together():
+    conditional, dense = ConditionalDenseNN(3, 2, [8, 4]), DenseNN(5, [8, 4])
+    dense.load_state_dict(conditional.state_dict())
+    x, context = torch.randn(7, 3), torch.randn(7, 2)
+    assert_close(conditional(x, context), dense(torch.cat([context, x], -1)))
+    assert (conditional.input_dim, conditional.context_dim) == (3, 2)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_masked_layer_is_a_linear_one_with_weights_at_zero(bias):
+    mask = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    layer, plain = MaskedLinear(3, 2, mask, bias=bias), torch.nn.Linear(3, 2, bias=bias)
+    plain.load_state_dict({name: layer.state_dict()[name] for name in plain.state_dict()})
+    plain.weight.data *= mask
+    x = torch.randn(5, 3)
+    assert_close(layer(x), plain(x))
+    layer(x).sum().backward()
+    assert_close(layer.weight.grad != 0, mask.bool())
+
+
+NETWORKS = ["AutoRegressiveNN", "ConditionalAutoRegressiveNN", "ConditionalDenseNN", "DenseNN"]
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "MaskedLinear"])
+def test_a_network_is_at_its_documented_path(name):
+    assert getattr(nn, name) is getattr(flows, name)
+    assert name in dir(nn)
+
+
+def test_the_modules_are_at_their_documented_paths():
+    from ppl.nn.auto_reg_nn import create_mask as documented
+
+    assert documented is create_mask
+    assert nn.dense_nn.DenseNN is DenseNN

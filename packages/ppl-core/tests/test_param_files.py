@@ -2,6 +2,9 @@
 
 import os
 import pickle
+import stat
+import sys
+import zipfile
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from ppl.errors import FileFormatError
 from ppl.params import ParamStoreDict
 from ppl.params.constraint_spec import from_spec, to_spec
 from ppl.params.files import write_atomically
+from ppl.primitives import clear_param_store, get_param_store, module
 
 from .test_param_store import CONSTRAINED
 
@@ -102,6 +106,14 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def program(path):
+    """An archive of TorchScript, by the look of it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("data.pkl", "constants.pkl"):
+            archive.writestr(f"archive/{name}", pickle.dumps(Malice(), protocol=2))
+        archive.writestr("archive/version", "3")
+
+
 BAD_FILES = {
     "truncated": (truncated, "truncated"),
     "empty": (lambda path: path.write_bytes(b""), "truncated"),
@@ -111,6 +123,15 @@ BAD_FILES = {
         lambda path: path.write_bytes(pickle.dumps(Malice(), protocol=2)),
         "objects that could execute code",
     ),
+    "malicious pickle of today": (
+        lambda path: path.write_bytes(pickle.dumps(Malice())),
+        "cannot be read as plain tensors",
+    ),
+    "malicious file of old": (
+        lambda path: torch.save(Malice(), path, _use_new_zipfile_serialization=False),
+        "objects that could execute code",
+    ),
+    "malicious program": (program, "cannot be read as plain tensors"),
     "malicious constraint": (changed(constraints={"p": Malice()}), "execute code"),
     "a tensor": (lambda path: torch.save(torch.ones(3), path), "not a parameter file of ppl"),
     "a state dict": (
@@ -152,7 +173,135 @@ def test_a_file_that_is_not_there_is_an_os_error(store, path):
         store.load(path)
 
 
+# files of Pyro: states of the store with constraints as pickled objects
+
+
+def trusted(path, **changes):
+    """Write what Pyro writes, of constraints that torch has."""
+    state = ParamStoreDict()
+    for name, (constraint, value) in CONSTRAINED.items():
+        state.setdefault(name, value, constraint)
+    torch.save({**state.get_state(), **changes}, path)
+
+
+def test_a_file_of_pyro_needs_trust(store, path):
+    trusted(path)
+    with pytest.raises(FileFormatError, match="if it is a file of Pyro.*with trust=True, which ex"):
+        store.load(path)
+    store.load(path, trust=True)
+    assert list(store) == list(CONSTRAINED)
+    for name, (constraint, value) in CONSTRAINED.items():
+        assert_close(store[name], value)
+        assert repr(store._constraints[name]) == repr(constraint)
+
+
+def test_a_file_of_pyro_can_be_saved_as_one_of_ours(store, path):
+    trusted(path)
+    store.load(path, trust=True)
+    expected = {name: value.detach() for name, value in store.items()}
+    store.save(path)
+    store.load(path)
+    assert_close(dict(store.items()), expected)
+
+
+def test_a_constraint_of_the_users_own_survives_trust(store, path):
+    trusted(path, params={"p": torch.ones(1)}, constraints={"p": Home()})
+    store.load(path, trust=True)
+    assert isinstance(store._constraints["p"], Home)
+
+
+def test_trust_does_not_matter_for_a_file_of_ours(store, path):
+    store.save(path)
+    store.load(path, trust=True)
+    assert list(store) == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"params": {"p": 1.0}}, {"params": None}, {"constraints": {"p": "real"}}, {"params": {}}],
+    ids=["number", "none", "word", "other names"],
+)
+def test_a_trusted_file_of_another_kind_leaves_the_store_as_it_was(store, path, changes):
+    trusted(path, **changes)
+    with pytest.raises(FileFormatError, match="is not a parameter file of"):
+        store.load(path, trust=True)
+    assert list(store) == ["kept"]
+
+
+def test_a_trusted_file_whose_modules_are_missing_says_so(store, path):
+    path.write_bytes(pickle.dumps(constraints.real, protocol=0).replace(b"torch.", b"no_such."))
+    with pytest.raises(FileFormatError, match="cannot be unpickled.*is everything installed"):
+        store.load(path, trust=True)
+    assert list(store) == ["kept"]
+
+
+def test_without_trust_a_file_imports_nothing(store, path, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_by_a_file.py").write_text("class Thing: ...")
+    import imported_by_a_file
+
+    torch.save({"params": imported_by_a_file.Thing()}, path)
+    del sys.modules["imported_by_a_file"]
+    with pytest.raises(FileFormatError, match="imported_by_a_file.Thing"):
+        store.load(path)
+    assert "imported_by_a_file" not in sys.modules
+
+
+# devices and modules
+
+
+def test_a_file_can_be_loaded_to_another_device(store, path):
+    store.setdefault("p", torch.ones(2), constraints.interval(-1, torch.tensor([2.0, 3.0])))
+    store.save(path)
+    store.load(path, map_location="meta")
+    assert {leaf.device.type for _, leaf in store.named_parameters()} == {"meta"}
+    assert store["p"].device.type == "meta"
+    assert store["p"].unconstrained().requires_grad
+
+
+def test_a_module_gets_its_parameters_back_from_a_file(path):
+    trained, fresh = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    module("net", trained)
+    get_param_store().save(path)
+    clear_param_store()
+    get_param_store().load(path)
+    module("net", fresh, update_module_params=True)
+    assert_close(fresh.state_dict(), trained.state_dict())
+    assert fresh.weight is get_param_store()["net$$$weight"]
+
+
 # atomic writes
+
+
+@pytest.fixture
+def umask():
+    """Only the group may read new files beside their owner."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def permissions(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permissions of groups")
+def test_a_new_file_has_the_permissions_of_any_new_file_and_an_old_one_keeps_its_own(store, path):
+    store.save(path)
+    assert permissions(path) == 0o640
+    path.chmod(0o604)
+    store.save(path)
+    assert permissions(path) == 0o604
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows wants rights to make links")
+def test_a_link_stays_a_link(store, path, tmp_path):
+    link = tmp_path / "latest.pt"
+    link.symlink_to(path)
+    store.save(link)
+    assert link.is_symlink()
+    store.load(path)
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(store, path):
@@ -190,6 +339,14 @@ def test_a_constraint_survives_its_spec(name):
         assert torch.equal(again.check(x), constraint.check(x))
 
 
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_a_copied_constraint_has_the_spec_of_the_original(name):
+    constraint, _ = CONSTRAINED[name]
+    copied = to_spec("p", pickle.loads(pickle.dumps(constraint)))
+    assert repr(from_spec("p", copied)) == repr(constraint)
+    assert copied[0] == to_spec("p", constraint)[0] or copied[0] == "independent"
+
+
 def test_specs_use_public_names_only():
     specs = [to_spec("p", constraint) for constraint, _ in CONSTRAINED.values()]
     assert not any(spec[0].startswith("_") for spec in specs)
@@ -197,8 +354,8 @@ def test_specs_use_public_names_only():
 
 @pytest.mark.parametrize(
     "constraint",
-    [Home(), constraints.cat([constraints.real])],
-    ids=["of no module", "of a list"],
+    [Home(), constraints.greater_than("zero"), constraints.cat([constraints.real, Home()])],
+    ids=["of no module", "of a word", "of one of no module"],
 )
 def test_a_constraint_that_is_no_plain_data_is_refused(constraint):
     with pytest.raises(FileFormatError, match="parameter 'p'.*use get_state"):

@@ -45,6 +45,11 @@ CONSTRAINED = {
     "lower_cholesky": (constraints.lower_cholesky, LOWER),
     "positive_definite": (constraints.positive_definite, MATRIX),
     "positive_semidefinite": (constraints.positive_semidefinite, MATRIX),
+    "cat": (
+        constraints.cat([constraints.positive, constraints.unit_interval], -1, [1, 2]),
+        VECTOR,
+    ),
+    "stack": (constraints.stack([constraints.real, constraints.interval(0, 2)], -1), MATRIX),
     "corr_cholesky": (constraints.corr_cholesky, torch.linalg.cholesky(CORRELATION)),
 }
 every_constraint = pytest.mark.parametrize(

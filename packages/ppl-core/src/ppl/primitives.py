@@ -10,8 +10,11 @@ from torch.distributions import constraints
 
 from .distribution import Delta, Unit
 from .distribution import wrap as wrap_distribution
-from .errors import ShapeError, SiteError, warn
-from .params import ParamStoreDict, param_with_module_name
+from .errors import NotFiniteError, ShapeError, SiteError, warn
+from .params import param_with_module_name
+from .params.current import clear_param_store as clear_param_store
+from .params.current import get_param_store as get_param_store
+from .params.current import param_store as param_store
 from .params.param_store import Init
 from .poutine.plate_messenger import PlateMessenger as plate
 from .poutine.runtime import am_i_wrapped, apply_stack, new_message
@@ -25,22 +28,11 @@ __all__ = [
     "get_param_store",
     "module",
     "param",
+    "param_store",
     "plate",
     "sample",
     "subsample",
 ]
-
-_default_store = ParamStoreDict()
-
-
-def get_param_store() -> ParamStoreDict:
-    """Return the parameter store that ``param`` statements use."""
-    return _default_store
-
-
-def clear_param_store() -> None:
-    """Forget all parameters: do so before each experiment of an interactive session."""
-    get_param_store().clear()
 
 
 def sample(
@@ -48,6 +40,7 @@ def sample(
     fn: Any,
     *args: Any,
     obs: Any = None,
+    obs_mask: Any = None,
     infer: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
@@ -57,7 +50,9 @@ def sample(
         name: The name of the site, unique within one execution.
         fn: A distribution, or any callable of ``args`` and ``kwargs``.
         obs: An observation: the site has this value and its density conditions the model. A tensor,
-            a number or an array, of shape ``(*batch_shape, *event_shape)``.
+            a number, a list or an array, of shape ``(*batch_shape, *event_shape)``.
+        obs_mask: Where ``obs`` counts, a boolean tensor that broadcasts with the batch shape.
+            Elsewhere the value is drawn, at the latent site ``name + "_unobserved"``.
         infer: Hints for the inference algorithm.
 
     Raises:
@@ -69,6 +64,8 @@ def sample(
     """
     if not (callable(fn) and isinstance(name, str)):
         fn = _stochastic_function(name, fn)
+    if obs_mask is not None:
+        return _sample_partly_observed(name, fn, args, kwargs, obs, obs_mask, infer)
     if obs is not None:
         obs = as_value(obs, fn)
     if not am_i_wrapped():
@@ -79,6 +76,32 @@ def sample(
     msg = new_message("sample", name, fn, args, kwargs)
     msg["value"], msg["is_observed"], msg["infer"] = obs, obs is not None, dict(infer or {})
     return apply_stack(msg)["value"]
+
+
+def _sample_partly_observed(
+    name: str,
+    fn: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    obs: Any,
+    obs_mask: Any,
+    infer: dict[str, Any] | None,
+) -> Tensor:
+    """Observe where the mask holds, draw elsewhere; a guide draws ``name + "_unobserved"``.
+
+    Each part is a site whose density counts where it is used; together they are the deterministic
+    site ``name``. Observations that do not count may be nan. Without ``obs`` both parts are drawn.
+    """
+    mask = torch.as_tensor(obs_mask)
+    if mask.dtype is not torch.bool:
+        raise SiteError(
+            f"site {name!r}: obs_mask must have dtype torch.bool, got {mask.dtype}; say where obs "
+            "is observed, as in ~obs.isnan()"
+        )
+    one = sample(f"{name}_observed", fn.mask(mask), *args, obs=obs, infer=infer, **kwargs)
+    other = sample(f"{name}_unobserved", fn.mask(~mask), *args, infer=infer, **kwargs)
+    mask = mask.reshape(mask.shape + (1,) * fn.event_dim)
+    return deterministic(name, torch.where(mask, one, other), event_dim=fn.event_dim)
 
 
 def _warn_unless_internal(name: str, infer: dict[str, Any]) -> None:
@@ -95,7 +118,7 @@ def _stochastic_function(name: str, fn: Any) -> Any:
         raise SiteError(f"the first argument of sample is the site's name, got {name!r}")
     if isinstance(fn, torch.distributions.Distribution):
         return wrap_distribution(fn)
-    raise SiteError(f"site {name!r}: expected a distribution or a callable, got {fn!r}")
+    raise SiteError(f"site {name!r}: expected a distribution or a callable, got {fn!r}", site=name)
 
 
 def param(
@@ -142,8 +165,18 @@ def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = 
         name: The name of the site.
         log_factor: The log of the factor, in nats; its shape is a batch shape.
         has_rsample: In a guide, whether the factor depends on samples in a differentiable way.
+
+    Raises:
+        NotFiniteError: If the factor is nan.
     """
-    fn = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+    try:
+        fn = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+    except ValueError as error:
+        raise NotFiniteError(
+            f"site {name!r}: the log factor is nan; look for a log of a negative number, or "
+            "infinity minus infinity",
+            site=name,
+        ) from error
     sample(name, fn, obs=fn.sample(), infer={"is_auxiliary": True})
 
 

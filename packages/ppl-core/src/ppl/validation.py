@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 
-_enabled = __debug__
+_enabled: bool = __debug__  # in the process
+_enabled_here: ContextVar[bool | None] = ContextVar("ppl_validation", default=None)  # in a block
 
 
 def is_validation_enabled() -> bool:
     """Return whether models, arguments and values are checked."""
-    return _enabled
+    here = _enabled_here.get()
+    return _enabled if here is None else here
 
 
 def enable_validation(is_validate: bool = True) -> None:
@@ -21,29 +26,83 @@ def enable_validation(is_validate: bool = True) -> None:
     Checks cost time and depend on values, so inference switches them off while it records or
     compiles a model, after one checked run.
 
+    Inside a :func:`validation_enabled` block the switch is that of the block, otherwise that of the
+    process.
+
     Example:
         >>> enable_validation(True)
         >>> is_validation_enabled()
         True
     """
     global _enabled
+    if _enabled_here.get() is not None:
+        _enabled_here.set(bool(is_validate))
+        return
     _enabled = bool(is_validate)
-    torch.distributions.Distribution.set_default_validate_args(_enabled)
+    _blocks.set_default_of_torch(_enabled)
 
 
 @contextmanager
 def validation_enabled(is_validate: bool = True) -> Iterator[None]:
-    """Switch the checks on or off for the duration of a ``with`` block.
+    """Switch the checks on or off for the duration of a ``with`` block, in this thread alone.
 
     Example:
         >>> with validation_enabled(False):
         ...     is_validation_enabled()
         False
     """
-    ppl_flag, torch_flag = _enabled, torch.distributions.Distribution._validate_args
-    enable_validation(is_validate)
-    try:
-        yield
-    finally:
-        enable_validation(ppl_flag)
-        torch.distributions.Distribution.set_default_validate_args(torch_flag)
+    before = _enabled_here.get()
+    with _blocks:
+        _enabled_here.set(bool(is_validate))
+        try:
+            yield
+        finally:
+            _enabled_here.set(before)
+
+
+class _FollowingFlag:
+    """Stands in the place of torch's flag, a class attribute, while a block is open anywhere."""
+
+    def __init__(self, default: bool) -> None:
+        self.default = default  # outside of blocks
+
+    def __get__(self, instance: object, owner: type | None = None) -> bool:
+        here = _enabled_here.get()
+        return self.default if here is None else here
+
+
+class _Blocks:
+    """Counts the open blocks of all threads: the last one to close gives torch its flag back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_open = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._num_open += 1
+            flag = _flag_of_torch()
+            if not isinstance(flag, _FollowingFlag):
+                _set_flag_of_torch(_FollowingFlag(flag))
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._num_open -= 1
+            flag = _flag_of_torch()
+            if self._num_open == 0 and isinstance(flag, _FollowingFlag):
+                _set_flag_of_torch(flag.default)
+
+    def set_default_of_torch(self, is_validate: bool) -> None:
+        with self._lock:
+            _set_flag_of_torch(_FollowingFlag(is_validate) if self._num_open else is_validate)
+
+
+def _flag_of_torch() -> Any:
+    return vars(torch.distributions.Distribution)["_validate_args"]
+
+
+def _set_flag_of_torch(flag: Any) -> None:
+    torch.distributions.Distribution._validate_args = flag
+
+
+_blocks = _Blocks()

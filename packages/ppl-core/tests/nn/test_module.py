@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -150,31 +152,109 @@ class Number(PyroModule):
         return self.x
 
 
-CHANGES = {
+LIST_CHANGES = {
     "append": lambda numbers: numbers.append(Number(9.0)),
-    "extend": lambda numbers: numbers.extend([Number(8.0), Number(9.0)]),
     "insert": lambda numbers: numbers.insert(1, Number(9.0)),
     "delete": lambda numbers: numbers.__delitem__(0),
     "delete a slice": lambda numbers: numbers.__delitem__(slice(0, 2)),
     "pop": lambda numbers: numbers.pop(0),
     "replace": lambda numbers: numbers.__setitem__(0, Number(9.0)),
+    "delete and append": lambda numbers: (numbers.__delitem__(2), numbers.append(Number(9.0))),
+}
+DICT_CHANGES = {
+    "add": lambda numbers: numbers.update({"d": Number(8.0), "e": Number(9.0)}),
+    "delete": lambda numbers: numbers.__delitem__("a"),
+    "pop": lambda numbers: numbers.pop("b"),
+    "clear": lambda numbers: numbers.clear(),
+    "replace": lambda numbers: numbers.__setitem__("a", Number(9.0)),
+    "delete and add": lambda numbers: (numbers.pop("a"), numbers.update({"a": Number(9.0)})),
+    "clear and add": lambda numbers: (numbers.clear(), numbers.update({"a": Number(9.0)})),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_members_of_a_list_keep_their_values_whatever_their_number_becomes(change):
-    class Numbers(PyroModule):
+class Members(nn.Sequential):
+    """A container of the user's own."""
+
+
+LISTS = [nn.ModuleList, nn.Sequential, Members]
+BASE_AND_CHANGE = [
+    *((base, change) for base in LISTS for change in LIST_CHANGES.values()),
+    *((nn.ModuleDict, change) for change in DICT_CHANGES.values()),
+]
+IDS = [
+    *(f"{base.__name__}-{change}" for base in LISTS for change in LIST_CHANGES),
+    *(f"ModuleDict-{change}" for change in DICT_CHANGES),
+]
+
+
+@pytest.mark.parametrize("base, change", BASE_AND_CHANGE, ids=IDS)
+def test_members_keep_their_values_whatever_their_names_become(base, change):
+    class Root(PyroModule):
         def __init__(self):
             super().__init__("root")
-            self.members = PyroModuleList([Number(1.0), Number(2.0), Number(3.0)])
+            self.members = filled(PyroModule[base])
 
         def forward(self):
-            return [member() for member in self.members]
+            return [member() for member in self.members.children()]
 
-    root, oracle = Numbers(), nn.ModuleList([Number(1.0), Number(2.0), Number(3.0)])
+    root, oracle = Root(), filled(base)
     root()
     change(root.members)
     change(oracle)
     trace = poutine.trace(root).get_trace()
-    assert trace.nodes["_RETURN"]["value"] == [member.x for member in oracle]
-    assert trace.param_nodes == [f"root.members.{i}.x" for i in range(len(oracle))]
+    assert trace.nodes["_RETURN"]["value"] == [member.x for member in oracle.children()]
+    assert trace.param_nodes == [f"root.members.{name}.x" for name, _ in oracle.named_children()]
+    assert sorted(get_param_store()) == sorted(trace.param_nodes)
+
+
+def filled(container):
+    numbers = [Number(1.0), Number(2.0), Number(3.0)]
+    if issubclass(container, nn.ModuleDict):
+        return container(dict(zip("abc", numbers, strict=True)))
+    return container(*numbers) if issubclass(container, nn.Sequential) else container(numbers)
+
+
+def test_the_list_of_modules_has_a_name():
+    assert PyroModuleList is PyroModule[nn.ModuleList]
+
+
+def test_threads_that_mix_a_class_at_once_get_one():
+    makers, second = [], threading.Event()
+
+    class Base(nn.Module):
+        def __init_subclass__(cls):
+            makers.append(cls)
+            if len(makers) > 1:
+                second.set()
+            second.wait(0.2)  # gives another thread the time to make one as well
+
+    start = threading.Barrier(8)
+
+    def mix():
+        start.wait(10)
+        return PyroModule[Base]
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [run.result() for run in [pool.submit(mix) for _ in range(8)]]
+    assert set(made) == set(makers) == {PyroModule[Base]}
+
+
+LAYERS = [
+    (nn.Bilinear(2, 3, 1), [torch.randn(4, 2), torch.randn(4, 3)]),
+    (nn.BatchNorm1d(2), [torch.randn(4, 2)]),
+    (nn.Conv1d(1, 2, 2), [torch.randn(1, 1, 5)]),
+    (nn.Embedding(3, 2), [torch.tensor([0, 2])]),
+    (nn.GRU(2, 3), [torch.randn(4, 1, 2)]),
+    (nn.LSTM(2, 3, num_layers=2), [torch.randn(4, 1, 2)]),
+    (nn.MultiheadAttention(4, 2), [torch.randn(3, 1, 4)] * 3),
+    (nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), [torch.randn(3, 1, 4)]),
+]
+
+
+@pytest.mark.parametrize("layer, inputs", LAYERS, ids=lambda x: type(x).__name__)
+def test_a_converted_layer_of_torch_computes_with_its_statements(layer, inputs):
+    converted = copy.deepcopy(layer)
+    to_pyro_module_(converted)
+    trace = poutine.trace(converted).get_trace(*inputs)
+    assert_close(trace.nodes["_RETURN"]["value"], layer(*inputs))
+    assert set(trace.param_nodes) == {name for name, _ in layer.named_parameters()}

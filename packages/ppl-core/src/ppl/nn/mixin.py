@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import threading
 from typing import Any
 
 from torch import nn
 
 from ..errors import SiteError
+from .containers import MIXINS
+
+_making = threading.RLock()
 
 
 class PyroModuleMeta(type):
@@ -17,7 +21,8 @@ class PyroModuleMeta(type):
     def __getitem__(cls, base: Any) -> Any:
         """Return ``base`` with PyroModule mixed in; one and the same class for one base."""
         if isinstance(base, type) and issubclass(base, nn.Module):
-            return _mixed(cls, base)  # type: ignore[arg-type]  # mypy takes a class for its instance
+            with _making:  # or two threads could make a class each
+                return _mixed(cls, base)  # type: ignore[arg-type]  # mypy: a class is no instance
         raise SiteError(
             f"{cls.__name__}[...] takes a subclass of torch.nn.Module, got {base!r}; to convert an "
             "instance use to_pyro_module_()"
@@ -31,7 +36,8 @@ def _mixed(cls: Any, base: Any) -> Any:
     if issubclass(cls, base):
         return cls
     members = {"__module__": cls.__module__, "__doc__": base.__doc__, "_pyro_mixed": (cls, base)}
-    return type(cls)("Pyro" + base.__name__, (base, cls), members)
+    mixins = [mixin for container, mixin in MIXINS.items() if issubclass(base, container)]
+    return type(cls)("Pyro" + base.__name__, (*mixins, base, cls), members)
 
 
 def _reduce(cls: PyroModuleMeta) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -50,7 +50,9 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
 
     ``PyroModule[nn.Linear]`` is the class ``nn.Linear`` with these abilities, and is the same as
     ``class PyroLinear(nn.Linear, PyroModule)``. Submodules are not converted, see
-    :func:`to_pyro_module_`.
+    :func:`to_pyro_module_`. A container whose members come and go should be one of
+    ``PyroModule[nn.ModuleList]``, ``[nn.Sequential]`` or ``[nn.ModuleDict]``: a plain one does not
+    tell when a name passes on to another member.
 
     Args:
         name: The name of a root module, the first part of all names; submodules ignore it.
@@ -259,30 +261,12 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class PyroModuleList(nn.ModuleList, PyroModule):
-    """An ``nn.ModuleList`` whose members are submodules with the names ``0``, ``1``, ...
+if TYPE_CHECKING:
 
-    Args:
-        modules: The members.
-    """
-
-    def __init__(self, modules: Iterable[nn.Module] | None = None) -> None:
-        super().__init__(modules)
-
-    def insert(self, index: int, module: nn.Module) -> None:
-        """Insert a member; those after it get other names, and the store forgets all of them."""
-        self._forget_members()
-        super().insert(index, module)
-        place(self, self._pyro_name, self._pyro_context)
-
-    def __delitem__(self, index: int | slice) -> None:
-        self._forget_members()
-        super().__delitem__(index)
-        place(self, self._pyro_name, self._pyro_context)
-
-    def _forget_members(self) -> None:
-        for name in self._modules:
-            forget_params(self._sites(name))
+    class PyroModuleList(nn.ModuleList, PyroModule):
+        """An ``nn.ModuleList`` whose members are submodules with the names ``0``, ``1``, ..."""
+else:
+    PyroModuleList = PyroModule[nn.ModuleList]
 
 
 def clear(mod: PyroModule) -> None:

@@ -54,9 +54,7 @@ def from_spec(name: str, spec: list[Any]) -> constraints.Constraint:
     if isinstance(found, constraints.Constraint):
         return found
     try:
-        made: constraints.Constraint = found(
-            *(from_spec(name, a) if isinstance(a, list) else a for a in arguments)
-        )
+        made: constraints.Constraint = found(*(_argument(name, a) for a in arguments))
     except TypeError as error:
         raise FileFormatError(
             f"parameter {name!r}: {spelled!r} does not take {arguments!r}: {error}"
@@ -64,9 +62,41 @@ def from_spec(name: str, spec: list[Any]) -> constraints.Constraint:
     return made
 
 
-def _public_name(known: Any) -> str | None:
-    names = (name for public in _vocabularies() for name in public if public[name] is known)
+def canonical(name: str, constraint: constraints.Constraint) -> constraints.Constraint:
+    """Return the public constraint that another object, a pickled copy say, is equal to.
+
+    A constraint of the user's own is returned as it is.
+    """
+    try:
+        return from_spec(name, to_spec(name, constraint))
+    except FileFormatError:
+        return constraint
+
+
+def _argument(name: str, plain: Any) -> Any:
+    """What :func:`_plain` made data of; a spec begins with a name, other lists do not."""
+    if not isinstance(plain, list):
+        return plain
+    if plain and not isinstance(plain[0], str):
+        return [_argument(name, member) for member in plain]
+    return from_spec(name, plain)
+
+
+def _public_name(sought: Any) -> str | None:
+    vocabularies = _vocabularies()
+    names = (n for public in vocabularies for n, known in public.items() if _same(known, sought))
     return next(names, None)
+
+
+def _same(known: Any, sought: Any) -> bool:
+    """Whether two constraints or classes are the same, or equal by their numbers."""
+    if known is sought or isinstance(sought, type) or type(known) is not type(sought):
+        return known is sought
+    return not _holds_tensors(sought) and bool(vars(known) == vars(sought))
+
+
+def _holds_tensors(constraint: constraints.Constraint) -> bool:
+    return any(isinstance(kept, torch.Tensor) for kept in vars(constraint).values())
 
 
 def _vocabularies() -> Iterator[dict[str, Any]]:
@@ -96,9 +126,11 @@ def _kept(constraint: Any, parameter: str) -> Any:
 
 
 def _plain(name: str, argument: Any) -> Any:
-    """An argument as data: a number, a tensor, or the spec of a constraint."""
+    """An argument as data: a number, a tensor, the spec of a constraint, or a list of these."""
     if isinstance(argument, constraints.Constraint):
         return to_spec(name, argument)
+    if isinstance(argument, (list, tuple)):
+        return [_plain(name, member) for member in argument]
     if isinstance(argument, (bool, int, float, torch.Tensor)):
         return argument
     raise FileFormatError(

@@ -8,14 +8,19 @@ nested list of constraint names and arguments, see :mod:`~ppl.params.constraint_
 from __future__ import annotations
 
 import os
-import tempfile
+import pickle
+import re
+import shutil
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from ..errors import FileFormatError
 from .constraint_spec import from_spec, to_spec
+from .pyro_files import execute_and_load
 
 _FORMAT, _VERSION = "ppl-params", 1
 
@@ -32,23 +37,51 @@ def save_state(state: Mapping[str, Mapping[str, Any]], filename: str | os.PathLi
 
 
 def write_atomically(contents: Any, filename: str | os.PathLike[str]) -> None:
-    """``torch.save`` to a temporary file beside the target, then rename it."""
-    folder = os.path.dirname(os.path.abspath(filename))
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    """``torch.save`` to a temporary file beside the target, then rename it.
+
+    The target keeps its permissions; a new one gets those of any new file.
+    """
+    target = os.path.realpath(filename)
+    temporary = os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
+            with suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)  # before there is anything to read
             torch.save(contents, file)
-        os.replace(temporary, filename)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
 
 
 def load_state(
-    filename: str | os.PathLike[str], map_location: Any = None
+    filename: str | os.PathLike[str], map_location: Any = None, trust: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return the state in a file, or raise a FileFormatError."""
-    contents = read_plain(filename, map_location)
+    """Return the state in a file, or raise a FileFormatError.
+
+    Args:
+        filename: A file of :func:`save_state`; or one of Pyro, if it is trusted.
+        map_location: Where to put the tensors, as in ``torch.load``.
+        trust: Whether a file that is no plain data may be unpickled, and so execute code.
+    """
+    try:
+        contents = read_plain(filename, map_location)
+    except FileFormatError as error:
+        if not isinstance(error.__cause__, pickle.UnpicklingError):
+            raise
+        if trust:
+            return execute_and_load(filename, map_location)
+        raise FileFormatError(
+            f"{error}; if it is a file of Pyro and you trust who made it, load it with trust=True, "
+            "which executes any code in the file, and save it again"
+        ) from error.__cause__
+    return _state(contents, filename)
+
+
+def _state(contents: Any, filename: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     if not isinstance(contents, dict) or contents.get("format") != _FORMAT:
         raise FileFormatError(f"{os.fspath(filename)!r} is not a parameter file of ppl")
     version = contents.get("version")
@@ -86,7 +119,12 @@ def read_plain(filename: str | os.PathLike[str], map_location: Any = None) -> An
         raise
     except Exception as error:
         raise FileFormatError(
-            f"{os.fspath(filename)!r} cannot be read as plain tensors: it is truncated, of another "
-            f"kind, or holds objects that could execute code ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''})"
+            f"{os.fspath(filename)!r} cannot be read as plain tensors: {_reason(error)}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and found:
+        return f"it holds objects that could execute code ({found[1]})"
+    return f"it is truncated or of another kind ({type(error).__name__})"

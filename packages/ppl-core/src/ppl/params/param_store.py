@@ -127,7 +127,8 @@ class ParamStoreDict:
             hint = nearest(name, list(self._params))
             raise MissingSiteError(
                 f"there is no parameter {name!r}{hint}; give its first param statement an initial "
-                "value"
+                "value",
+                site=name,
             )
         return self._params[name]
 
@@ -217,17 +218,20 @@ class ParamStoreDict:
         self,
         filename: str | os.PathLike[str],
         map_location: Any = None,
+        trust: bool = False,
     ) -> None:
         """Replace everything by the contents of a file; nothing in the file is executed.
 
         Args:
             filename: A file that :meth:`save` wrote.
             map_location: Where to put the tensors, as in ``torch.load``.
+            trust: Whether to read a file of Pyro too. It is a pickle: reading it executes any code
+                that it contains. So load it only if you trust who made it, and save it again.
 
         Raises:
             FileFormatError: If the file is not one of ours; the store is left as it was.
         """
-        self.set_state(load_state(filename, map_location))
+        self.set_state(load_state(filename, map_location, trust))
 
     @contextmanager
     def scope(self, state: State | None = None) -> Iterator[State]:
@@ -247,7 +251,9 @@ def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) 
     dtype = None if isinstance(new_value, Tensor) else torch.get_default_dtype()
     value: Tensor = torch.as_tensor(new_value, dtype=dtype)
     if is_validation_enabled() and not bool(torch.as_tensor(constraint.check(value)).all()):
-        raise SupportError(f"parameter {name!r}: the value must fulfil {constraint}, got {value}")
+        raise SupportError(
+            f"parameter {name!r}: the value must fulfil {constraint}, got {value}", site=name
+        )
     if constraint is constraints.real and value.is_leaf and value.requires_grad:
         return value  # an nn.Parameter stays the module's own
     with torch.no_grad():

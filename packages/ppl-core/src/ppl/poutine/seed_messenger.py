@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ..errors import SiteError
-from ..util import get_rng_state, set_rng_seed, set_rng_state
+from ..randomness import seeded
 from .messenger import Messenger
 
 
 class SeedMessenger(Messenger):
     """Seeds the generators on entry and restores on exit the state that it found.
 
+    Threads with a seed each draw side by side what each would draw alone; see
+    :func:`ppl.randomness.seeded`.
+
     Args:
         rng_seed: An int.
     """
+
+    _keeps_notes = True
 
     def __init__(self, rng_seed: int) -> None:
         if not isinstance(rng_seed, int):
@@ -22,10 +28,12 @@ class SeedMessenger(Messenger):
         self.rng_seed = rng_seed
 
     def __enter__(self) -> SeedMessenger:
-        self._found = get_rng_state()
-        set_rng_seed(self.rng_seed)
-        return super().__enter__()
+        with ExitStack() as blocks:
+            blocks.enter_context(seeded(self.rng_seed))
+            super().__enter__()
+            self._blocks = blocks.pop_all()
+        return self
 
     def __exit__(self, *exception: Any) -> Any:
-        set_rng_state(self._found)
+        self._blocks.close()
         return super().__exit__(*exception)

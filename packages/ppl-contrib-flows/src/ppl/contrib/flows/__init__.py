@@ -8,6 +8,7 @@ from .autoregressive import AffineAutoregressive as AffineAutoregressive
 from .autoregressive import affine_autoregressive as affine_autoregressive
 from .coupling import AffineCoupling as AffineCoupling
 from .coupling import affine_coupling as affine_coupling
+from .dense_nn import ConditionalDenseNN as ConditionalDenseNN
 from .dense_nn import DenseNN as DenseNN
 from .planar_flow import Planar as Planar
 from .planar_flow import planar as planar

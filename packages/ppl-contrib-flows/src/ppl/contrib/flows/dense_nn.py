@@ -1,4 +1,4 @@
-"""A plain feed-forward network whose output is split into parameters."""
+"""Feed-forward networks whose output is split into parameters."""
 
 from __future__ import annotations
 
@@ -52,3 +52,47 @@ class DenseNN(torch.nn.Module):
             x = self.f(layer(x))
         params: tuple[Tensor, ...] = self.layers[-1](x).split(self.param_dims, -1)
         return params if len(params) > 1 else params[0]
+
+
+class ConditionalDenseNN(DenseNN):
+    """A feed-forward network that also sees a context.
+
+    Args:
+        input_dim: Size of the input.
+        context_dim: Size of the context.
+        hidden_dims: Sizes of the hidden layers.
+        param_dims: Sizes of the parameters to return.
+        nonlinearity: What follows each hidden layer; nothing follows the last one.
+
+    Example:
+        >>> network = ConditionalDenseNN(3, 4, [16], param_dims=[2, 5])
+        >>> loc, scale = network(torch.zeros(7, 3), context=torch.zeros(4))
+        >>> loc.shape, scale.shape
+        (torch.Size([7, 2]), torch.Size([7, 5]))
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        context_dim: int,
+        hidden_dims: Sequence[int],
+        param_dims: Sequence[int] = [1, 1],
+        nonlinearity: torch.nn.Module = torch.nn.ReLU(),
+    ) -> None:
+        super().__init__(context_dim + input_dim, hidden_dims, param_dims, nonlinearity)
+        self.input_dim = input_dim
+        self.context_dim = context_dim
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor | tuple[Tensor, ...]:  # type: ignore[override]
+        """Return the parameters at an input and a context.
+
+        Args:
+            x: Shape ``(*batch, input_dim)``.
+            context: Shape ``(*batch, context_dim)``, or broadcastable to it.
+
+        Returns:
+            For each entry ``p`` of ``param_dims`` a tensor of shape ``(*batch, p)``; the tensor
+            itself if there is one entry.
+        """
+        context = context.expand(*x.shape[:-1], context.shape[-1])
+        return super().forward(torch.cat([context, x], -1))

@@ -1,0 +1,48 @@
+"""Containers of torch, told to forget the parameters of members that leave or are renamed.
+
+What the store forgets the modules still have: the next call puts the values of all members back
+under the names that they have by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from .sharing import forget_params
+from .tree import place
+
+
+class Numbered:
+    """Mixed in before a container whose members have their numbers for names."""
+
+    def insert(self: Any, index: int, module: nn.Module) -> Any:
+        """Insert a member; those after it get other names."""
+        return _change(self, super().insert, index, module)  # type: ignore[misc]
+
+    def __delitem__(self: Any, index: int | slice) -> None:
+        _change(self, super().__delitem__, index)  # type: ignore[misc]
+
+
+class Keyed:
+    """Mixed in before a container whose members have their keys for names."""
+
+    def __delitem__(self: Any, key: str) -> None:
+        _change(self, super().__delitem__, key)  # type: ignore[misc]
+
+    def clear(self: Any) -> None:
+        """Remove all members."""
+        _change(self, super().clear)  # type: ignore[misc]
+
+
+MIXINS = {nn.ModuleList: Numbered, nn.Sequential: Numbered, nn.ModuleDict: Keyed}
+
+
+def _change(container: Any, change: Callable[..., Any], *args: Any) -> Any:
+    forget_params(site for name in container._modules for site in container._sites(name))
+    try:
+        return change(*args)
+    finally:
+        place(container, container._pyro_name, container._pyro_context)
