@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
+
+from .lines import is_library
 
 
 class PPLError(Exception):
-    """Base class of all errors of ppl."""
+    """Base class of all errors of ppl.
+
+    Args:
+        args: The message.
+        site: The name of the site, plate or parameter that the error is about.
+    """
+
+    def __init__(self, *args: Any, site: str | None = None) -> None:
+        super().__init__(*args)
+        self.site = site
 
 
 class ShapeError(PPLError, ValueError):
     """A tensor has another shape than its site, plate or parameter needs."""
+
+
+class SubsampleError(ShapeError):
+    """A tensor has the size of a whole plate where the plate uses a part of its elements."""
 
 
 class SupportError(PPLError, ValueError):
@@ -45,6 +61,10 @@ class NotFiniteError(PPLError, ValueError):
     """A density, gradient or parameter is nan or infinite where it must be finite."""
 
 
+class IntractableError(PPLError, NotImplementedError):
+    """An exact computation would cost exponentially much."""
+
+
 class FileFormatError(PPLError, ValueError):
     """A file is not what it should be: truncated, of another kind, or able to execute code."""
 
@@ -72,10 +92,6 @@ class PPLWarning(UserWarning):
 def warn(message: str, category: type[Warning] = PPLWarning) -> None:
     """Issue a warning that points at the first line outside ppl and torch: the user's line."""
     depth, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and _is_library(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and is_library(frame.f_globals):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth + 1)
-
-
-def _is_library(module: str) -> bool:
-    return module.split(".")[0] in {"ppl", "torch", "contextlib", "functools"}

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from ppl.errors import ShapeError
+from ppl.ops import newton
 from ppl.ops.newton import newton_step
 
 
@@ -87,3 +88,13 @@ def test_a_loss_or_a_variable_of_the_wrong_shape_is_refused(shapes):
     x = torch.ones(shape, requires_grad=True)
     with pytest.raises(ShapeError, match="scalar loss"):
         newton_step((x**2).reshape(loss_shape), x)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_step_of_a_given_size_is_the_step_and_refuses_other_sizes(dim):
+    step = getattr(newton, f"newton_step_{dim}d")
+    hessian, optimum, x = problem(dim)
+    loss = quadratic(hessian, optimum, x)
+    assert_close(step(loss, x, 0.1), newton_step(loss, x, 0.1))
+    with pytest.raises(ShapeError, match=rf"\*batch, {dim}"):
+        step(loss, x[..., 1:])

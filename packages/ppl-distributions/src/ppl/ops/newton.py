@@ -49,6 +49,35 @@ def newton_step(
     return x - (covariance @ gradient.unsqueeze(-1)).squeeze(-1), covariance
 
 
+def newton_step_1d(
+    loss: Tensor, x: Tensor, trust_radius: float | Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return :func:`newton_step` of variables of shape ``(*batch, 1)``."""
+    return _newton_step(loss, x, trust_radius, 1)
+
+
+def newton_step_2d(
+    loss: Tensor, x: Tensor, trust_radius: float | Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return :func:`newton_step` of variables of shape ``(*batch, 2)``."""
+    return _newton_step(loss, x, trust_radius, 2)
+
+
+def newton_step_3d(
+    loss: Tensor, x: Tensor, trust_radius: float | Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return :func:`newton_step` of variables of shape ``(*batch, 3)``."""
+    return _newton_step(loss, x, trust_radius, 3)
+
+
+def _newton_step(
+    loss: Tensor, x: Tensor, trust_radius: float | Tensor | None, dim: int
+) -> tuple[Tensor, Tensor]:
+    if x.dim() == 0 or x.shape[-1] != dim:
+        raise ShapeError(f"variables must have shape (*batch, {dim}), got {tuple(x.shape)}")
+    return newton_step(loss, x, trust_radius)
+
+
 def _derivatives(loss: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
     if not gradient.requires_grad:  # the loss is linear

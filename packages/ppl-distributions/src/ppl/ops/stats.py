@@ -10,8 +10,15 @@ from .convergence import mcse_mean as mcse_mean
 from .convergence import mcse_sd as mcse_sd
 from .convergence import rhat as rhat
 from .convergence import split_gelman_rubin as split_gelman_rubin
+from .pareto import fit_generalized_pareto as fit_generalized_pareto
+from .pareto import psis as psis
 from .quantiles import hpdi as hpdi
 from .quantiles import pi as pi
 from .quantiles import quantile as quantile
+from .quantiles import weighed_quantile as weighed_quantile
+from .resampling import resample as resample
+from .scores import crps_empirical as crps_empirical
+from .scores import energy_score_empirical as energy_score_empirical
+from .scores import waic as waic
 from .series import autocorrelation as autocorrelation
 from .series import autocovariance as autocovariance
