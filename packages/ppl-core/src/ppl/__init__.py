@@ -11,12 +11,19 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 import importlib as _importlib
 import importlib.util as _importlib_util
+import logging as _logging
 
 from . import plugins as _plugins
 from . import poutine as poutine
 from . import settings as settings
+from .checker import check as check
+from .deprecated import iarange as iarange
+from .deprecated import irange as irange
+from .deprecated import random_module as random_module
+from .plates import plate_stack as plate_stack
 from .poutine.handlers import condition as condition
 from .poutine.handlers import do as do
+from .poutine.handlers import markov as markov
 from .primitives import barrier as barrier
 from .primitives import clear_param_store as clear_param_store
 from .primitives import deterministic as deterministic
@@ -24,6 +31,7 @@ from .primitives import factor as factor
 from .primitives import get_param_store as get_param_store
 from .primitives import module as module
 from .primitives import param as param
+from .primitives import param_store as param_store
 from .primitives import plate as plate
 from .primitives import sample as sample
 from .primitives import subsample as subsample
@@ -35,6 +43,8 @@ from .validation import validation_enabled as validation_enabled
 
 __version__ = "0.1.0"
 
+log = _logging.getLogger("ppl")
+
 # sub-packages that load at first use, and the distribution that ships each
 _SUBPACKAGES = {
     "contrib": "ppl-contrib-flows",
@@ -44,14 +54,27 @@ _SUBPACKAGES = {
     "ops": "ppl-distributions",
     "optim": "ppl-optim",
 }
+# functions of other distributions, and the module and distribution of each
+_FUNCTIONS = {"render_model": ("ppl.infer.inspect", "ppl-infer")}
 
 
 def __getattr__(name: str) -> object:
+    if name in _FUNCTIONS:
+        module, provider = _FUNCTIONS[name]
+        return getattr(_load(module, f"ppl.{name}", provider), name)
     if name not in _SUBPACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _importlib_util.find_spec(f"{__name__}.{name}") is None:
-        raise _plugins.missing(f"ppl.{name}", _SUBPACKAGES[name])
-    return _importlib.import_module(f"{__name__}.{name}")
+    return _load(f"{__name__}.{name}", f"ppl.{name}", _SUBPACKAGES[name])
+
+
+def _load(module: str, wanted: str, provider: str) -> object:
+    try:
+        spec = _importlib_util.find_spec(module)
+    except ModuleNotFoundError:  # nor its parent
+        spec = None
+    if spec is None:
+        raise _plugins.missing(wanted, provider)
+    return _importlib.import_module(module)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from ppl.errors import ShapeError
 
+from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
 from .score_parts import ScoreParts
 from .util import broadcast_shape
@@ -89,6 +90,11 @@ class ExpandedDistribution(TorchDistribution):
         ones = (1,) * len(self.batch_shape)
         values = values.reshape(values.shape[:1] + ones + self.event_shape)
         return values.expand(values.shape[:1] + self.shape()) if expand else values
+
+    def conjugate_update(self, other: Distribution) -> tuple[Any, Tensor]:
+        product, log_normalizer = self.base_dist.conjugate_update(other)
+        shape = broadcast_shape(self.batch_shape, log_normalizer.shape)
+        return product.expand(torch.Size(shape)), log_normalizer.expand(shape)
 
     @property
     def mean(self) -> Tensor:

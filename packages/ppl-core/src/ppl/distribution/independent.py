@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .interface import Distribution
 from .mixin import TorchDistributionMixin
 from .score_parts import ScoreParts
 from .util import sum_rightmost
@@ -47,6 +48,13 @@ class Independent(torch.distributions.Independent, TorchDistributionMixin):  # t
     @has_rsample.setter
     def has_rsample(self, value: bool) -> None:
         self.base_dist.has_rsample = value
+
+    def conjugate_update(self, other: Distribution) -> tuple[Independent, Tensor]:
+        n = self.reinterpreted_batch_ndims
+        if not isinstance(other, Independent) or other.reinterpreted_batch_ndims != n:
+            return super().conjugate_update(other)
+        product, log_normalizer = self.base_dist.conjugate_update(other.base_dist)
+        return Independent(product, n), sum_rightmost(log_normalizer, n)
 
     def score_parts(self, value: Tensor) -> ScoreParts:
         parts = self.base_dist.score_parts(value)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from .feasible import feasible_like
+from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
 from .score_parts import ScoreParts
 from .util import broadcast_shape, scale_and_mask
@@ -102,6 +103,13 @@ class MaskedDistribution(TorchDistribution):
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         return self.base_dist.enumerate_support(expand=expand)
+
+    def conjugate_update(self, other: Distribution) -> tuple[MaskedDistribution, Tensor]:
+        """Return the normalized product; where the mask is false, ``other`` does not count."""
+        product, log_normalizer = self.base_dist.conjugate_update(other)
+        return MaskedDistribution(product, self._mask), scale_and_mask(
+            log_normalizer, mask=self._mask
+        )
 
     @property
     def mean(self) -> Tensor:

@@ -41,14 +41,19 @@ class IndepMessenger(Messenger):
         device: Where indices live.
     """
 
+    _keeps_notes = True  # its dim
+
     def __init__(
         self, name: str, size: int, dim: int | None = None, device: str | torch.device | None = None
     ) -> None:
         if size < 1 and size != -1:  # -1: elements of unknown number
-            raise PlateError(f"plate {name!r} has size {size}; a plate needs at least one element")
+            raise PlateError(
+                f"plate {name!r} has size {size}; a plate needs at least one element", site=name
+            )
         if dim is not None and dim >= 0:
             raise PlateError(
-                f"plate {name!r}: dim must be negative (counted from the right), got {dim}"
+                f"plate {name!r}: dim must be negative (counted from the right), got {dim}",
+                site=name,
             )
         self.name, self.size, self.dim, self.device = name, size, dim, device
         self.counter = 0
@@ -86,13 +91,20 @@ class IndepMessenger(Messenger):
 
     def _claim_dim(self) -> int:
         """Return the dim to use, which no enclosing plate may have."""
+        if self in stack():
+            raise PlateError(
+                f"plate {self.name!r} is already active: it cannot be nested in itself; make a "
+                "second plate with a name of its own",
+                site=self.name,
+            )
         taken = {plate.dim: plate.name for plate in stack() if isinstance(plate, IndepMessenger)}
         if self.dim is None:
             return next(dim for dim in range(-1, -len(taken) - 2, -1) if dim not in taken)
         if self.dim in taken:
             raise PlateError(
                 f"plate {self.name!r}: dim {self.dim} is taken by the enclosing plate "
-                f"{taken[self.dim]!r}; choose another dim, or leave it out"
+                f"{taken[self.dim]!r}; choose another dim, or leave it out",
+                site=self.name,
             )
         return self.dim
 
@@ -100,7 +112,8 @@ class IndepMessenger(Messenger):
         if self.dim is not None:
             raise PlateError(
                 f"plate {self.name!r} is sequential in a for loop and has no dim there, got dim "
-                f"{self.dim}; leave dim out, or use the plate in a with statement"
+                f"{self.dim}; leave dim out, or use the plate in a with statement",
+                site=self.name,
             )
         self.counter = 0
         for index in self._iteration_order():

@@ -39,7 +39,8 @@ class ReplayMessenger(Messenger):
             kind = "observed" if recorded["type"] == "sample" else f"a {recorded['type']} site"
             raise SiteError(
                 f"site {name!r}: the trace to replay has it as {kind}, but a latent sample site is "
-                "needed; rename the site, or remove obs= from the guide"
+                "needed; rename the site, or remove obs= from the guide",
+                site=name,
             )
         msg["done"] = True
         msg["value"] = recorded["value"]

@@ -28,6 +28,8 @@ class InferDict(TypedDict, total=False):
 
     enumerate: str | None
     expand: bool
+    num_samples: int | None
+    tmc: str
     is_auxiliary: bool
     is_observed: bool
 

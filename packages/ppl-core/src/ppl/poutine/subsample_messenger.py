@@ -60,7 +60,8 @@ class SubsampleMessenger(IndepMessenger):
         if size is None:
             if subsample_size is not None or subsample is not None:
                 raise PlateError(
-                    f"plate {name!r}: subsampling needs the size of the whole plate, got size=None"
+                    f"plate {name!r}: subsampling needs the size of the whole plate, got size=None",
+                    site=name,
                 )
             size = -1  # elements of unknown number: independence only
         super().__init__(name, size, dim, device)
@@ -74,7 +75,8 @@ class SubsampleMessenger(IndepMessenger):
             if subsample_size is not None and subsample_size != len(subsample):
                 raise PlateError(
                     f"plate {self.name!r}: subsample has length {len(subsample)}, but "
-                    f"subsample_size is {subsample_size}; leave subsample_size out"
+                    f"subsample_size is {subsample_size}; leave subsample_size out",
+                    site=self.name,
                 )
             subsample_size = len(subsample)
         elif subsample_size is None or subsample_size > self.size:
@@ -113,7 +115,8 @@ class SubsampleMessenger(IndepMessenger):
             raise PlateError(
                 f"{msg['type']} {msg['name']!r} has shape {tuple(value.shape)} with "
                 f"event_dim={event_dim}, but plate {self.name!r} needs size {self.size} at dim "
-                f"{dim}; pass the full-size tensor"
+                f"{dim}; pass the full-size tensor",
+                site=msg["name"] or self.name,
             )
         if self.subsample_size < self.size:
             taken = value.index_select(dim, torch.as_tensor(self.indices, device=value.device))

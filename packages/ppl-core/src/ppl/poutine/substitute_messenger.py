@@ -28,5 +28,5 @@ class SubstituteMessenger(Messenger):
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
         if msg["name"] in self.data:
-            msg["value"] = self.data[msg["name"]]
+            msg["value"] = as_value(self.data[msg["name"]], None)
             msg["done"] = True

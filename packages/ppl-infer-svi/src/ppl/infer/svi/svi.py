@@ -12,6 +12,7 @@ import ppl.poutine as poutine
 from ppl.errors import SiteError
 from ppl.infer.elbo import ELBO
 from ppl.infer.util import torch_item, zero_grads
+from ppl.poutine.program_errors import require_program
 
 Model = Callable[..., Any]
 
@@ -61,6 +62,8 @@ class SVI:
         loss_and_grads: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        require_program("model", model)
+        require_program("guide", guide)
         if isinstance(optim, torch.optim.Optimizer) or not callable(optim):
             raise SiteError(
                 f"optim must be an optimizer of ppl.optim, which finds new parameters itself, got "

@@ -1,0 +1,51 @@
+"""What a check has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .codes import CODES
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a model or guide.
+
+    Attributes:
+        code: Its kind: a key of :data:`ppl.checker.codes.CODES`.
+        site: The name of the site, parameter or plate, None if it is about the whole program.
+        message: What was found.
+        fix: What to do about it.
+        line: ``file:line`` of the statement in the user's program, None if it is not known.
+    """
+
+    code: str
+    site: str | None
+    message: str
+    fix: str
+    line: str | None
+
+    def __str__(self) -> str:
+        where = f" ({self.line})" if self.line else ""
+        about = f"{self.site!r}: " if self.site is not None else ""
+        return f"{self.code}{where} {about}{self.message}\n    {self.fix}"
+
+
+class Report(tuple[Finding, ...]):
+    """The findings of a check, the most basic first; printed, it tells them to a reader."""
+
+    __slots__ = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) if self else "Nothing was found."
+
+
+def find(code: str, site: str | None, detail: str, line: str | None, fix: str = "") -> Finding:
+    """Return a finding with the title, and unless given the cure, of its code."""
+    message = CODES[code].title + (f"; {detail}" if detail else "")
+    return Finding(code, site, message, fix or CODES[code].fix, line)
