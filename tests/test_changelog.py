@@ -21,7 +21,7 @@ TYPES = [kind["directory"] for kind in CONFIGURATION["tool"]["towncrier"]["type"
     "fragment", FRAGMENTS, ids=lambda path: f"{path.parent.parent.name}-{path.name}"
 )
 def test_a_fragment_is_named_after_its_issue_and_type_and_ends_its_sentence(fragment: Path) -> None:
-    assert re.fullmatch(rf"\d+\.({'|'.join(TYPES)})\.md", fragment.name)
+    assert re.fullmatch(rf"\d+\.({'|'.join(TYPES)})(\.\d+)?\.md", fragment.name)
     assert fragment.read_text(encoding="utf-8").strip().endswith(".")
 
 

@@ -436,10 +436,12 @@ def test_eight_threads_may_share_a_traced_function():
 
 
 def test_a_compiled_function_equals_the_function_with_draws_and_gradients():
+    flag = torch.distributions.Distribution._validate_args
     compiled = jit.compile(with_draws)
     for i in range(3):
         expected = value_and_gradients(with_draws, *arguments(i))
         assert_close(value_and_gradients(compiled, *arguments(i)), expected)
+    assert torch.distributions.Distribution._validate_args is flag  # dynamo would switch it off
     (program,) = compiled.compiled.values()
     assert not isinstance(program.forward, torch.fx.GraphModule)
 

@@ -17,8 +17,8 @@ from ppl.validation import validation_enabled
 from .cases import CASES
 
 DOUBLE = torch.float64
+RECORDABLE = [case for case in CASES if not case.is_rejected]  # others loop until all is accepted
 REPARAMETERIZED = [case for case in CASES if case.dist().has_rsample]
-SEQUENTIAL = {"VonMises"}  # a rejection sampler, which loops until all values are accepted
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def unvalidated():
         yield
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.name not in SEQUENTIAL], ids=str)
+@pytest.mark.parametrize("case", RECORDABLE, ids=str)
 def test_draws_run_under_vmap_and_differ_with_own_and_with_shared_parameters(case, unvalidated):
     torch.manual_seed(0)
     params = {name: p[0] for name, p in case.parameters().items()}
@@ -35,17 +35,19 @@ def test_draws_run_under_vmap_and_differ_with_own_and_with_shared_parameters(cas
     own = {name: p.expand(50, *p.shape) for name, p in params.items()}
     x = vmap(lambda p: case.make(**p)(), randomness="different")(own)
     y = vmap(lambda _: case.make(**params)(), randomness="different")(torch.zeros(50))
+    repeats = case.dist().is_discrete or case.has_atoms or not case.is_pathwise
     for draws in (x, y):
         assert draws.shape == shape
-        assert draws.unique(dim=0).shape[0] > (1 if case.dist().is_discrete else 49)
+        assert draws.unique(dim=0).shape[0] > (1 if repeats else 49)
 
 
-@pytest.mark.parametrize("case", REPARAMETERIZED, ids=str)
+@pytest.mark.parametrize("case", [c for c in REPARAMETERIZED if c in RECORDABLE], ids=str)
 def test_draws_record_and_replay_with_new_noise(case, unvalidated):
     params = case.parameters()
     draw = torch.fx.experimental.proxy_tensor.make_fx(lambda p: case.make(**p)())(params)
-    assert draw(params).shape == case.dist().shape()
-    assert (draw(params) != draw(params)).any()
+    first = draw(params)
+    assert first.shape == case.dist().shape()
+    assert any((draw(params) != first).any() for _ in range(30))  # discrete draws may repeat
 
 
 @pytest.mark.parametrize("case", REPARAMETERIZED, ids=str)

@@ -60,6 +60,16 @@ def validation_enabled(is_validate: bool = True) -> Iterator[None]:
             _enabled_here.set(before)
 
 
+@contextmanager
+def torch_flag_kept() -> Iterator[None]:
+    """Give torch its flag back after a ``with`` block: its compiler switches the checks off."""
+    flag = _flag_of_torch()
+    try:
+        yield
+    finally:
+        _set_flag_of_torch(flag)
+
+
 class _FollowingFlag:
     """Stands in the place of torch's flag, a class attribute, while a block is open anywhere."""
 

@@ -21,6 +21,7 @@ from ppl.capture.plan import Plan
 from ppl.capture.recording import CaptureError, is_recording
 from ppl.errors import warn
 from ppl.util import get_rng_state, set_rng_state
+from ppl.validation import torch_flag_kept
 
 Compiler = Callable[[DifferentiableProgram], DifferentiableProgram]
 
@@ -163,7 +164,7 @@ class CompiledFunction:
             set_rng_state(state)
             plan.check(call, statements.leaves, result)
         if plan.program is not None and self.compiler is not None:
-            with _drawing_again(state):
+            with _drawing_again(state), torch_flag_kept():
                 self._compile(plan, call, result)
         self._plans[call.structure] = plan
         return result

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistributionMixin
+from ppl.distribution import TorchDistribution, TorchDistributionMixin
 
+from . import constraints
 from .noise import sample_dirichlet, standard_normal
 
 
@@ -36,3 +39,104 @@ class LKJCholesky(torch.distributions.LKJCholesky, TorchDistributionMixin):
             first = torch.zeros_like(left[..., :1, :])
             diagonal = torch.cat([torch.ones_like(first[..., 0]), length2[..., 1].sqrt()], -1)
             return torch.cat([first, left], -2) + diagonal.diag_embed()
+
+
+class LKJ(TorchDistribution):
+    """Correlation matrix with density proportional to ``det ** (concentration - 1)``.
+
+    Args:
+        dim: Number of rows.
+        concentration: Positive; uniform for 1, close to the identity for large values.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+    """
+
+    arg_constraints = {"concentration": constraints.positive}
+    support = constraints.corr_matrix
+
+    def __init__(
+        self,
+        dim: int,
+        concentration: Tensor | float = 1.0,
+        validate_args: bool | None = None,
+    ) -> None:
+        self._factor = LKJCholesky(dim, concentration, validate_args=False)
+        self.dim, self.concentration = dim, self._factor.concentration
+        super().__init__(
+            self._factor.batch_shape, self._factor.event_shape, validate_args=validate_args
+        )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return LKJ(self.dim, self.concentration.expand(batch_shape), self._validate_args)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        factor: Tensor = self._factor.sample(sample_shape)
+        return factor @ factor.mT
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        log_det: Tensor = torch.linalg.slogdet(value).logabsdet
+        return (self.concentration - 1) * log_det - _log_volume(self.concentration, self.dim)
+
+    @property
+    def mean(self) -> Tensor:
+        """The identity matrix, for the density does not change with the sign of a variable."""
+        return self._identity.expand(self.batch_shape + self.event_shape)
+
+    @property
+    def variance(self) -> Tensor:
+        """That of a beta variable on (-1, 1) beside the diagonal, on which it is 0."""
+        variance = 1 / (2 * self.concentration + self.dim - 1)
+        return variance[..., None, None] * (1 - self._identity)
+
+    @property
+    def _identity(self) -> Tensor:
+        return torch.eye(self.dim, dtype=self.concentration.dtype, device=self.concentration.device)
+
+
+def _log_volume(concentration: Tensor, dim: int) -> Tensor:
+    """Return the log of the integral of ``det ** (concentration - 1)`` over correlation matrices.
+
+    See Lewandowski, Kurowicka and Joe (2009), section 3.2: the onion grows by a ball a row.
+    """
+    row = torch.arange(1, dim, dtype=concentration.dtype, device=concentration.device)
+    top = concentration.unsqueeze(-1) + (dim - 1) / 2
+    return (row / 2 * math.log(math.pi) + (top - row / 2).lgamma() - top.lgamma()).sum(-1)
+
+
+class LKJCorrCholesky(LKJCholesky):
+    """The former name of :class:`LKJCholesky`, with other names of its arguments.
+
+    Args:
+        d: Number of rows.
+        eta: The concentration, positive.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+    """
+
+    arg_constraints = {"eta": constraints.positive}
+
+    def __init__(self, d: int, eta: Tensor | float, validate_args: bool | None = None) -> None:
+        warnings.warn(
+            "LKJCorrCholesky(d, eta) is called LKJCholesky(dim, concentration) now",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        super().__init__(d, eta, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(LKJCorrCholesky, _instance)
+        return super().expand(batch_shape, new)
+
+    @property
+    def eta(self) -> Tensor:
+        """The concentration."""
+        eta: Tensor = self.concentration
+        return eta
+
+    def lkj_constant(self, eta: Tensor | float, K: int) -> Tensor:
+        """Return the log of the integral of ``det ** (eta - 1)`` over ``K x K`` correlations."""
+        return _log_volume(torch.as_tensor(eta).to(self.concentration), K)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        log_prob: Tensor = super().log_prob(x)
+        return log_prob

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistributionMixin
+from ppl.distribution import Distribution, TorchDistributionMixin
 
+from .conjugacy import multiply_gammas
 from .noise import standard_exponential, standard_gamma
 from .transformed import TransformedDistribution
 
@@ -43,6 +44,15 @@ class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+    def conjugate_update(self, other: Distribution) -> tuple[Gamma, Tensor]:
+        """Return the normalized product with another gamma density, and its log normalizer."""
+        if not isinstance(other, Gamma):
+            return super().conjugate_update(other)
+        concentration, rate, log_normalizer = multiply_gammas(
+            (self.concentration, self.rate), (other.concentration, other.rate)
+        )
+        return Gamma(concentration, rate), log_normalizer
 
 
 class HalfCauchy(torch.distributions.HalfCauchy, TransformedDistribution):

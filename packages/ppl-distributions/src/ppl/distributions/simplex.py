@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistributionMixin
+from ppl.distribution import Distribution, TorchDistributionMixin
 
+from .conjugacy import multiply_dirichlets
 from .noise import sample_dirichlet
 from .transformed import TransformedDistribution
 
@@ -18,6 +19,13 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
+
+    def conjugate_update(self, other: Distribution) -> tuple[Dirichlet, Tensor]:
+        """Return the normalized product with another Dirichlet density, and its log normalizer."""
+        if not isinstance(other, Dirichlet):
+            return super().conjugate_update(other)
+        concentration, log_normalizer = multiply_dirichlets(self.concentration, other.concentration)
+        return Dirichlet(concentration), log_normalizer
 
 
 class LogisticNormal(torch.distributions.LogisticNormal, TransformedDistribution):

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistributionMixin
+from ppl.distribution import Distribution, TorchDistributionMixin
 
+from .conjugacy import multiply_dirichlets
 from .noise import sample_dirichlet
 from .transformed import TransformedDistribution
 
@@ -20,6 +21,15 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
         concentration = self._dirichlet.concentration
         shape = self._extended_shape(sample_shape) + concentration.shape[-1:]
         return sample_dirichlet(concentration.expand(shape))[..., 0]
+
+    def conjugate_update(self, other: Distribution) -> tuple[Beta, Tensor]:
+        """Return the normalized product with another beta density, and its log normalizer."""
+        if not isinstance(other, Beta):
+            return super().conjugate_update(other)
+        pair, log_normalizer = multiply_dirichlets(
+            self._dirichlet.concentration, other._dirichlet.concentration
+        )
+        return Beta(pair[..., 0], pair[..., 1]), log_normalizer
 
 
 class ContinuousBernoulli(torch.distributions.ContinuousBernoulli, TorchDistributionMixin):

@@ -1,0 +1,92 @@
+"""Distributions sampled by rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from ppl.distribution import ScoreParts, TorchDistribution
+
+
+class Rejector(TorchDistribution):
+    """Proposals that are kept with a probability that depends on their value.
+
+    The density is that of the proposal times the probability to keep it, over the mean of that
+    probability. A draw is reparameterized as far as its proposal is; for the rest
+    :meth:`score_parts` gives a score function (Naesseth et al. 2017, equation 6). Sampling repeats
+    until all values are kept, so it cannot be recorded.
+
+    Args:
+        propose: The distribution of proposals.
+        log_prob_accept: Takes proposals and returns the log probabilities to keep them.
+        log_scale: Log of the mean of these probabilities, in the batch shape or a number.
+        validate_args: Whether to check values; the global default if ``None``.
+
+    Example:
+        >>> from ppl.distributions import Exponential
+        >>> d = Rejector(Exponential(1.0), lambda x: -x, -torch.tensor(2.0).log())
+        >>> d.log_prob(torch.tensor(0.3)), Exponential(2.0).log_prob(torch.tensor(0.3))
+        (tensor(0.0931), tensor(0.0931))
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    has_rsample = True
+
+    def __init__(
+        self,
+        propose: Any,
+        log_prob_accept: Callable[[Tensor], Tensor],
+        log_scale: Tensor | float,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.propose = propose
+        self.log_prob_accept = log_prob_accept
+        self.log_scale = log_scale
+        super().__init__(propose.batch_shape, propose.event_shape, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return Rejector(
+            self.propose.expand(batch_shape),
+            self.log_prob_accept,
+            self.log_scale,
+            validate_args=self._validate_args,
+        )
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        return self.propose.support
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        x: Tensor = self.propose(sample_shape)
+        kept = self._coin(x)
+        while not kept.all():
+            proposal = self.propose(sample_shape)
+            x = torch.where(kept.reshape(kept.shape + (1,) * self.event_dim), x, proposal)
+            kept = kept | self._coin(proposal)
+        return x
+
+    def _coin(self, x: Tensor) -> Tensor:
+        """Return whether each proposal is kept, in the shape of its log density."""
+        with torch.no_grad():
+            log_prob = self.log_prob_accept(x)
+            return torch.rand_like(log_prob).log() < log_prob
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(x)
+        log_prob: Tensor = self.propose.log_prob(x) + self._log_excess(x)
+        return log_prob
+
+    def score_parts(self, x: Tensor) -> ScoreParts:
+        log_excess = self._log_excess(x)
+        log_prob = self.propose.log_prob(x) + log_excess
+        return ScoreParts(log_prob, score_function=log_excess, entropy_term=log_prob)
+
+    def _log_excess(self, x: Tensor) -> Tensor:
+        """Return the log of the density over that of the proposal."""
+        return self.log_prob_accept(x) - self.log_scale
