@@ -1,0 +1,85 @@
+"""Sums and matrix products of positive numbers that are given by their logarithms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+# Above it, what a product of up to a million terms lost is below its rounding error.
+_FLOOR = {
+    dtype: 1e6 * torch.finfo(dtype).tiny / torch.finfo(dtype).eps
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
+
+
+def log_sum_exp(x: Tensor, dim: int) -> Tensor:
+    """Return ``log(sum(exp(x)))`` over a dimension.
+
+    Where all terms are -inf so is the result, and its gradient is zero; that of
+    ``torch.logsumexp`` is nan.
+    """
+    peak = _finite_peak(x, dim)
+    return _finite_log((x - peak).exp().sum(dim)) + peak.squeeze(dim)
+
+
+def log_matmul_exp(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``log(exp(x) @ exp(y))``, exactly as by :func:`log_sum_exp`.
+
+    A product of matrices that are scaled to at most one takes a fraction of the time, but loses
+    whatever is lighter than the smallest number. It is used where that makes no difference, which
+    needs a look at its values; a program that is recorded, compiled or vectorized cannot look.
+
+    Args:
+        x: Shape ``(*batch, n, k)``.
+        y: Shape ``(*batch, k, m)``.
+
+    Returns:
+        Shape ``(*batch, n, m)``.
+
+    Example:
+        >>> log_matmul_exp(torch.zeros(2, 2), torch.tensor([[0.0], [-torch.inf]]))
+        tensor([[0.],
+                [0.]])
+    """
+    if not _may_look_at(x):
+        return _sum_over_middle(x, y)
+    x_peak, y_peak = x.detach().amax(-1, keepdim=True), y.detach().amax(-2, keepdim=True)
+    product = (x - x_peak).exp_() @ (y - y_peak).exp_()
+    if product.numel() and product.amin() > _FLOOR[x.dtype]:
+        return (product.log() + x_peak).add_(y_peak)
+    return _with_care(x, y)
+
+
+def _with_care(x: Tensor, y: Tensor) -> Tensor:
+    """Return the same where the product has zeros, or numbers so small that they are wrong."""
+    x_peak, y_peak = _finite_peak(x, -1), _finite_peak(y, -2)
+    product = (x - x_peak).exp() @ (y - y_peak).exp()
+    is_possible = (x > -torch.inf).to(x.dtype) @ (y > -torch.inf).to(y.dtype) > 0
+    if ((product > _FLOOR[x.dtype]) | ~is_possible).all():
+        return _finite_log(product) + x_peak + y_peak
+    if x.dtype == torch.float64:
+        return _sum_over_middle(x, y)
+    return log_matmul_exp(x.double(), y.double()).to(x.dtype)
+
+
+def _sum_over_middle(x: Tensor, y: Tensor) -> Tensor:
+    return log_sum_exp(x.unsqueeze(-1) + y.unsqueeze(-3), -2)
+
+
+def _may_look_at(x: Tensor) -> bool:
+    """Return whether the values of a tensor are there, and may decide what the program does."""
+    is_transformed = torch._C._functorch.maybe_current_level() is not None
+    is_traced = get_proxy_mode() is not None or torch.compiler.is_compiling()
+    return type(x) is Tensor and not (is_transformed or is_traced or x.is_meta)
+
+
+def _finite_peak(x: Tensor, dim: int) -> Tensor:
+    """Return the maximum over a dimension, which is kept; finite even where all terms are -inf."""
+    return x.detach().amax(dim, keepdim=True).clamp(min=torch.finfo(x.dtype).min)
+
+
+def _finite_log(total: Tensor) -> Tensor:
+    """Return the logarithm of nonnegative numbers, with a gradient of zero where it is -inf."""
+    is_positive = total > 0
+    return torch.where(is_positive, torch.where(is_positive, total, 1.0).log(), -torch.inf)
