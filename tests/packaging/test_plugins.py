@@ -49,6 +49,28 @@ print(float(mcmc.get_samples()["rate"].mean()))
 """
 
 
+TRANSFORM = """
+import torch
+from ppl.distributions import transforms
+from ppl.distributions.testing import TransformCase, check_transform
+
+params = {"concentration": torch.tensor(0.5), "rate": torch.tensor(2.0)}
+check_transform(TransformCase("hazard", transforms.GompertzHazard, params=params))
+print("GompertzHazard" in dir(transforms))
+"""
+DIVERGENCE = """
+import torch
+import ppl.distributions as dist
+
+torch.manual_seed(0)
+p, q = dist.Gompertz(0.5, 2.0), dist.Gompertz(0.8, 2.0)
+x = p.sample((20_000,))
+terms = p.log_prob(x) - q.log_prob(x)
+error = terms.std() / len(x) ** 0.5
+print(float((terms.mean() - dist.kl_divergence(p, q)) / error), "Gompertz" in dir(dist))
+"""
+
+
 @pytest.fixture(scope="module")
 def acme(fresh: Callable):
     """Return an environment with all of ppl and the third party's plugin."""
@@ -62,8 +84,18 @@ def test_a_plugin_is_found_by_name(acme) -> None:
 def test_a_plugin_is_listed(acme) -> None:
     listing = acme.run("import runpy; runpy.run_module('ppl', run_name='__main__')")
     assert "ppl-acme 1.0.0" in listing
-    for name in ("Gompertz", "TemperedELBO", "RandomWalk"):
+    for name in ("Gompertz", "GompertzHazard", "TemperedELBO", "RandomWalk"):
         assert f"{name}  (ppl-acme)" in listing
+
+
+def test_a_transform_of_a_plugin_obeys_the_laws(acme) -> None:
+    assert acme.run(TRANSFORM).strip() == "True"
+
+
+def test_a_divergence_of_a_plugin_equals_its_definition(acme) -> None:
+    z, is_listed = acme.run(DIVERGENCE).split()
+    assert abs(float(z)) < 4  # about 1e-4 chance of a false alarm
+    assert is_listed == "True"
 
 
 # The data are 200 lifetimes of rate 2; the posterior has a standard deviation of about 0.15, so

@@ -9,7 +9,6 @@ from __future__ import annotations
 # other distributions add sub-packages
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
-import importlib as _importlib
 import importlib.util as _importlib_util
 import logging as _logging
 
@@ -61,20 +60,10 @@ _FUNCTIONS = {"render_model": ("ppl.infer.inspect", "ppl-infer")}
 def __getattr__(name: str) -> object:
     if name in _FUNCTIONS:
         module, provider = _FUNCTIONS[name]
-        return getattr(_load(module, f"ppl.{name}", provider), name)
+        return getattr(_plugins.load_module(module, provider, f"ppl.{name}"), name)
     if name not in _SUBPACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _load(f"{__name__}.{name}", f"ppl.{name}", _SUBPACKAGES[name])
-
-
-def _load(module: str, wanted: str, provider: str) -> object:
-    try:
-        spec = _importlib_util.find_spec(module)
-    except ModuleNotFoundError:  # nor its parent
-        spec = None
-    if spec is None:
-        raise _plugins.missing(wanted, provider)
-    return _importlib.import_module(module)
+    return _plugins.load_module(f"{__name__}.{name}", _SUBPACKAGES[name])
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,8 @@ own name and nothing else. Two owners of one name are refused, with both named.
 from __future__ import annotations
 
 import difflib
+import importlib
+import importlib.util
 from functools import cache
 from importlib import metadata
 
@@ -88,6 +90,26 @@ def load(group: str, name: str, provider: str | None = None) -> object:
             f"{name!r} in {group!r} is registered by {owner(owners[0])!r} as {owners[0].value!r}, "
             f"which fails to import: {type(error).__name__}: {error}"
         ) from error
+
+
+def load_module(module: str, provider: str, wanted: str | None = None) -> object:
+    """Import and return a module of another distribution of ours.
+
+    Args:
+        module: Its path.
+        provider: The distribution that ships it.
+        wanted: What to call it in the error; default: its path.
+
+    Raises:
+        MissingDistributionError: If it is not installed.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # nor is its parent
+        spec = None
+    if spec is None:
+        raise missing(wanted or module, provider)
+    return importlib.import_module(module)
 
 
 def missing(name: str, provider: str) -> MissingDistributionError:

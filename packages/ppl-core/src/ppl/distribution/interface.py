@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from ppl.plugins import load_module
+
 from .score_parts import ScoreParts
 
 Self = TypeVar("Self", bound="Distribution")
@@ -69,6 +71,18 @@ class Distribution(metaclass=ABCMeta):
             NotImplementedError: If the two are not conjugate.
         """
         raise NotImplementedError(f"{type(self).__name__} has no conjugate update")
+
+    @property
+    def rv(self) -> Any:
+        """The random variable with this distribution: arithmetic on it transforms the distribution.
+
+        See :class:`ppl.distributions.random_variable.RandomVariable`.
+
+        Raises:
+            MissingDistributionError: If ppl-distributions is not installed.
+        """
+        module: Any = load_module("ppl.distributions.random_variable", "ppl-distributions")
+        return module.RandomVariable(self)
 
     def has_rsample_(self: Self, value: bool) -> Self:
         """Return this distribution after forcing reparameterized or detached sampling on it.

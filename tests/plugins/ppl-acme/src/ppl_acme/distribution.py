@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
 from ppl.distribution import TorchDistribution
@@ -53,3 +53,15 @@ class Gompertz(TorchDistribution):
         growth = self.rate * value
         log_hazard = self.concentration.log() + self.rate.log() + growth
         return log_hazard - self.concentration * growth.expm1()
+
+
+@register_kl(Gompertz, Gompertz)  # type: ignore[untyped-decorator]
+def _kl_gompertz(p: Gompertz, q: Gompertz) -> Tensor:
+    """Return the divergence of lifetimes whose hazards are proportional.
+
+    It is that of the cumulative hazards, which are exponential.
+    """
+    if not torch.equal(p.rate, q.rate):
+        raise NotImplementedError("no closed form for different rates")
+    ratio = q.concentration / p.concentration
+    return ratio - 1 - ratio.log()
