@@ -43,8 +43,9 @@ def execute_and_load(
 
 
 def _is_state(state: Any) -> bool:
-    contents = state if isinstance(state, dict) else {}
-    params, constraints = contents.get("params"), contents.get("constraints")
+    contents: dict[str, Any] = state if isinstance(state, dict) else {}
+    params: Any = contents.get("params")
+    constraints: Any = contents.get("constraints")
     if not (_holds(params, torch.Tensor) and _holds(constraints, Constraint)):
         return False
     return bool(params.keys() == constraints.keys())
