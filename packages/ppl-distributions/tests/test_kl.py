@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 import ppl.distributions as dist
+from ppl.distributions import transforms
 from ppl.distributions.kl import kl_divergence
 
 from .cases.values import SCALES, TRIL, VECTOR
@@ -51,10 +52,47 @@ def test_masked_entries_do_not_count(p_mask, q_mask):
     )
 
 
-@pytest.mark.parametrize("q", [FULL, WIDE.expand((2,)).to_event(1)], ids=["full", "diagonal"])
-def test_divergences_equal_their_definition(q):
+def expanded(base):
+    return dist.ExpandedDistribution(base, (3, *base.batch_shape))
+
+
+@pytest.mark.parametrize("p", [NORMAL, expanded(NORMAL), dist.Delta(VECTOR.double())], ids=str)
+@pytest.mark.parametrize("q", [WIDE, expanded(WIDE.expand((2, 2)))], ids=str)
+def test_copies_diverge_like_their_original(p, q):
+    base_of = lambda d: getattr(d, "base_dist", d)  # noqa: E731
+    want = kl_divergence(base_of(p), base_of(q))
+    got = kl_divergence(p, q)
+    assert_close(got, want.expand(got.shape))
+    assert got.shape == torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+
+
+def test_an_invertible_transform_keeps_the_divergence():
+    def image(base, shift):
+        affine = transforms.LowerCholeskyAffine(torch.full((2,), shift).double(), TRIL[0].double())
+        return dist.TransformedDistribution(base, [affine, transforms.tanh()])
+
+    p, q = NORMAL.to_event(1), WIDE.expand((2, 2)).to_event(1)
+    assert_close(kl_divergence(image(p, 1.0), image(q, 1.0)), kl_divergence(p, q))
+    with pytest.raises(NotImplementedError):
+        kl_divergence(image(p, 1.0), image(q, 2.0))
+
+
+def image(base):
+    return dist.TransformedDistribution(base, [transforms.OrderedTransform()])
+
+
+PAIRS = {
+    "full": (NORMAL.to_event(1), FULL),
+    "diagonal": (NORMAL.to_event(1), WIDE.expand((2,)).to_event(1)),
+    "from full": (FULL, WIDE.expand((2,)).to_event(1)),
+    "expanded": (expanded(NORMAL), WIDE),
+    "transformed": (image(NORMAL.to_event(1)), image(WIDE.expand((2, 2)).to_event(1))),
+}
+
+
+@pytest.mark.parametrize("p,q", PAIRS.values(), ids=PAIRS)
+def test_divergences_equal_their_definition(p, q):
     torch.manual_seed(0)
-    p = NORMAL.to_event(1)
     x = p.sample((20_000,))
     terms = p.log_prob(x) - q.log_prob(x)
     error = terms.std(0) / len(x) ** 0.5

@@ -121,6 +121,16 @@ class _CorrMatrix(Constraint):
         return unit & defined
 
 
+class _ZeroSum(Constraint):
+    """Vectors whose entries sum to zero."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        tolerance = 10 * torch.finfo(value.dtype).eps * value.abs().sum(-1)
+        return value.sum(-1).abs() <= tolerance
+
+
 circular = _Circular()
 corr_cholesky_constraint = corr_cholesky  # its name in earlier releases
 corr_matrix = _CorrMatrix()
@@ -131,3 +141,4 @@ softplus_lower_cholesky = _SoftplusLowerCholesky()
 softplus_positive = _SoftplusPositive()
 sphere = _Sphere()
 unit_lower_cholesky = _UnitLowerCholesky()
+zero_sum = _ZeroSum()

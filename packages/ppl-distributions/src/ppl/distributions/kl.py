@@ -10,17 +10,29 @@ from torch import Tensor
 from torch.distributions import kl_divergence as kl_divergence
 from torch.distributions import register_kl as register_kl
 
-from ppl.distribution import Delta, Independent, MaskedDistribution
+from ppl.distribution import Delta, ExpandedDistribution, Independent, MaskedDistribution
 from ppl.distribution.util import scale_and_mask
 
 from .multivariate_normal import MultivariateNormal
 
 
+@register_kl(Delta, ExpandedDistribution)  # type: ignore[untyped-decorator]
 @register_kl(Delta, torch.distributions.Distribution)  # type: ignore[untyped-decorator]
 def _kl_delta(p: Delta, q: Any) -> Tensor:
     """All mass of ``p`` is at its point, where both densities are known."""
     log_prob: Tensor = q.log_prob(p.v)
     return p.log_density - log_prob
+
+
+@register_kl(ExpandedDistribution, ExpandedDistribution)  # type: ignore[untyped-decorator]
+@register_kl(ExpandedDistribution, torch.distributions.Distribution)  # type: ignore
+@register_kl(torch.distributions.Distribution, ExpandedDistribution)  # type: ignore
+def _kl_expanded(p: Any, q: Any) -> Tensor:
+    """Copies diverge alike, so that the original is enough."""
+    left: Any = p.base_dist if isinstance(p, ExpandedDistribution) else p
+    right: Any = q.base_dist if isinstance(q, ExpandedDistribution) else q
+    shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+    return kl_divergence(left, right).expand(shape)
 
 
 @register_kl(MaskedDistribution, MaskedDistribution)  # type: ignore[untyped-decorator]

@@ -56,7 +56,7 @@ def _norms(x: Tensor) -> Tensor:
     """Return the factors that make the transform orthonormal."""
     size = x.shape[-1]
     first = torch.arange(size, device=x.device) == 0
-    return torch.where(first, 1.0, math.sqrt(2)).to(x) / math.sqrt(size)
+    return torch.where(first, x.new_tensor(1.0), math.sqrt(2)) / math.sqrt(size)
 
 
 def next_fast_len(size: int) -> int:

@@ -6,18 +6,12 @@ space. A name that is not defined here is looked up among the installed ``ppl.tr
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
-
-from torch import Tensor
 from torch.distributions import biject_to as biject_to
 from torch.distributions import transform_to as transform_to
 from torch.distributions.transforms import AbsTransform as AbsTransform
 from torch.distributions.transforms import AffineTransform as AffineTransform
 from torch.distributions.transforms import CatTransform as CatTransform
 from torch.distributions.transforms import ComposeTransform as ComposeTransform
-from torch.distributions.transforms import CorrCholeskyTransform as CorrCholeskyTransform
 from torch.distributions.transforms import (
     CumulativeDistributionTransform as CumulativeDistributionTransform,
 )
@@ -37,24 +31,33 @@ from torch.distributions.transforms import identity_transform as identity_transf
 
 from ppl import plugins
 
-from .. import constraints
+from ..conditional import ComposeTransformModule as ComposeTransformModule
+from . import registration as registration
 from .activations import ELUTransform as ELUTransform
 from .activations import LeakyReLUTransform as LeakyReLUTransform
 from .activations import TanhTransform as TanhTransform
 from .activations import elu as elu
 from .activations import leaky_relu as leaky_relu
 from .activations import tanh as tanh
-from .matrices import CorrLCholeskyTransform as CorrLCholeskyTransform
-from .matrices import CorrMatrixCholeskyTransform as CorrMatrixCholeskyTransform
-from .matrices import GramTransform as GramTransform
-from .matrices import LowerCholeskyBijection as LowerCholeskyBijection
+from .along_dim import DiscreteCosineTransform as DiscreteCosineTransform
+from .along_dim import HaarTransform as HaarTransform
+from .along_dim import Permute as Permute
+from .along_dim import permute as permute
+from .correlations import CorrCholeskyTransform as CorrCholeskyTransform
+from .correlations import CorrLCholeskyTransform as CorrLCholeskyTransform
+from .correlations import CorrMatrixCholeskyTransform as CorrMatrixCholeskyTransform
+from .cutpoints import SimplexToOrderedTransform as SimplexToOrderedTransform
+from .iteration import iterated as iterated
+from .matrices import CholeskyTransform as CholeskyTransform
 from .matrices import SoftplusLowerCholeskyTransform as SoftplusLowerCholeskyTransform
 from .matrices import UnitLowerCholeskyTransform as UnitLowerCholeskyTransform
+from .power import PositivePowerTransform as PositivePowerTransform
+from .triangles import LowerCholeskyBijection as LowerCholeskyBijection
+from .triangles import UnitLowerCholeskyBijection as UnitLowerCholeskyBijection
 from .vectors import LowerCholeskyAffine as LowerCholeskyAffine
 from .vectors import Normalize as Normalize
 from .vectors import OrderedTransform as OrderedTransform
-from .vectors import Permute as Permute
-from .vectors import permute as permute
+from .zero_sum import ZeroSumTransform as ZeroSumTransform
 
 # Where the learnable transforms live, for the message when that distribution is absent.
 _PROVIDERS = dict.fromkeys(
@@ -123,50 +126,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *plugins.names("ppl.transforms")})
-
-
-def _to_components(registry: Any) -> Callable[[Any], Transform]:
-    """Return a factory for mixtures, whose support is that of the components if these share it."""
-
-    def factory(constraint: Any) -> Transform:
-        base = constraint.base_constraint
-        if any(isinstance(bound, Tensor) for bound in vars(base).values()):
-            raise NotImplementedError(f"components differ in their support: {base}")
-        transform: Transform = registry(base)
-        return transform
-
-    return factory
-
-
-def _register() -> None:
-    """Tell torch's registries, which are made to be extended, how to reach more constraints."""
-    bijections = {
-        constraints.circular: lambda c: biject_to(constraints.interval(-math.pi, math.pi)),
-        constraints.corr_matrix: lambda c: ComposeTransform(
-            [CorrCholeskyTransform(), CorrMatrixCholeskyTransform().inv]
-        ),
-        constraints.ordered_vector: lambda c: OrderedTransform(),
-        constraints.positive_ordered_vector: lambda c: ComposeTransform(
-            [OrderedTransform(), ExpTransform()]
-        ),
-        constraints.softplus_positive: lambda c: SoftplusTransform(),
-    }
-    for constraint, factory in bijections.items():
-        biject_to.register(constraint, factory)
-        transform_to.register(constraint, factory)
-    # these have an overparameterized transform_to beside the bijection, or no bijection at all
-    biject_to.register(constraints.lower_cholesky, lambda c: LowerCholeskyBijection())
-    biject_to.register(
-        constraints.positive_definite,
-        lambda c: ComposeTransform([LowerCholeskyBijection(), GramTransform()]),
-    )
-    transform_to.register(
-        constraints.softplus_lower_cholesky, lambda c: SoftplusLowerCholeskyTransform()
-    )
-    biject_to.register(constraints.MixtureSameFamilyConstraint, _to_components(biject_to))
-    transform_to.register(constraints.MixtureSameFamilyConstraint, _to_components(transform_to))
-    transform_to.register(constraints.sphere, lambda c: Normalize())
-    transform_to.register(constraints.unit_lower_cholesky, lambda c: UnitLowerCholeskyTransform())
-
-
-_register()

@@ -38,7 +38,9 @@ class OrderedTransform(Transform):
 
 
 class Normalize(Transform):
-    """Projection of nonzero real vectors onto the sphere of unit ``p``-norm; not injective.
+    """Projection of real vectors onto the sphere of unit ``p``-norm; not injective.
+
+    The zero vector, which has no direction, goes to the first axis.
 
     Example:
         >>> Normalize()(torch.tensor([3.0, 4.0]))
@@ -60,61 +62,12 @@ class Normalize(Transform):
         return Normalize(self.p, cache_size)
 
     def _call(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(x, p=self.p, dim=-1)
+        first = torch.arange(x.shape[-1], device=x.device) == 0
+        undecided = (x == 0).all(-1, keepdim=True)
+        return torch.nn.functional.normalize(torch.where(undecided, first.to(x), x), self.p, -1)
 
     def _inverse(self, y: Tensor) -> Tensor:
         return y
-
-
-class Permute(Transform):
-    """Bijection that reorders the entries along a dimension; it preserves volume.
-
-    Args:
-        permutation: Where each entry comes from, shape ``(n,)``.
-        dim: The dimension to reorder, negative.
-        cache_size: 1 to remember the last value and its image, 0 not to.
-    Raises:
-        ValueError: If ``dim`` is not negative.
-
-    Example:
-        >>> Permute(torch.tensor([2, 0, 1]))(torch.tensor([10.0, 20.0, 30.0]))
-        tensor([30., 10., 20.])
-    """
-
-    bijective = True
-    volume_preserving = True
-
-    def __init__(self, permutation: Tensor, *, dim: int = -1, cache_size: int = 1) -> None:
-        super().__init__(cache_size=cache_size)
-        if dim >= 0:
-            raise ValueError(f"Permute: dim counts from the right and is negative, got {dim}")
-        self.permutation = permutation
-        self.dim = dim
-
-    @constraints.dependent_property(is_discrete=False)
-    def domain(self) -> Any:
-        return constraints.independent(constraints.real, -self.dim)
-
-    @constraints.dependent_property(is_discrete=False)
-    def codomain(self) -> Any:
-        return constraints.independent(constraints.real, -self.dim)
-
-    @property
-    def inv_permutation(self) -> Tensor:
-        """The permutation that undoes this one."""
-        return self.permutation.argsort()
-
-    def with_cache(self, cache_size: int = 1) -> Permute:
-        return Permute(self.permutation, dim=self.dim, cache_size=cache_size)
-
-    def _call(self, x: Tensor) -> Tensor:
-        return x.index_select(self.dim, self.permutation.to(x.device))
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return y.index_select(self.dim, self.inv_permutation.to(y.device))
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return x.new_zeros(x.shape[: self.dim])
 
 
 class LowerCholeskyAffine(Transform):
@@ -136,6 +89,13 @@ class LowerCholeskyAffine(Transform):
         self.loc = loc
         self.scale_tril = scale_tril
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, LowerCholeskyAffine)
+            and torch.equal(self.loc, other.loc)
+            and torch.equal(self.scale_tril, other.scale_tril)
+        )
+
     def with_cache(self, cache_size: int = 1) -> LowerCholeskyAffine:
         return LowerCholeskyAffine(self.loc, self.scale_tril, cache_size)
 
@@ -152,9 +112,8 @@ class LowerCholeskyAffine(Transform):
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
         return log_det.expand(torch.broadcast_shapes(log_det.shape, x.shape[:-1]))
 
+    def forward_shape(self, shape: Any) -> torch.Size:
+        parameters = self.loc.shape, self.scale_tril.shape[:-1]
+        return torch.Size(torch.broadcast_shapes(shape, *parameters))
 
-def permute(input_dim: int, permutation: Tensor | None = None, dim: int = -1) -> Permute:
-    """Return a :class:`Permute` of ``input_dim`` entries, a random one by default."""
-    if permutation is None:
-        permutation = torch.randperm(input_dim)
-    return Permute(permutation, dim=dim)
+    inverse_shape = forward_shape
