@@ -89,10 +89,10 @@ class DiscreteCosineTransform(_AlongDim):
 
     Args:
         dim: The dimension of the signal, negative.
+        cache_size: 1 to remember the last value and its image, 0 not to.
         smooth: Frequency ``k`` is multiplied by ``(k + 1/2) ** smooth``, up to a factor that keeps
             the volume, so that the frequencies of a smooth signal become alike: with 0 those of
             white noise, with 1 of Brownian motion, with 2 of its integral.
-        cache_size: 1 to remember the last value and its image, 0 not to.
     Raises:
         ValueError: If ``dim`` is not negative.
 
@@ -101,7 +101,7 @@ class DiscreteCosineTransform(_AlongDim):
         tensor([2., 0., 0., 0.])
     """
 
-    def __init__(self, dim: int = -1, smooth: float = 0.0, cache_size: int = 0) -> None:
+    def __init__(self, dim: int = -1, cache_size: int = 0, smooth: float = 0.0) -> None:
         super().__init__(dim, cache_size)
         self.smooth = float(smooth)
 
@@ -113,7 +113,7 @@ class DiscreteCosineTransform(_AlongDim):
         )
 
     def with_cache(self, cache_size: int = 1) -> DiscreteCosineTransform:
-        return DiscreteCosineTransform(self.dim, self.smooth, cache_size)
+        return DiscreteCosineTransform(self.dim, cache_size, self.smooth)
 
     def _call(self, x: Tensor) -> Tensor:
         return self._roughness(x) * dct(x, self.dim)
