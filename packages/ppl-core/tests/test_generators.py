@@ -13,6 +13,7 @@ from ppl.capture import record
 from ppl.errors import SiteError
 from ppl.generators import OwnGenerators, own_generators
 from ppl.util import get_rng_state, set_rng_seed, set_rng_state
+from ppl.validation import torch_flag_kept
 
 HALF = torch.full((4, 3), 0.5)
 DIFFERENT = {"randomness": "different"}
@@ -238,7 +239,7 @@ def test_a_recorded_program_draws_anew_from_whatever_runs_it():
 
 def test_a_program_can_be_compiled_inside():
     def run():
-        with poutine.seed(rng_seed=3):
+        with poutine.seed(rng_seed=3), torch_flag_kept():
             program = torch.compile(lambda x: torch.randn(4, 3) * x, backend="eager")
             return program(HALF)
 
