@@ -1,7 +1,7 @@
 """Numerical densities of stable distributions (Nolan 1997, theorem 1).
 
 With ``a = stability``, ``t = skew tan(pi a / 2)``, ``b = atan(t) / a`` and ``x > -t`` in the
-coordinates S0, the density is
+coordinates S0, the density is::
 
     a / (pi |1 - a| (x + t)) * integral of g(u) exp(-g(u)) over -b < u < pi / 2
 
