@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.ops.special import log_beta
 
 from .expansion import expand_parameters
 from .parameters import broadcast_parameters
@@ -79,9 +80,9 @@ class BetaBinomial(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         failures = self.total_count - value
-        log_choices = -(self.total_count + 1).log() - _log_beta(failures + 1, value + 1)
-        posterior = _log_beta(value + self.concentration1, failures + self.concentration0)
-        return log_choices + posterior - _log_beta(self.concentration1, self.concentration0)
+        log_choices = -(self.total_count + 1).log() - log_beta(failures + 1, value + 1)
+        posterior = log_beta(value + self.concentration1, failures + self.concentration0)
+        return log_choices + posterior - log_beta(self.concentration1, self.concentration0)
 
     @property
     def mean(self) -> Tensor:
@@ -108,8 +109,3 @@ class BetaBinomial(TorchDistribution):
         values = torch.arange(int(largest) + 1).to(self.concentration1)
         values = values.reshape((-1,) + (1,) * len(self.batch_shape))
         return values.expand((-1, *self.batch_shape)) if expand else values
-
-
-def _log_beta(a: Tensor, b: Tensor) -> Tensor:
-    """Return the log of the beta function."""
-    return a.lgamma() + b.lgamma() - (a + b).lgamma()

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .cholesky import nan_cholesky
+from ppl.ops.cholesky import nan_cholesky
+
 from .multivariate_normal import MultivariateNormal
 from .real_line import Normal
 

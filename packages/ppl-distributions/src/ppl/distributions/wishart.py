@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
+from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
 
-from .cholesky import nan_cholesky, precision_to_scale_tril
 from .noise import standard_gamma, standard_normal
 
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")

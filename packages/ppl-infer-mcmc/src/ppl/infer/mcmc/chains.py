@@ -12,8 +12,8 @@ from torch import Tensor
 from ppl.infer.mcmc import recording
 from ppl.infer.mcmc.machine import Noise
 from ppl.infer.mcmc.noise import NoiseStream, StreamState
-from ppl.infer.mcmc.recording import Recording
-from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride, Trail
+from ppl.infer.mcmc.recording import Recording, Trail
+from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride
 
 
 class Checkpoint(NamedTuple):

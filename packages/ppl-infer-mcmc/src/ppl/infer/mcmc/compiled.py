@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from ppl.capture import record
 from ppl.inductor import compile_program
 from ppl.infer.mcmc.machine import Noise
-from ppl.infer.mcmc.sampler import Sampler, State, Trail
+from ppl.infer.mcmc.recording import Trail
+from ppl.infer.mcmc.sampler import Sampler, State
 
 STEPS_IN_PROGRAM = 4  # leapfrogs without Python: more cost less each, and more time to compile
 
@@ -37,7 +38,7 @@ class CompiledStride:
             results = sampler.stride(before, Noise(*inputs[len(leaves) :]))
             return [result.contiguous() for result in tree_leaves(results)]
 
-        # at the start one tensor is in several places, which a recording would take for a rule
+        # at the start one tensor is in several places, which the compiler would take for a rule
         inputs = [x.clone(memory_format=torch.contiguous_format) for x in leaves]
         inputs += [numbers[:STEPS_IN_PROGRAM].contiguous() for numbers in noise]
         self._program = compile_program(record(program, *inputs), inputs)

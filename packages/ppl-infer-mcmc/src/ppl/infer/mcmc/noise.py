@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.machine import NUM_COINS, Noise
+from ppl.infer.mcmc.sampler import STEPS_AT_ONCE
 
 BLOCK_NUMBERS = 4096  # about so many normals a chain are drawn at once
-MIN_STEPS, MAX_STEPS = 32, 128  # but for no fewer and no more steps than these
+MAX_STEPS = 128  # but for no more steps than these, and for no fewer than are asked for at once
 
 
 class StreamState(NamedTuple):
@@ -36,11 +37,13 @@ class NoiseStream:
     def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
         self._like = like
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._num_steps = min(MAX_STEPS, max(MIN_STEPS, BLOCK_NUMBERS // max(1, like.shape[-1])))
+        self._num_steps = min(
+            MAX_STEPS, max(STEPS_AT_ONCE, BLOCK_NUMBERS // max(1, like.shape[-1]))
+        )
         self._draw_block()
 
     def next(self, num_steps: int = 1) -> Noise:
-        """Return the noise of at most `MIN_STEPS` steps, with shapes ``(step, chain, ...)``.
+        """Return the noise of at most `STEPS_AT_ONCE` steps, with shapes ``(step, chain, ...)``.
 
         All comes from one block; what an old one has left over is dropped if it is too short.
         """

@@ -8,8 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.recording import FIELDS
-from ppl.infer.mcmc.sampler import Trail
+from ppl.infer.mcmc.recording import FIELDS, Trail
 
 
 def progress_bar(total: int, disable: bool) -> Any:
@@ -42,7 +41,7 @@ class Progress:
         """Show where the chains are."""
         if self.disable or chains.trail is None:
             return
-        warming = bool((chains.state.iteration < chains.sampler.warmup.num_steps).any())
+        warming = chains.sampler.is_warming(chains.state)
         self.bar.set_description("Warmup" if warming else "Sample", refresh=False)
         self.bar.set_postfix(
             {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.machine import Outcome
-
-if TYPE_CHECKING:
-    from ppl.infer.mcmc.sampler import Trail
 
 FIELDS = (
     "accept_prob",
@@ -21,6 +18,15 @@ FIELDS = (
     "diverging",
     "potential_energy",
 )
+
+
+class Trail(NamedTuple):
+    """What the chains did in successive leapfrogs."""
+
+    finished: Tensor  # (step, chain) bool: a transition ended here
+    iteration: Tensor  # (step, chain), transitions finished before
+    position: Tensor  # (step, chain, dim), the draw
+    fields: Tensor  # (step, chain, field), see `FIELDS`
 
 
 class Recording(NamedTuple):

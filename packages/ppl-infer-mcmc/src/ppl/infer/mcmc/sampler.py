@@ -15,7 +15,7 @@ from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
 from ppl.infer.mcmc.machine import Draw, Machine, Noise, Tuning
 from ppl.infer.mcmc.masking import select
-from ppl.infer.mcmc.recording import fields_of
+from ppl.infer.mcmc.recording import Trail, fields_of
 
 STEPS_AT_ONCE = 32  # leapfrogs between two looks at the chains
 
@@ -28,15 +28,6 @@ class State(NamedTuple):
     adaptation: Adaptation
     iteration: Tensor  # (chain,), transitions finished, those of warm-up included
     waits: Tensor  # (chain,) bool: stands still, until its window ends or for good
-
-
-class Trail(NamedTuple):
-    """What the chains did in successive leapfrogs."""
-
-    finished: Tensor  # (step, chain) bool: a transition ended here
-    iteration: Tensor  # (step, chain), transitions finished before
-    position: Tensor  # (step, chain, dim), the draw
-    fields: Tensor  # (step, chain, field), see `ppl.infer.mcmc.recording.FIELDS`
 
 
 Stride = Callable[[State, Noise], tuple[State, Trail]]
