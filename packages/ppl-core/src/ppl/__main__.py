@@ -8,7 +8,7 @@ from importlib import metadata
 import torch
 
 from . import plugins
-from .inductor import find_compiler
+from .cpp import find_compiler
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import ppl.plugins as _plugins
 
 from .elbo import ELBO as ELBO
+from .enum import config_enumerate as config_enumerate
 from .predictive import Predictive as Predictive
 
 if TYPE_CHECKING:

@@ -152,8 +152,12 @@ class InitMessenger(Messenger):
 
 def _unconstrained(site: Site) -> tuple[Any, Tensor]:
     """The transform to the support, and a tensor of the shape and dtype that it maps from."""
-    transform = transform_to(site["fn"].support)
-    return transform, transform.inv(site["fn"].sample().detach())
+    fn = site["fn"]
+    transform = transform_to(fn.support)
+    try:
+        return transform, transform.inv(fn.sample().detach())
+    except NotImplementedError:  # an improper prior has no draws, and no dtype
+        return transform, torch.empty(transform.inverse_shape(fn.shape()))
 
 
 def _if_usable(site: Site, value: Tensor, fallback: Strategy | None) -> Tensor | None:

@@ -32,12 +32,19 @@ class Chains:
         position: Where they start, shape ``(chain, dim)``.
         step_size: The first step size, or where the search for it starts.
         seeds: A seed for each chain.
+        stride: What takes the leapfrogs; by default the sampler itself.
     """
 
     def __init__(
-        self, sampler: Sampler, position: Tensor, step_size: float, seeds: Sequence[int]
+        self,
+        sampler: Sampler,
+        position: Tensor,
+        step_size: float,
+        seeds: Sequence[int],
+        stride: Stride | None = None,
     ) -> None:
         self.sampler = sampler
+        self._stride = stride or self._plain_stride
         self.stream = NoiseStream(seeds, position)
         endless = math.isinf(sampler.num_draws)
         self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
@@ -46,30 +53,23 @@ class Chains:
         self.trail: Trail | None = None
 
     @torch.no_grad()
-    def run(
-        self, report: Callable[[Chains], Any] = lambda chains: None, stride: Stride | None = None
-    ) -> None:
-        """Advance until every chain has its draws.
-
-        Args:
-            report: Called now and then.
-            stride: What takes the leapfrogs; by default the sampler's own.
-        """
+    def run(self, report: Callable[[Chains], Any] = lambda chains: None) -> None:
+        """Advance until every chain has its draws, and call `report` now and then."""
         while not self.done:
-            self._advance(STEPS_AT_ONCE, stride or self._plain_stride)
+            self._advance(STEPS_AT_ONCE)
             report(self)
 
     @torch.no_grad()
     def leap(self) -> None:
         """Advance by one leapfrog."""
-        self._advance(1, self._plain_stride)
+        self._advance(1)
 
     def _plain_stride(self, state: State, noise: Noise) -> tuple[State, Trail]:
         return self.sampler.stride(state, noise, self.sampler.is_warming(state))
 
-    def _advance(self, num_steps: int, stride: Stride) -> None:
+    def _advance(self, num_steps: int) -> None:
         noise = self.stream.next(num_steps)
-        state, self.trail = stride(self.state, noise)
+        state, self.trail = self._stride(self.state, noise)
         recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
         self.state = self.sampler.decide(state, Noise(*(numbers[-1] for numbers in noise)))
 

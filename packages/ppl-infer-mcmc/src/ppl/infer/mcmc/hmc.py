@@ -30,9 +30,10 @@ from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.metric import Metric, kinetic_energy
 from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.potential import Params, PotentialFn, batched
+from ppl.infer.mcmc.potential import Params, PotentialFn
 from ppl.infer.mcmc.sampler import Sampler
 from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.tiers import choose_potential, choose_stride
 from ppl.infer.mcmc.walk import Walk
 from ppl.poutine.program_errors import require_program
 from ppl.validation import validation_enabled
@@ -58,9 +59,12 @@ class FixedLength:
             ``max(1, int(trajectory_length / step_size))`` leapfrogs.
     """
 
+    native_name = "hmc"
+
     def __init__(self, potential_and_grad: PotentialAndGrad, trajectory_length: float) -> None:
         self.potential_and_grad = potential_and_grad
         self.trajectory_length = trajectory_length
+        self.native_settings = {"trajectory_length": trajectory_length}
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Flight:
         """Return the state in which every chain begins a transition at `draw`."""
@@ -111,7 +115,8 @@ class HMC(MCMCKernel):
         full_mass: Whether the mass matrix is dense instead of diagonal.
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
-        max_plate_nesting: Accepted for models with enumerated sites; not used yet.
+        max_plate_nesting: The largest number of nested plates, if the model has discrete latent
+            sites, which are summed out exactly; found by running the model once if not given.
         jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
             more transitions a chain is compiled where a C++ compiler is found (setting
             ``mcmc_tier``: "auto", "graph" or "inductor").
@@ -171,6 +176,7 @@ class HMC(MCMCKernel):
         self.model, self.potential_fn = model, potential_fn
         self.jit_compile = jit_compile
         self.transforms = transforms
+        self.max_plate_nesting = max_plate_nesting
         self.init_strategy = init_strategy
         self.trajectory_length = _trajectory_length(step_size, trajectory_length, num_steps)
         self._step_size = float(step_size)
@@ -196,7 +202,14 @@ class HMC(MCMCKernel):
         assert self.model is not None
         strategy = self.init_strategy
         return Target.of_model(
-            self.model, args, kwargs, self.transforms, strategy, num_chains, given
+            self.model,
+            args,
+            kwargs,
+            self.transforms,
+            strategy,
+            num_chains,
+            given,
+            self.max_plate_nesting,
         )
 
     def start(
@@ -210,7 +223,8 @@ class HMC(MCMCKernel):
         """Return chains that start at `position`, shape ``(chain, dim)``."""
         machine = self._machine(potential_and_grad, position.device)
         sampler = Sampler(machine, replace(self._warmup, num_steps=warmup_steps), num_samples)
-        self._chains = Chains(sampler, position, self._step_size, seeds)
+        stride = choose_stride(sampler, position)
+        self._chains = Chains(sampler, position, self._step_size, seeds, stride)
         return self._chains
 
     def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
@@ -222,7 +236,9 @@ class HMC(MCMCKernel):
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
         target = self.target(1, args, kwargs)
         with validation_enabled(False):
-            potential_and_grad = batched(target.potential, target.start)
+            potential_and_grad = choose_potential(
+                target.potential, target.start, warmup_steps, self.jit_compile
+            )
             chains = self.start(potential_and_grad, target.start, draw_seeds(1), warmup_steps)
         self._walk = Walk(target, chains)
 

@@ -56,6 +56,8 @@ class Machine(Protocol):
     """
 
     potential_and_grad: PotentialAndGrad
+    native_name: str  # of its twin in ``cpp/``
+    native_settings: dict[str, float]  # the fields of `Settings` that only this machine has
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Any:
         """Return the state in which every chain begins a transition at `draw`."""

@@ -88,6 +88,8 @@ class NoUTurn:
         device: Where the chains live.
     """
 
+    native_name = "nuts"
+
     def __init__(
         self,
         potential_and_grad: PotentialAndGrad,
@@ -98,6 +100,7 @@ class NoUTurn:
         self.potential_and_grad = potential_and_grad
         self.max_tree_depth = max_tree_depth
         self.multinomial = multinomial
+        self.native_settings = {"max_tree_depth": max_tree_depth, "multinomial": multinomial}
         self.schedule = schedule(max_tree_depth, device)
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Trajectory:
@@ -218,7 +221,8 @@ class NUTS(HMC):
             original paper.
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
-        max_plate_nesting: Accepted for models with enumerated sites; not used yet.
+        max_plate_nesting: The largest number of nested plates, if the model has discrete latent
+            sites, which are summed out exactly; found by running the model once if not given.
         jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
             more transitions a chain is compiled where a C++ compiler is found (setting
             ``mcmc_tier``: "auto", "graph" or "inductor").
@@ -271,6 +275,7 @@ class NUTS(HMC):
             adapt_mass_matrix=adapt_mass_matrix,
             full_mass=full_mass,
             transforms=transforms,
+            max_plate_nesting=max_plate_nesting,
             jit_compile=jit_compile,
             target_accept_prob=target_accept_prob,
             init_strategy=init_strategy,

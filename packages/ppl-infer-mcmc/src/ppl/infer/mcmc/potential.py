@@ -12,10 +12,13 @@ from torch.distributions import Transform, biject_to
 import ppl.poutine as poutine
 from ppl.capture import CaptureError, agree, fail_with_nan, record
 from ppl.errors import NotFiniteError, warn
+from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.poutine.messenger import Messenger
+from ppl.validation import validation_enabled
 
+CHAINS_COMPARED = 4  # a recording that is wrong is wrong everywhere, and plain execution is slow
 Params = Mapping[str, Tensor]
 PotentialFn = Callable[[Params], Tensor]
 
@@ -57,6 +60,8 @@ class ModelPotential:
         kwargs: Its keyword arguments.
         transforms: See :class:`UnconstrainedMessenger`.
         subsamples: Fixed indices of the plates that subsample, by plate.
+        max_plate_nesting: The number of batch dimensions of plates, if the model has discrete
+            latent sites: these are summed out.
     """
 
     def __init__(
@@ -66,23 +71,39 @@ class ModelPotential:
         kwargs: Mapping[str, Any],
         transforms: Mapping[str, Transform] = {},
         subsamples: Mapping[str, Tensor] = {},
+        max_plate_nesting: int | None = None,
     ) -> None:
         self.model = poutine.substitute(model, data=subsamples)
+        if max_plate_nesting is not None:
+            self.model = enumerate_discrete(self.model, max_plate_nesting)
+        self.max_plate_nesting = max_plate_nesting
+        self.hidden: set[str] = set()
         self.args, self.kwargs, self.transforms = args, kwargs, transforms
 
     def __call__(self, unconstrained: Params) -> Tensor:
         """Return the potential energy, shape ``()``, of unconstrained values by site."""
         trace, log_abs_det = self._run(unconstrained)
-        return torch.as_tensor(-(trace.log_prob_sum() + log_abs_det))
+        log_density = trace.log_prob_sum() if self.max_plate_nesting is None else log_sum(trace)
+        return torch.as_tensor(-(log_density + log_abs_det))
 
     def constrain(self, unconstrained: Params) -> dict[str, Tensor]:
-        """Return the values of the latent and of the deterministic sites."""
+        """Return the values of the latent and of the deterministic sites, but for `hidden` ones."""
         trace, _ = self._run(unconstrained)
-        return {
-            name: site["value"]
-            for name, site in trace.nodes.items()
-            if name in unconstrained or site.get("infer", {}).get("_deterministic")
-        }
+        wanted = {*unconstrained, *deterministic_sites(trace)} - self.hidden
+        return {name: site["value"] for name, site in trace.nodes.items() if name in wanted}
+
+    def hide_enumerated(self, unconstrained: Params, single: poutine.Trace) -> None:
+        """Hide the deterministic sites that depend on summed out ones: they have no one value.
+
+        Args:
+            unconstrained: Values to run the model at.
+            single: Of an execution without enumeration, with the shapes of single values.
+        """
+        with validation_enabled(True):  # of the dimensions that enumeration uses
+            trace, _ = self._run(unconstrained)
+        for name in deterministic_sites(trace):
+            if trace.nodes[name]["value"].shape != single.nodes[name]["value"].shape:
+                self.hidden.add(name)
 
     def not_finite(self, unconstrained: Params) -> list[str]:
         """Return the names of the sites whose log density is not finite."""
@@ -91,13 +112,25 @@ class ModelPotential:
         return [
             name
             for name, site in trace.nodes.items()
-            if site["type"] == "sample" and not bool(site["log_prob_sum"].isfinite())
+            if site["type"] == "sample" and not self._is_finite(site["log_prob"])
         ]
+
+    def _is_finite(self, log_prob: Tensor) -> bool:
+        """Whether a log density is finite at the best of the enumerated values."""
+        if self.max_plate_nesting is not None:
+            log_prob = log_prob.amax(tuple(range(log_prob.dim() - self.max_plate_nesting)))
+        return bool(log_prob.isfinite().all())
 
     def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
         with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
             trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return trace, messenger.log_abs_det
+
+
+def deterministic_sites(trace: poutine.Trace) -> list[str]:
+    """Return the names of the sites of ``deterministic`` statements."""
+    sites = trace.nodes.items()
+    return [name for name, site in sites if site.get("infer", {}).get("_deterministic")]
 
 
 def evaluate(potential: Callable[[Tensor], Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,15 +159,33 @@ def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     return potential_and_grad
 
 
+def at_once(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
+    """Return the batched potential and gradient that runs all chains in one execution.
+
+    Where that fails, as it does if the model branches on values or cannot factorize a matrix of one
+    of the chains, the chains run one after another.
+    """
+    together = torch.func.vmap(torch.func.grad_and_value(potential))
+
+    def potential_and_grad(position: Tensor) -> tuple[Tensor, Tensor]:
+        try:
+            gradient, value = together(position)
+        except Exception:  # an error of the model comes again
+            return one_by_one(potential)(position)
+        return value, gradient
+
+    return potential_and_grad
+
+
 class RecordedPotential:
     """The potential and gradient of all chains as a tensor program, without handlers."""
 
-    def __init__(self, program: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
-        self._program = program
+    def __init__(self, program: Callable[..., Any]) -> None:
+        self.program = program
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return potentials ``(chain,)`` and gradients ``(chain, dim)``."""
-        gradient, value = self._program(position)
+        gradient, value = self.program(position)
         return value, gradient
 
 
@@ -142,8 +193,8 @@ def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> Potentia
     """Return the potential and gradient of all chains at once.
 
     The potential is recorded as a tensor program over all chains.  The program is compared with
-    plain execution at another point; where it cannot be recorded, or differs, the chains are run
-    one after another and a warning says why.
+    plain execution of the first `CHAINS_COMPARED` chains at other points; where it cannot be
+    recorded, or differs, the chains are run one after another and a warning says why.
 
     Args:
         potential: Maps a flat position ``(dim,)`` to the potential energy ``()``.
@@ -154,11 +205,11 @@ def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> Potentia
     try:
         vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
         program = fail_with_nan(record(vectorized, position))
-        gradient, value = program(nearby)
+        gradient, value = (x[:CHAINS_COMPARED] for x in program(nearby))
     except (CaptureError, RuntimeError) as error:
         cause = str(error)
     else:
-        if _agree((value, gradient), eager(nearby)):
+        if _agree((value, gradient), eager(nearby[:CHAINS_COMPARED])):
             return RecordedPotential(program)
         cause = "its recording gives other values: it draws at random or depends on values"
     warn(f"the model runs without recording, which is slow: {cause}")

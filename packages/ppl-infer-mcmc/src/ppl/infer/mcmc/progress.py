@@ -55,4 +55,4 @@ class Progress:
 
 
 def _mean_accept_prob(trail: Trail) -> float:
-    return float(trail.fields[-1, :, FIELDS.index("accept_prob")].mean())
+    return float(trail.fields[trail.finished][:, FIELDS.index("accept_prob")].mean())

@@ -13,11 +13,10 @@ from torch.distributions import Transform
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.potential import Params, batched, one_by_one
+from ppl.infer.mcmc.potential import Params, one_by_one
 from ppl.infer.mcmc.progress import Progress, progress_bar
 from ppl.infer.mcmc.recording import FIELDS, Recording
-from ppl.infer.mcmc.sampler import Stride
-from ppl.infer.mcmc.tiers import compiled_stride
+from ppl.infer.mcmc.tiers import choose_potential
 from ppl.validation import validation_enabled
 
 Hook = Callable[[MCMCKernel, Params, str, int], Any]
@@ -73,11 +72,12 @@ def run_together(
     width = plan.num_chains if plan.vectorized else 1
     with validation_enabled(not plan.disable_validation):
         if plan.disable_validation:
-            potential_and_grad = batched(target.potential, target.start[:width])
+            potential_and_grad = choose_potential(
+                target.potential, target.start[:width], plan.num_iterations, kernel.jit_compile
+            )
         else:
             potential_and_grad = one_by_one(target.potential)
         records: list[Recording] = []
-        stride: Stride | None = None
         for first in range(0, plan.num_chains, width):
             some = slice(first, first + width)
             chains = kernel.start(
@@ -88,9 +88,7 @@ def run_together(
                 plan.num_samples,
             )
             with Progress(width, plan.num_iterations, plan.disable_progbar) as progress:
-                if first == 0:
-                    stride = compiled_stride(chains, kernel.jit_compile)
-                chains.run(progress, stride)
+                chains.run(progress)
             records.append(chains.record)
         record = Recording(*map(torch.cat, zip(*records, strict=True)))
         samples = _kept(target.constrain(record.draws), plan)

@@ -79,7 +79,8 @@ class Sampler:
         if warming:
             adaptation, tuning = self.warmup.update(adaptation, tuning, outcome, state.iteration)
         iteration = state.iteration + outcome.finished
-        waits = (iteration[:, None] == self._stops(iteration.device)).any(-1)
+        stops = torch.tensor(self.stops, device=iteration.device)
+        waits = (iteration[:, None] == stops).any(-1)
         after = State(machine, tuning, adaptation, iteration, waits & outcome.finished)
         finished = outcome.finished & ~state.waits
         fields = fields_of(outcome, state.tuning.step_size)
@@ -99,10 +100,11 @@ class Sampler:
         """Transitions of a chain, those of warm-up included."""
         return self.warmup.num_steps + self.num_draws
 
-    def _stops(self, device: torch.device) -> Tensor:
+    @property
+    def stops(self) -> list[int]:
         """The numbers of transitions after which a chain waits."""
         stops = [*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations]
-        return torch.tensor([int(n) for n in stops if n < math.inf], device=device)
+        return [int(n) for n in stops if n < math.inf]
 
     def is_warming(self, state: State) -> bool:
         """Return whether any chain is in warm-up."""

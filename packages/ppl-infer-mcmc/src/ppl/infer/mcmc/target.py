@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.distributions import Transform
 
 from ppl.errors import SiteError
 from ppl.infer.initialization import Strategy
+from ppl.infer.mcmc.each import at_each
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
+from ppl.infer.mcmc.starts import cause_of, check_start
 from ppl.infer.mcmc.util import initialize_model
-
-DRAWS_AT_ONCE = 256  # of the batches in which draws are constrained, so that memory stays bounded
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Target:
         init_strategy: Strategy,
         num_chains: int,
         initial_params: Params | None,
+        max_plate_nesting: int | None = None,
     ) -> Target:
         """Return the posterior of a model; see :func:`~ppl.infer.mcmc.util.initialize_model`."""
         params, potential, to_unconstrained, prototype = initialize_model(
@@ -52,14 +52,17 @@ class Target:
             args,
             kwargs,
             transforms,
+            max_plate_nesting,
             num_chains=num_chains,
             init_strategy=init_strategy,
             initial_params=initial_params,
         )
         expected = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
         layout = Layout.of(expected)
-        start = _start(layout, params, num_chains)
-        return cls(layout, flat(potential, layout), start, potential.constrain)
+        start, potential_of = _start(layout, params, num_chains), flat(potential, layout)
+        if initial_params is not None:
+            check_start(potential_of, start, lambda z: cause_of(potential, layout.unpack(z)))
+        return cls(layout, potential_of, start, potential.constrain)
 
     @classmethod
     def of_potential(
@@ -75,6 +78,7 @@ class Target:
         one = {n: x[0] if num_chains > 1 else x for n, x in initial_params.items()}
         layout = Layout.of(one)
         start = _start(layout, initial_params, num_chains)
+        check_start(flat(potential_fn, layout), start)
         given = dict(transforms or {})
 
         def constrain_one(params: Params) -> dict[str, Tensor]:
@@ -92,13 +96,7 @@ class Target:
         def one(position: Tensor) -> dict[str, Tensor]:
             return dict(self.constrain_one(self.layout.unpack(position)))
 
-        positions = draws.flatten(0, 1)
-        try:
-            many = torch.func.vmap(one, chunk_size=DRAWS_AT_ONCE, randomness="different")
-            values = many(positions)
-        except Exception:  # vmap cannot follow a model that branches on values, the loop can
-            rows = [one(position) for position in positions]
-            values = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        values = at_each(one, draws.flatten(0, 1))
         return {name: x.unflatten(0, draws.shape[:2]) for name, x in values.items()}
 
 

@@ -1,20 +1,24 @@
-"""How the leapfrogs of a run are executed: as recorded tensor programs, or compiled as a whole."""
+"""How a run is executed: through the handlers, as recorded tensor programs, or compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
-from ppl import settings
-from ppl.errors import SiteError, warn
-from ppl.inductor import find_compiler
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.compiled import CompiledStride
-from ppl.infer.mcmc.potential import RecordedPotential
-from ppl.infer.mcmc.sampler import STEPS_AT_ONCE
+from torch import Tensor
 
-Tier = Literal["auto", "graph", "inductor"]
-TIERS = ("auto", "graph", "inductor")
-ENOUGH = 1000  # transitions of a chain: from here on a compiled run is faster from a cold start
+from ppl import settings
+from ppl.cpp import find_compiler
+from ppl.errors import SiteError, warn
+from ppl.inductor import compile_program
+from ppl.infer.mcmc.integrator import PotentialAndGrad
+from ppl.infer.mcmc.native import DTYPES, NativeStride
+from ppl.infer.mcmc.potential import RecordedPotential, batched, one_by_one
+from ppl.infer.mcmc.sampler import Sampler, Stride
+
+Tier = Literal["auto", "eager", "graph", "inductor"]
+TIERS = ("auto", "eager", "graph", "inductor")
+ENOUGH = 500  # transitions of a chain: from here on a compiled run is faster from a cold start
 
 mcmc_tier: Tier = "auto"
 
@@ -27,24 +31,54 @@ def _check_tier(tier: Tier) -> None:
 settings.register("mcmc_tier", __name__, "mcmc_tier", _check_tier)
 
 
-def compiled_stride(chains: Chains, jit_compile: bool) -> CompiledStride | None:
-    """Return what takes the leapfrogs of these chains, if they shall be compiled; None if not.
+def choose_potential(
+    potential: Callable[[Tensor], Tensor],
+    position: Tensor,
+    num_iterations: float,
+    jit_compile: bool = False,
+) -> PotentialAndGrad:
+    """Return the potential and gradient of all chains at once.
 
     The choice depends on the work ahead but on no clock, so that a run can be repeated exactly.
+
+    Args:
+        potential: Maps a flat position ``(dim,)`` to the potential energy ``()``.
+        position: Positions of the shape ``(chain, dim)`` that all calls will have.
+        num_iterations: How many transitions each chain will make.
+        jit_compile: Compile, whatever the setting and the work.
     """
     tier = "inductor" if jit_compile else mcmc_tier
-    if tier == "graph" or not _can_compile(chains):
-        return None
-    if tier == "auto" and chains.sampler.num_iterations < ENOUGH:
+    if tier == "eager":
+        return one_by_one(potential)
+    recorded = batched(potential, position)
+    wanted = tier == "inductor" or (tier == "auto" and num_iterations >= ENOUGH)
+    if not wanted or not isinstance(recorded, RecordedPotential):  # a warning has said why not
+        return recorded
+    if find_compiler() is None:
+        if tier == "inductor":
+            warn("the model runs without compilation: there is no C++ compiler; install g++")
+        return recorded
+    return _compiled(recorded, position)
+
+
+def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
+    try:
+        return RecordedPotential(compile_program(recorded.program, [position]))
+    except Exception as error:  # the compiler has more ways to fail than we could list
+        warn(f"the model runs without compilation: {type(error).__name__}: {error}")
+        return recorded
+
+
+def choose_stride(sampler: Sampler, position: Tensor) -> Stride | None:
+    """Return the leapfrogs in C++ for chains at such positions; None where that cannot be.
+
+    It is there for chains on the CPU, unless the setting wants tensor programs.
+    """
+    is_native = position.device.type == "cpu" and position.dtype in DTYPES
+    if mcmc_tier in ("eager", "graph") or not is_native or find_compiler() is None:
         return None
     try:
-        return CompiledStride(chains.sampler, chains.state, chains.stream.peek(STEPS_AT_ONCE))
-    except Exception as error:  # the compiler has more ways to fail than we could list
-        warn(f"the sampler runs without compilation: {type(error).__name__}: {error}")
+        return NativeStride(sampler, position)
+    except OSError as error:
+        warn(f"the sampler runs without its C++: {error}")
         return None
-
-
-def _can_compile(chains: Chains) -> bool:
-    is_recorded = isinstance(chains.sampler.machine.potential_and_grad, RecordedPotential)
-    is_on_cpu = chains.state.iteration.device.type == "cpu"
-    return is_recorded and is_on_cpu and find_compiler() is not None

@@ -14,14 +14,14 @@ from torch.distributions import Transform, biject_to
 import ppl.poutine as poutine
 from ppl.errors import NotFiniteError, SiteError, warn
 from ppl.infer import diagnostics as infer_diagnostics
+from ppl.infer.enumeration import check_room, log_sum
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
-from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.potential import ModelPotential, Params, evaluate, flat
+from ppl.infer.mcmc.potential import ModelPotential, Params
+from ppl.infer.mcmc.starts import MAX_TRIES, find_starts, single_starts, uniform_starts
 from ppl.infer.predictive import Predictive
+from ppl.infer.util import max_plate_nesting_of
 from ppl.poutine.util import site_is_subsample
-from ppl.validation import validation_enabled
 
-MAX_TRIES = 100
 Samples = dict[str, Tensor]
 
 
@@ -51,7 +51,8 @@ def initialize_model(
         model_kwargs: Its keyword arguments.
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
-        max_plate_nesting: Accepted for models with enumerated sites; not used yet.
+        max_plate_nesting: The largest number of nested plates, if the model has discrete latent
+            sites, which are summed out exactly; found by running the model once if not given.
         jit_compile: Accepted; the potential is recorded as a tensor program by the sampler anyway.
         jit_options: Accepted, not used.
         skip_jit_warnings: Accepted, not used.
@@ -60,7 +61,10 @@ def initialize_model(
         initial_params: Unconstrained starting points to use instead.
 
     Raises:
-        SiteError: If the model has discrete latent sites, or no latent sites at all.
+        IntractableError: If the sum over discrete sites is exponential in the size of a plate.
+        ShapeError: If `max_plate_nesting` is too small.
+        SiteError: If a discrete latent site has infinitely many values, or there are no continuous
+            latent sites at all.
         NotFiniteError: If no starting point with a finite density and gradient was found.
     """
     prototype = _prototype(model, model_args, model_kwargs, init_strategy)
@@ -70,18 +74,21 @@ def initialize_model(
     all_transforms = {
         name: given.get(name) or biject_to(site["fn"].support).inv for name, site in latent.items()
     }
-    potential = ModelPotential(model, model_args, model_kwargs, given, _subsamples(prototype))
+    nesting = _nesting_to_enumerate(prototype, max_plate_nesting)
+    subsamples = _subsamples(prototype)
+    potential = ModelPotential(model, model_args, model_kwargs, given, subsamples, nesting)
+    like = {n: t(prototype.nodes[n]["value"]) for n, t in all_transforms.items()}
+    if nesting is not None:
+        potential.hide_enumerated(like, prototype)
     if initial_params is None:
 
         def start() -> Samples:
             trace = _prototype(model, model_args, model_kwargs, init_strategy)
             return {n: t(trace.nodes[n]["value"]) for n, t in all_transforms.items()}
 
-        starts = [_finite_start(start, potential) for _ in range(num_chains)]
-        initial_params = {
-            name: torch.stack([s[name] for s in starts]) if num_chains > 1 else starts[0][name]
-            for name in latent
-        }
+        draw_starts = uniform_starts(init_strategy, like) or single_starts(start)
+        starts = find_starts(draw_starts, potential, num_chains)
+        initial_params = {n: x if num_chains > 1 else x[0] for n, x in starts.items()}
     return dict(initial_params), potential, all_transforms, prototype
 
 
@@ -121,16 +128,30 @@ def _score(trace: poutine.Trace) -> None:
 
 
 def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
+    """Return the continuous latent sites by name."""
     latent = {n: s for n, s in trace.iter_stochastic_nodes() if not site_is_subsample(s)}
-    discrete = [name for name, site in latent.items() if site["fn"].support.is_discrete]
-    if discrete:
-        raise SiteError(
-            f"latent sites {discrete} are discrete, but HMC and NUTS follow gradients: marginalize "
-            "them in the model (dist.MixtureSameFamily, or a factor with logsumexp) or observe them"
-        )
-    if not latent:
-        raise SiteError("the model has no latent sites: there is nothing to sample")
-    return latent
+    continuous = {n: site for n, site in latent.items() if not site["fn"].support.is_discrete}
+    for name in latent.keys() - continuous.keys():
+        fn = latent[name]["fn"]
+        if not getattr(fn, "has_enumerate_support", False):
+            raise SiteError(
+                f"latent site {name!r} is discrete and {fn} cannot list its values, so it cannot "
+                "be summed out, and HMC and NUTS follow gradients: marginalize it in the model, "
+                "observe it, or put its dimensions into plates instead of to_event"
+            )
+    if not continuous:
+        raise SiteError("the model has no continuous latent sites: there is nothing to sample")
+    return continuous
+
+
+def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None:
+    """Return the number of plate dimensions right of those of discrete sites, None without these."""
+    sites = (s for _, s in trace.iter_stochastic_nodes() if not site_is_subsample(s))
+    if not any(site["fn"].support.is_discrete for site in sites):
+        return None
+    nesting = max_plate_nesting_of(trace) if given is None else given
+    check_room(trace, nesting)
+    return nesting
 
 
 def _subsamples(trace: poutine.Trace) -> Samples:
@@ -148,21 +169,40 @@ def _subsamples(trace: poutine.Trace) -> Samples:
     return found
 
 
-def _finite_start(start: Callable[[], Samples], potential: ModelPotential) -> Samples:
-    """Return a starting point at which density and gradient are finite."""
-    with validation_enabled(False):
-        for _ in range(MAX_TRIES):
-            params = start()
-            layout = Layout.of(params)
-            value, gradient = evaluate(flat(potential, layout), layout.pack(params))
-            if bool(value.isfinite()) and bool(gradient.isfinite().all()):
-                return params
-        sites = potential.not_finite(params)
-    problem = f"the log density of the sites {sites}" if sites else "the gradient"
-    raise NotFiniteError(
-        f"no starting point found in {MAX_TRIES} tries: {problem} is not finite; check the model "
-        "there, or pass initial_params or another init_strategy"
-    )
+class TraceEinsumEvaluator:
+    """Computes log densities of executions, summed over enumerated sites if there are any.
+
+    Args:
+        model_trace: A trace of the model; all others shall be like it.
+        has_enumerable_sites: Whether the model runs inside ``poutine.enum``.
+        max_plate_nesting: The number of batch dimensions of plates.
+
+    Raises:
+        ShapeError: If `max_plate_nesting` is too small.
+        SiteError: If there are enumerated sites and `max_plate_nesting` is not given.
+    """
+
+    def __init__(
+        self,
+        model_trace: poutine.Trace,
+        has_enumerable_sites: bool = False,
+        max_plate_nesting: int | None = None,
+    ) -> None:
+        self.has_enumerable_sites = has_enumerable_sites
+        if has_enumerable_sites:
+            if max_plate_nesting is None:
+                raise SiteError("has_enumerable_sites=True needs max_plate_nesting: pass a number")
+            check_room(model_trace, max_plate_nesting)
+
+    def log_prob(self, model_trace: poutine.Trace) -> Tensor:
+        """Return the log density, shape ``()``, in nats; see :func:`ppl.infer.enumeration.log_sum`."""
+        if self.has_enumerable_sites:
+            return log_sum(model_trace)
+        return torch.as_tensor(model_trace.log_prob_sum())
+
+
+class TraceTreeEvaluator(TraceEinsumEvaluator):
+    """Computes the same by the same contraction; there is no second algorithm."""
 
 
 def select_samples(

@@ -46,6 +46,11 @@ class Warmup:
         """Iterations after which the metric is renewed."""
         return windows(self.num_steps).ends if self.adapt_mass_matrix else ()
 
+    @property
+    def window_start(self) -> int:
+        """The first iteration whose draw is collected for the metric."""
+        return windows(self.num_steps).start
+
     def begin(self, position: Tensor, step_size: Tensor) -> Adaptation:
         """Return the adaptation before the first transition, of chains at ``(chain, dim)``."""
         moments = welford.begin(position, self.full_mass)
@@ -66,7 +71,7 @@ class Warmup:
             step_size = average.log_step.exp().clamp(*self.step_bounds)
             tuning = select(adapts, tuning._replace(step_size=step_size), tuning)
         if self.window_ends:
-            in_window = (iteration >= windows(self.num_steps).start) & (
+            in_window = (iteration >= self.window_start) & (
                 iteration < self.window_ends[-1]
             )
             added = welford.update(moments, outcome.draw.position)

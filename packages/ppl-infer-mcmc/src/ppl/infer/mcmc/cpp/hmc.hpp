@@ -1,0 +1,40 @@
+// The transition of Hamiltonian Monte Carlo, one leapfrog a step: see hmc.py.
+#pragma once
+#include "machine.hpp"
+
+template <typename number>
+struct Flight {
+  using real = number;
+  static constexpr double ROUNDING = 1e-3;
+  Point<real> edge;
+  real* initial_energy;
+  int64_t* num_steps;
+  Draw<real> draw;
+
+  Flight at(int64_t chain, const Settings& settings) const {
+    return {edge.at(chain, settings.dim), initial_energy + chain, num_steps + chain,
+            draw.at(chain, settings.dim)};
+  }
+
+  real time_step(real step_size) const { return step_size; }
+
+  Outcome<real> step(real potential, const real* gradient, const Context<real>& context) const {
+    const real step_size = *context.tuning.step_size;
+    real energy = kick(edge, step_size, potential, gradient, context);
+    const real error = energy_error(energy, *initial_energy);
+    ++*num_steps;
+    const real next_time = (*num_steps + 1 - real(ROUNDING)) * step_size;
+    const bool finished = next_time > real(context.settings.trajectory_length);
+    if (finished && context.noise.log_uniform[0] < -error)
+      copy({edge.position, edge.gradient, &potential, &energy}, draw, context.settings.dim);
+    const real accept_prob = std::exp(-std::max(error, real(0)));
+    return {finished, error > MAX_ENERGY_ERROR, draw, accept_prob, *num_steps, 0, false};
+  }
+
+  void go_on(const Outcome<real>& outcome, const Context<real>& context) const {
+    if (!outcome.finished) return;
+    set_out(draw, edge, context);
+    *initial_energy = *draw.energy;
+    *num_steps = 0;
+  }
+};

@@ -1,0 +1,130 @@
+// The records of a sampler's state, field by field as in the Python modules: an array of pointers to
+// their tensors is one of these structs.  Tensors are contiguous with the chains in front;
+// `at` returns the record of one chain.
+#pragma once
+#include <cstdint>
+
+constexpr int64_t NUM_COINS = 4, NUM_FIELDS = 7;  // as in machine.py and recording.py
+
+// What is fixed during a run; every field has eight bytes.
+struct Settings {
+  int64_t chains, dim, dense;
+  int64_t num_warmup, adapts_step_size;
+  double target_accept_prob, min_step, max_step;
+  int64_t window_start, window_end;  // iterations whose draws are collected for the metric
+  int64_t max_tree_depth, multinomial;  // of NUTS
+  double trajectory_length;             // of HMC
+  int64_t num_stops;
+  const int64_t* stops;  // iterations after which a chain waits
+
+  int64_t metric_size() const { return dense ? dim * dim : dim; }
+};
+
+template <typename real>
+struct Point {
+  real *position, *momentum, *gradient;
+
+  Point at(int64_t chain, int64_t dim) const {
+    return {position + chain * dim, momentum + chain * dim, gradient + chain * dim};
+  }
+};
+
+template <typename real>
+struct Draw {
+  real *position, *gradient, *potential, *energy;
+
+  Draw at(int64_t chain, int64_t dim) const {
+    return {position + chain * dim, gradient + chain * dim, potential + chain, energy + chain};
+  }
+};
+
+template <typename real>
+struct Metric {
+  real *inverse, *root;
+};
+
+template <typename real>
+struct Tuning {
+  real* step_size;
+  Metric<real> metric;
+
+  Tuning at(int64_t chain, const Settings& settings) const {
+    const int64_t offset = chain * settings.metric_size();
+    return {step_size + chain, {metric.inverse + offset, metric.root + offset}};
+  }
+};
+
+template <typename real>
+struct DualAverage {
+  real *log_step, *log_step_mean, *error_mean, *num_updates, *center;
+
+  DualAverage at(int64_t c) const {
+    return {log_step + c, log_step_mean + c, error_mean + c, num_updates + c, center + c};
+  }
+};
+
+template <typename real>
+struct Moments {
+  real *num_draws, *mean, *scatter;
+
+  Moments at(int64_t chain, const Settings& settings) const {
+    return {num_draws + chain, mean + chain * settings.dim,
+            scatter + chain * settings.metric_size()};
+  }
+};
+
+template <typename real>
+struct Adaptation {
+  DualAverage<real> average;
+  Moments<real> moments;
+
+  Adaptation at(int64_t chain, const Settings& settings) const {
+    return {average.at(chain), moments.at(chain, settings)};
+  }
+};
+
+template <typename real>
+struct Noise {
+  const real *normal, *log_uniform;
+
+  Noise at(int64_t chain, int64_t dim) const {
+    return {normal + chain * dim, log_uniform + chain * NUM_COINS};
+  }
+};
+
+template <typename real>
+struct Trail {
+  bool* finished;
+  int64_t* iteration;
+  real *position, *fields;
+
+  Trail at(int64_t chain, int64_t dim) const {
+    return {finished + chain, iteration + chain, position + chain * dim,
+            fields + chain * NUM_FIELDS};
+  }
+};
+
+// What a step reports: of the transition, where that is finished.
+template <typename real>
+struct Outcome {
+  bool finished, diverging;
+  Draw<real> draw;
+  real accept_prob;
+  int64_t num_steps, tree_depth;
+  bool subtree_ended;
+};
+
+template <typename Machine>
+struct State {
+  using real = typename Machine::real;
+  Machine machine;
+  Tuning<real> tuning;
+  Adaptation<real> adaptation;
+  int64_t* iteration;
+  bool* waits;
+
+  State at(int64_t chain, const Settings& settings) const {
+    return {machine.at(chain, settings), tuning.at(chain, settings),
+            adaptation.at(chain, settings), iteration + chain, waits + chain};
+  }
+};

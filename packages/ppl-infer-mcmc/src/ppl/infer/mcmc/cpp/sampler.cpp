@@ -1,0 +1,85 @@
+// One leapfrog of every chain, around the evaluation of the potential: see sampler.py.
+//
+// A stride calls `..._begin` once and then, for each leapfrog, evaluates the potential at the edges'
+// positions and calls `..._complete`, which also begins the next leapfrog unless it is the last.
+#include <vector>
+
+#include "hmc.hpp"
+#include "nuts.hpp"
+#include "warmup.hpp"
+
+template <typename Machine, typename real = typename Machine::real>
+void begin(const State<Machine>& state, const Settings& settings, real* scratch) {
+  const real step = state.machine.time_step(*state.tuning.step_size);
+  kick_and_drift(state.machine.edge, step, settings, state.tuning, scratch);
+}
+
+template <typename real>
+void record(const Trail<real>& trail, const Outcome<real>& outcome, real step_size, int64_t dim) {
+  const real fields[NUM_FIELDS] = {
+      outcome.accept_prob, step_size, real(outcome.tree_depth), real(outcome.num_steps),
+      *outcome.draw.energy, real(outcome.diverging), *outcome.draw.potential};
+  copy(outcome.draw.position, trail.position, dim);
+  copy(fields, trail.fields, NUM_FIELDS);
+}
+
+template <typename Machine, typename real = typename Machine::real>
+void complete(const State<Machine>& state, const Settings& settings, real potential,
+              const real* gradient, const Context<real>& context, const Trail<real>& trail) {
+  const Outcome<real> outcome = state.machine.step(potential, gradient, context);
+  *trail.finished = outcome.finished;
+  if (outcome.finished) {
+    record(trail, outcome, *state.tuning.step_size, settings.dim);
+    adapt(state.adaptation, outcome, *state.iteration, settings, state.tuning.step_size);
+    ++*state.iteration;
+    *state.waits = std::count(settings.stops, settings.stops + settings.num_stops, *state.iteration);
+  }
+  state.machine.go_on(outcome, context);
+}
+
+template <typename Machine, typename real = typename Machine::real>
+void begin_all(const State<Machine>& states, const Settings& settings) {
+  std::vector<real> scratch(settings.dim);
+  for (int64_t chain = 0; chain < settings.chains; ++chain) {
+    const State<Machine> state = states.at(chain, settings);
+    if (!*state.waits) begin(state, settings, scratch.data());
+  }
+}
+
+template <typename Machine, typename real = typename Machine::real>
+void complete_all(const State<Machine>& states, const Settings& settings, const real* potential,
+                  const real* gradient, const Noise<real>& noise, const Trail<real>& trails,
+                  bool begins_next) {
+  const int64_t dim = settings.dim;
+  std::vector<real> room(4 * dim);
+  real* next = room.data();
+  const Scratch<real> scratch{next, next + dim, next + 2 * dim, next + 3 * dim};
+  for (int64_t chain = 0; chain < settings.chains; ++chain) {
+    const State<Machine> state = states.at(chain, settings);
+    const Trail<real> trail = trails.at(chain, dim);
+    *trail.finished = false;
+    *trail.iteration = *state.iteration;
+    if (*state.waits) continue;
+    const Context<real> context{settings, state.tuning, noise.at(chain, dim), scratch};
+    complete(state, settings, potential[chain], gradient + chain * dim, context, trail);
+    if (begins_next && !*state.waits) begin(state, settings, scratch.drift);
+  }
+}
+
+#define EXPORT(name, Machine, real)                                                             \
+  extern "C" void name##_begin(const State<Machine<real>>* states, const Settings* settings) {   \
+    begin_all(*states, *settings);                                                              \
+  }                                                                                             \
+  extern "C" void name##_complete(const State<Machine<real>>* states, const Settings* settings, \
+                                  const real* potential, const real* gradient,                  \
+                                  const real* normal, const real* log_uniform, bool* finished,  \
+                                  int64_t* iteration, real* position, real* fields,             \
+                                  bool begins_next) {                                           \
+    complete_all(*states, *settings, potential, gradient, {normal, log_uniform},                \
+                 {finished, iteration, position, fields}, begins_next);                         \
+  }
+
+EXPORT(nuts_float, Trajectory, float)
+EXPORT(nuts_double, Trajectory, double)
+EXPORT(hmc_float, Flight, float)
+EXPORT(hmc_double, Flight, double)

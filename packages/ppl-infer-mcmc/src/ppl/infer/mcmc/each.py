@@ -1,0 +1,64 @@
+"""A function of one position at each of many draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from ppl.capture import CaptureError, agree, fail_with_nan, record
+
+BYTES_AT_ONCE = 2**25
+DRAWS_AT_ONCE = 256  # where it is not known how much memory a draw needs
+FEW_DRAWS = 16 * DRAWS_AT_ONCE  # so few are done before a recording is
+Values = dict[str, Tensor]
+
+
+def at_each(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
+    """Return what a function of a position ``(dim,)`` gives at each of many, stacked.
+
+    For many draws the function is recorded once, without what its results do not depend on, and
+    replayed in large batches.  What cannot be recorded runs in small batches, or draw by draw.
+
+    Args:
+        fn: From a position to values by name.
+        positions: Shape ``(draw, dim)``.
+    """
+    is_worth_recording = len(positions) > FEW_DRAWS
+    for run in (_replay, _run_together) if is_worth_recording else (_run_together,):
+        try:
+            return run(fn, positions)
+        except Exception:  # an error of the function itself comes again
+            continue
+    rows = [fn(position) for position in positions]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _replay(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
+    program = _without_dead_code(fail_with_nan(record(fn, positions[0])))
+    draws_at_once = max(1, BYTES_AT_ONCE // _bytes_of(program))
+    many = torch.func.vmap(program, chunk_size=draws_at_once, randomness="different")
+    values: Values = many(positions)
+    if not agree({name: x[-1] for name, x in values.items()}, fn(positions[-1])):
+        raise CaptureError("its recording gives other values")
+    return values
+
+
+def _run_together(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
+    many = torch.func.vmap(fn, chunk_size=DRAWS_AT_ONCE, randomness="different")
+    values: Values = many(positions)
+    return values
+
+
+def _without_dead_code(program: GraphModule) -> GraphModule:
+    program.graph.eliminate_dead_code()
+    program.recompile()
+    return program
+
+
+def _bytes_of(program: GraphModule) -> int:
+    """Return how many bytes one run of a program writes."""
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    return sum(x.numel() * x.element_size() for x in values if isinstance(x, Tensor))

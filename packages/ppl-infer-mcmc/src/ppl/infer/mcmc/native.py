@@ -1,0 +1,122 @@
+"""The sampler's leapfrogs in C++, around a potential that is evaluated for all chains at once.
+
+The C++ in ``cpp/`` does what `machine`, `integrator`, `tree`, `nuts`, `hmc` and the running
+averages of `adaptation` do, chain by chain and in place: a tensor program has to test all levels
+of a tree where a chain needs one, and takes ten times as long.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ppl import cpp
+from ppl.infer.mcmc.machine import Noise
+from ppl.infer.mcmc.recording import FIELDS, Trail
+from ppl.infer.mcmc.sampler import Sampler, State
+
+SOURCE = Path(__file__).parent / "cpp" / "sampler.cpp"
+DTYPES = {torch.float32: "float", torch.float64: "double"}
+
+
+class Settings(ctypes.Structure):
+    """The struct of the same name in ``cpp/records.hpp``."""
+
+    _fields_ = [
+        ("chains", ctypes.c_int64),
+        ("dim", ctypes.c_int64),
+        ("dense", ctypes.c_int64),
+        ("num_warmup", ctypes.c_int64),
+        ("adapts_step_size", ctypes.c_int64),
+        ("target_accept_prob", ctypes.c_double),
+        ("min_step", ctypes.c_double),
+        ("max_step", ctypes.c_double),
+        ("window_start", ctypes.c_int64),
+        ("window_end", ctypes.c_int64),
+        ("max_tree_depth", ctypes.c_int64),
+        ("multinomial", ctypes.c_int64),
+        ("trajectory_length", ctypes.c_double),
+        ("num_stops", ctypes.c_int64),
+        ("stops", ctypes.c_void_p),
+    ]
+
+
+class NativeStride:
+    """A sampler's stride for chains on the CPU.
+
+    Args:
+        sampler: Whose stride it is; its machine has a ``native_name``.
+        position: Positions such as the chains', shape ``(chain, dim)``.
+
+    Raises:
+        OSError: If the C++ cannot be compiled.
+    """
+
+    def __init__(self, sampler: Sampler, position: Tensor) -> None:
+        library = cpp.load(SOURCE)
+        name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
+        self._begin, self._complete = library[f"{name}_begin"], library[f"{name}_complete"]
+        self._complete.argtypes = [ctypes.c_void_p] * 10 + [ctypes.c_bool]
+        self._stops = torch.tensor(sampler.stops)  # C++ holds its address
+        self._settings = _settings(sampler, position, self._stops)
+        self._potential_and_grad = sampler.machine.potential_and_grad
+
+    def __call__(self, state: State, noise: Noise) -> tuple[State, Trail]:
+        """Return the state after one leapfrog for each row of the noise, and the trail."""
+        leaves, spec = tree_flatten(state)
+        leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
+        state = tree_unflatten(leaves, spec)
+        trail = _empty_trail(noise.normal)
+        states = (ctypes.c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
+        settings = ctypes.byref(self._settings)
+        edge, rows_left = state.machine.edge.position, len(noise.normal)
+        self._begin(states, settings)
+        for row in zip(*map(_row_addresses, (*noise, *trail)), strict=True):
+            rows_left -= 1
+            potential, gradient = self._potential_and_grad(edge)
+            potential, gradient = potential.contiguous(), gradient.contiguous()
+            found = potential.data_ptr(), gradient.data_ptr()
+            self._complete(states, settings, *found, *row, rows_left > 0)
+        return state, trail
+
+
+def _settings(sampler: Sampler, position: Tensor, stops: Tensor) -> Settings:
+    warmup, machine = sampler.warmup, sampler.machine
+    chains, dim = position.shape
+    min_step, max_step = warmup.step_bounds
+    return Settings(
+        chains=chains,
+        dim=dim,
+        dense=warmup.full_mass,
+        num_warmup=warmup.num_steps,
+        adapts_step_size=warmup.adapt_step_size,
+        target_accept_prob=warmup.target_accept_prob,
+        min_step=min_step,
+        max_step=max_step,
+        window_start=warmup.window_start,
+        window_end=max(warmup.window_ends, default=0),
+        num_stops=len(stops),
+        stops=stops.data_ptr(),
+        **machine.native_settings,
+    )
+
+
+def _empty_trail(normal: Tensor) -> Trail:
+    """Return a trail with a row for each row of the noise, ``(step, chain, dim)``."""
+    steps = normal.shape[:2]
+    return Trail(
+        normal.new_empty(steps, dtype=torch.bool),
+        normal.new_empty(steps, dtype=torch.long),
+        torch.empty_like(normal),
+        normal.new_empty((*steps, len(FIELDS))),
+    )
+
+
+def _row_addresses(rows: Tensor) -> range:
+    """Return the addresses of the rows of a contiguous tensor."""
+    first, row = rows.data_ptr(), rows.stride(0) * rows.element_size()
+    return range(first, first + row * len(rows), row)

@@ -1,0 +1,84 @@
+"""Many draws are mapped as one would be, in whatever way that is done."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ppl.infer.mcmc import each
+from ppl.infer.mcmc.each import at_each
+
+from .targets import generator
+
+
+def plain(z):
+    return {"a": z.exp(), "b": torch.linalg.cholesky(torch.eye(2) + z[0] ** 2)[1]}
+
+
+def wasteful(z):
+    (z[:, None] * torch.ones(1000)).exp()
+    return {"a": z**2}
+
+
+def branching(z):
+    return {"a": z if z[0] > 0 else -z}
+
+
+def stateful(calls=[]):  # noqa: B006  the state is the point
+    calls.append(None)
+    return float(len(calls))
+
+
+WAYS = [each._replay, each._run_together]
+POSITIONS = torch.randn(1000, 3, generator=generator(0))
+
+
+@pytest.mark.parametrize("way", [*WAYS, at_each])
+@pytest.mark.parametrize("fn", [plain, wasteful])
+def test_every_way_gives_the_values_of_single_draws(fn, way):
+    rows = [fn(z) for z in POSITIONS]
+    for name, values in way(fn, POSITIONS).items():
+        assert_close(values, torch.stack([row[name] for row in rows]))
+
+
+@pytest.mark.parametrize("num_draws", [1, 1000, each.FEW_DRAWS + 1])
+def test_a_function_that_branches_on_values_runs_draw_by_draw(num_draws):
+    positions = torch.randn(num_draws, 3, generator=generator(1))
+    sign = torch.where(positions[:, :1] > 0, 1.0, -1.0)
+    assert_close(at_each(branching, positions)["a"], sign * positions)
+
+
+def test_what_the_results_do_not_need_is_left_out_of_the_recording():
+    program = each._without_dead_code(each.record(wasteful, POSITIONS[0]))
+    assert each._bytes_of(program) == 2 * 3 * 4  # the position and its square
+
+
+def test_the_batches_of_a_recording_are_bounded_in_memory(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(each, "BYTES_AT_ONCE", 2400)  # a hundred draws of 24 bytes
+    vmap = torch.func.vmap
+
+    def noting(program, chunk_size, **options):
+        sizes.append(chunk_size)
+        return vmap(program, chunk_size=chunk_size, **options)
+
+    monkeypatch.setattr(torch.func, "vmap", noting)
+    assert_close(each._replay(wasteful, POSITIONS)["a"], POSITIONS**2)
+    assert sizes == [100]
+
+
+def test_a_recording_that_does_not_repeat_the_function_is_not_used():
+    positions = torch.zeros(each.FEW_DRAWS + 1, 1)
+    with pytest.raises(each.CaptureError):
+        each._replay(lambda z: {"a": z + stateful()}, positions)
+
+
+def test_a_failed_factorization_is_nan_for_its_draw_only():
+    def fragile(z):
+        return {"root": torch.linalg.cholesky(z[0] * torch.eye(2))}
+
+    positions = torch.ones(each.FEW_DRAWS + 1, 1)
+    positions[7] = -1.0
+    bad = at_each(fragile, positions)["root"].isnan().any(-1).any(-1)
+    assert bad.nonzero().flatten().tolist() == [7]

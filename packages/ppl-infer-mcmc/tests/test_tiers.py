@@ -1,0 +1,88 @@
+"""A run may be executed in several ways; the user is told when it is not the one they want."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ppl.distributions as dist
+import ppl.infer.mcmc.tiers as tiers
+from ppl import settings
+from ppl.cpp import find_compiler
+from ppl.errors import SiteError
+from ppl.infer.mcmc import HMC, MCMC, NUTS
+from ppl.primitives import sample
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
+
+
+def model():
+    sample("y", dist.Normal(sample("x", dist.Normal(0.0, 2.0)), 1.0), obs=torch.tensor(1.5))
+
+
+def run_nuts(num_samples=100, seed=0, kernel=NUTS, **options):
+    torch.manual_seed(seed)
+    mcmc = MCMC(kernel(model, **options), num_samples, num_chains=3, disable_progbar=True)
+    mcmc.run()
+    return mcmc.get_samples()["x"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("kernel", [HMC, NUTS])
+@pytest.mark.parametrize("tier", tiers.TIERS)
+def test_every_tier_samples_the_posterior(tier, kernel):
+    options = {"trajectory_length": 2.0} if kernel is HMC else {}
+    with settings.context(mcmc_tier=tier):
+        x = run_nuts(300, kernel=kernel, **options)
+    assert abs(float(x.mean()) - 1.2) < 0.2  # more than four standard errors at 400 effective draws
+    assert abs(float(x.std()) - 0.8**0.5) < 0.15
+
+
+@needs_compiler
+def test_a_compiled_run_is_repeated_by_its_seed():
+    one, other, third = (run_nuts(seed=seed, jit_compile=True) for seed in (1, 1, 2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, third)
+
+
+@pytest.mark.parametrize("tier,num_samples", [("graph", 300), ("eager", 10), ("auto", 40)])
+def test_what_is_short_or_shall_not_be_is_not_compiled(monkeypatch, tier, num_samples):
+    compiled = []
+    monkeypatch.setattr(tiers, "compile_program", lambda *args: compiled.append(args))
+    with settings.context(mcmc_tier=tier):
+        run_nuts(num_samples)
+    assert not compiled
+
+
+def fail(*args):
+    raise OSError("no space left")
+
+
+def test_a_long_run_is_compiled_and_a_failing_compiler_costs_a_warning(monkeypatch):
+    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(tiers, "compile_program", fail)
+    monkeypatch.setattr(tiers, "choose_stride", lambda *args: None)
+    with pytest.warns(UserWarning, match="without compilation.*no space left"):
+        assert run_nuts(300).shape == (900,)
+
+
+def test_a_compiler_that_fails_on_the_sampler_costs_a_warning(monkeypatch):
+    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(tiers, "NativeStride", fail)
+    with pytest.warns(UserWarning, match="without its C.*no space left"):
+        assert run_nuts(20).shape == (60,)
+
+
+def test_without_a_compiler_a_run_is_recorded_and_says_so_only_if_compilation_was_asked_for(
+    monkeypatch, recwarn
+):
+    monkeypatch.setattr(tiers, "find_compiler", lambda: None)
+    run_nuts(20)
+    assert not [w for w in recwarn if "compil" in str(w.message)]
+    with pytest.warns(UserWarning, match="no C.* compiler"):
+        run_nuts(20, jit_compile=True)
+
+
+def test_an_unknown_tier_is_refused():
+    with pytest.raises(SiteError, match="'fast'"):
+        settings.set(mcmc_tier="fast")
