@@ -58,6 +58,17 @@ params = {"concentration": torch.tensor(0.5), "rate": torch.tensor(2.0)}
 check_transform(TransformCase("hazard", transforms.GompertzHazard, params=params))
 print("GompertzHazard" in dir(transforms))
 """
+CONSTRAINT = """
+import torch, ppl
+from ppl.distributions import biject_to, constraints
+from ppl.distributions.testing import TransformCase, check_transform
+
+decreasing = constraints.decreasing_vector
+check_transform(TransformCase("decreasing", lambda: biject_to(decreasing), shape=(3,)))
+curve = torch.tensor([3.0, 2.0, 0.5])
+value = ppl.param("curve", curve, constraint=decreasing)
+print("decreasing_vector" in dir(constraints), torch.allclose(value, curve))
+"""
 DIVERGENCE = """
 import torch
 import ppl.distributions as dist
@@ -84,12 +95,16 @@ def test_a_plugin_is_found_by_name(acme) -> None:
 def test_a_plugin_is_listed(acme) -> None:
     listing = acme.run("import runpy; runpy.run_module('ppl', run_name='__main__')")
     assert "ppl-acme 1.0.0" in listing
-    for name in ("Gompertz", "GompertzHazard", "TemperedELBO", "RandomWalk"):
+    for name in ("Gompertz", "GompertzHazard", "decreasing_vector", "TemperedELBO", "RandomWalk"):
         assert f"{name}  (ppl-acme)" in listing
 
 
 def test_a_transform_of_a_plugin_obeys_the_laws(acme) -> None:
     assert acme.run(TRANSFORM).strip() == "True"
+
+
+def test_a_constraint_of_a_plugin_is_reached_by_a_transform_that_obeys_the_laws(acme) -> None:
+    assert acme.run(CONSTRAINT).split() == ["True", "True"]
 
 
 def test_a_divergence_of_a_plugin_equals_its_definition(acme) -> None:

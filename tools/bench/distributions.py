@@ -2,10 +2,11 @@
 
     python tools/bench/distributions.py --length 1000 --repeats 25
 
-Prints microseconds of the log density of a series, with construction, of its gradient, and of both
-together as a ratio (ours over theirs; smaller is better); then nanoseconds of ``log_prob`` of every
-family of torch in our wrapping and bare. The two alternate, the fastest of the repeats counts, and
-the clock is that of the thread, so that what else the machine does matters little.
+Prints microseconds of the log density of a series, with construction, and of its gradient, and as
+ratios (ours over theirs; smaller is better) the first alone and both together; then nanoseconds of
+``log_prob`` of every family of torch in our wrapping and bare. The two alternate, the fastest of
+the repeats counts, and the clock is that of the thread, so that what else the machine does matters
+little.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def race_series(length: int, repeats: int, peer: str) -> None:
     for lib in libraries:
         lib.enable_validation(False)
     print(f"microseconds, {length} steps; log density + gradient")
-    print(f"{'':16}{'states':>7}{'ppl':>16}{peer:>16}{'ratio':>8}")
+    print(f"{'':16}{'states':>7}{'ppl':>16}{peer:>16}{'density':>9}{'both':>6}")
     for model, sizes in SERIES.items():
         for states in sizes:
             runs = [
@@ -162,8 +163,8 @@ def race_series(length: int, repeats: int, peer: str) -> None:
             ]
             ours, theirs = (Times(*times) for times in race(runs, repeats))
             columns = [f"{1e6 * t.value:8.0f}{1e6 * t.gradient:8.0f}" for t in (ours, theirs)]
-            ratio = sum(ours) / sum(theirs)
-            print(f"{model.__name__:16}{states:7}{columns[0]}{columns[1]}{ratio:8.2f}")
+            ratios = f"{ours.value / theirs.value:9.2f}{sum(ours) / sum(theirs):6.2f}"
+            print(f"{model.__name__:16}{states:7}{columns[0]}{columns[1]}{ratios}")
 
 
 def race_families(size: int, calls: int, repeats: int) -> None:

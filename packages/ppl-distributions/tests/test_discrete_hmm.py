@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch.func import grad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 from ppl.distributions import Categorical, DiscreteHMM, MultivariateNormal, Normal
@@ -162,3 +164,15 @@ def test_frequencies_of_states_follow_the_chain():
     want = (before.unsqueeze(-1) * hmm.transition_logits.exp()).flatten()
     z = (pairs - want) / (want * (1 - want) / 20_000).sqrt()
     assert z.abs().max() < 5.0  # about 1e-5 chance of a false alarm
+
+
+def test_a_recording_does_not_hold_all_paths_at_once():
+    """Of its tensors none is larger than eight times the matrices of all time steps."""
+    hmm, x = model(16, states=24, validate_args=False), randn(16)
+    hmm.observation_dist._validate_args = False
+    recording = make_fx(grad(lambda x: hmm.log_prob(x)))(x)
+    tensors = [n.meta["tensor_meta"] for n in recording.graph.nodes if "tensor_meta" in n.meta]
+    largest = max(t.shape.numel() for t in tensors)
+    assert hmm.transition_logits.numel() <= largest <= 8 * hmm.transition_logits.numel()
+    eager = x.clone().requires_grad_()
+    assert_close(recording(x), torch.autograd.grad(hmm.log_prob(eager), eager)[0])

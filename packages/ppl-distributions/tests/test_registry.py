@@ -9,7 +9,7 @@ import torch
 import ppl.distributions as dist
 from ppl import plugins
 from ppl.distribution import Distribution, TorchDistribution, TorchDistributionMixin, wrap
-from ppl.distributions import transforms
+from ppl.distributions import constraints, transforms
 from ppl.errors import DuplicatePluginError, MissingDistributionError
 
 INTERFACES = {Distribution, TorchDistribution, TorchDistributionMixin, dist.ExponentialFamily}
@@ -38,6 +38,16 @@ def test_every_transform_of_ours_is_an_entry_point_and_nothing_else_is():
         if getattr(member, "__module__", "").startswith("ppl.distributions.transforms.")
     }
     entries = distribution("ppl-distributions").entry_points.select(group="ppl.transforms")
+    assert {entry.name: entry.load() for entry in entries} == ours
+
+
+def test_every_constraint_of_ours_is_an_entry_point_and_nothing_else_is():
+    ours = {
+        name: member
+        for name, member in vars(constraints).items()
+        if type(member).__module__ == constraints.__name__
+    }
+    entries = distribution("ppl-distributions").entry_points.select(group="ppl.constraints")
     assert {entry.name: entry.load() for entry in entries} == ours
 
 
@@ -96,6 +106,8 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         dist.Nromal  # noqa: B018
     with pytest.raises(AttributeError, match="ExpTransfrom.*'ExpTransform'"):
         transforms.ExpTransfrom  # noqa: B018
+    with pytest.raises(AttributeError, match="simplx.*'simplex'"):
+        constraints.simplx  # noqa: B018
 
 
 @pytest.fixture
@@ -117,6 +129,8 @@ def test_a_plugin_appears_as_an_attribute(install):
     assert dist.Strange.__name__ == "Fraction" and "Strange" in dir(dist)
     install("ppl.transforms", strange=["fractions:Fraction"])
     assert transforms.strange.__name__ == "Fraction" and "strange" in dir(transforms)
+    install("ppl.constraints", strange=["fractions:Fraction"])
+    assert constraints.strange.__name__ == "Fraction" and "strange" in dir(constraints)
 
 
 def test_two_owners_of_a_name_are_refused(install):

@@ -98,6 +98,45 @@ def test_the_support_is_what_both_allow_and_is_reached_from_the_reals(base, low,
         assert (d.log_prob(beyond) == -math.inf).all()
 
 
+@pytest.mark.parametrize(
+    ("base", "low", "high", "oracle"),
+    [
+        (dist.Normal, -1.0, 2.0, st.truncnorm(-1, 2)),
+        (dist.Normal, -30.0, None, st.norm()),
+        (dist.Normal, None, -8.0, st.truncnorm(-math.inf, -8)),
+        (dist.Logistic, None, math.inf, st.logistic()),
+        (dist.HalfCauchy, None, 3.0, None),
+    ],
+)
+def test_moments_are_integrals_over_the_interval(base, low, high, oracle):
+    one = torch.ones((), dtype=torch.float64)
+    d = dist.Truncated(base(one) if oracle is None else base(0 * one, one), low, high)
+    if oracle is None:  # the integrals of x and of x^2 over 2 / pi / (1 + x^2)
+        mean = math.log1p(3.0**2) / 2 / math.atan(3.0)
+        want = mean, 3 / math.atan(3.0) - 1 - mean**2
+    else:
+        want = oracle.stats("mv")
+    assert_close(d.mean, one * float(want[0]), rtol=1e-10, atol=1e-10)
+    assert_close(d.variance, one * float(want[1]), rtol=1e-10, atol=0)
+
+
+def test_moments_that_do_not_exist_are_no_numbers():
+    high = torch.tensor([2.0, math.inf])
+    below = dist.Truncated(dist.Cauchy(torch.zeros(2), 1.0), 1.0, high)
+    assert below.mean.isfinite().tolist() == below.variance.isfinite().tolist() == [True, False]
+    assert not dist.Truncated(dist.Cauchy(0.0, 1.0), 1.0).mean.isfinite()
+
+
+def test_the_gradient_of_a_mean_reaches_parameters_and_bounds():
+    inputs = [torch.tensor(x).double().requires_grad_() for x in (0.3, 1.2, 2.0, 3.0)]
+
+    def moments(loc, scale, low, high):
+        d = dist.Truncated(dist.Normal(loc, scale), low, high)
+        return d.mean, d.variance
+
+    assert torch.autograd.gradcheck(moments, inputs)
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="low or high"):
         dist.Truncated(dist.Normal(0.0, 1.0))

@@ -26,6 +26,7 @@ from .errors import (
 
 GROUPS = (
     "ppl.distributions",
+    "ppl.constraints",
     "ppl.transforms",
     "ppl.elbos",
     "ppl.kernels",

@@ -113,7 +113,6 @@ CASES = [
         lambda loc, scale: dist.Truncated(dist.Normal(loc, scale), -1.0, 2.0),
         at(loc=REAL, scale=POSITIVE),
         lambda m, s: truncated(st.norm(m, s), -1, 2),
-        has_moments=False,
         **BOTH,
     ),
     Case(
@@ -129,7 +128,6 @@ CASES = [
         lambda scale, concentration: dist.Truncated(dist.Weibull(scale, concentration), 0.7),
         at(scale=POSITIVE, concentration=SHAPE),
         lambda s, k: truncated(st.weibull_min(k, 0, s), 0.7, np.inf),
-        has_moments=False,
         **BOTH,
     ),
     Case(
@@ -137,7 +135,6 @@ CASES = [
         lambda scale: dist.Truncated(dist.HalfNormal(scale), high=0.7),
         at(scale=POSITIVE),
         lambda s: truncated(st.halfnorm(0, s), 0, 0.7),
-        has_moments=False,
         **BOTH,
     ),
     Case(
@@ -145,7 +142,6 @@ CASES = [
         lambda loc, scale: dist.Truncated(dist.Logistic(loc, scale), 2.0, 4.0),
         at(loc=REAL, scale=POSITIVE),
         lambda m, s: truncated(st.logistic(m, s), 2, 4),
-        has_moments=False,
         **BOTH,
     ),
 ]

@@ -9,6 +9,7 @@ from ppl.ops.gaussian import (
     AffineNormal,
     Gaussian,
     gaussian_tensordot,
+    integrate_most_states,
     matrix_and_gaussian_to_gaussian,
     matrix_and_mvn_to_gaussian,
     mvn_to_gaussian,
@@ -185,6 +186,14 @@ def test_a_product_over_time_equals_the_sequential_one(length, is_shared):
     for t in range(1, length):
         want = gaussian_tensordot(want, steps[:, t], 2)
     assert_same(sequential_gaussian_tensordot(steps), want)
+
+
+@pytest.mark.parametrize("copies,states", [(1, 8), (100, 5), (10_000, 2)])
+def test_fewer_states_of_more_paths_are_left_for_one_dense_integral(copies, states):
+    steps = random_gaussian(copies, 7, n=4)
+    few = integrate_most_states(steps)
+    assert few.dim() == 2 * states
+    assert_close(few.event_logsumexp(), sequential_gaussian_tensordot(steps).event_logsumexp())
 
 
 @pytest.mark.parametrize("length", LENGTHS[:-1])

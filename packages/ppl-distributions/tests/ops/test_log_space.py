@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
-from torch.func import vmap
+from torch.func import hessian, jacfwd, jacrev, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
@@ -25,6 +25,11 @@ def factors(kind, dtype=torch.float64):
     if kind == "impossible":
         x, y = x.index_fill(-2, torch.tensor([1]), -torch.inf), y - 1e4
     return x.to(dtype), y.to(dtype)
+
+
+def safe(x, y):
+    """Return the same, with gradients where a sum is empty."""
+    return log_sum_exp(x.unsqueeze(-1) + y.unsqueeze(-3), -2)
 
 
 KINDS = ["dense", "forbidden", "contrast", "impossible"]
@@ -53,6 +58,27 @@ def test_a_recorded_or_vectorized_product_is_the_eager_one(kind):
     x, y = factors(kind)
     assert_close(make_fx(log_matmul_exp)(*factors("dense"))(x, y), log_matmul_exp(x, y))
     assert_close(vmap(log_matmul_exp)(x, y), log_matmul_exp(x, y))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_derivatives_of_a_recorded_product_exist(kind):
+    """Of both modes and of second order, with more middle states than are summed at a time."""
+    x, y = factors(kind)
+    x, y = torch.cat([x[:1]] * 3, -1), torch.cat([y[:1]] * 3, -2)
+    finite, weights = plain(x, y) > -torch.inf, torch.rand(4, 4, dtype=torch.float64)
+    free = [(m > -torch.inf) for m in (x, y)]
+
+    def scalar(function):
+        def total(a, b):
+            a, b = (torch.where(f, m + d, m) for f, m, d in zip(free, (x, y), (a, b), strict=True))
+            return (torch.where(finite, function(a, b), 0.0).sin() * weights).sum()
+
+        return total
+
+    zeros = torch.zeros_like(x), torch.zeros_like(y)
+    for derivative in (jacrev, jacfwd, hessian):
+        got = derivative(scalar(log_matmul_exp), (0, 1))(*zeros)
+        assert_close(got, derivative(scalar(safe), (0, 1))(*zeros))
 
 
 def test_a_product_needs_no_values_to_have_a_shape():

@@ -31,6 +31,16 @@ def test_a_reduction_is_the_product_from_left_to_right(length):
 
 
 @pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("until", [1, 5, 64])
+def test_a_reduction_that_ends_early_has_the_same_product(length, until):
+    torch.manual_seed(0)
+    x = rotations(3, length)
+    (few,) = associative_reduce(matmul, Sequence((x,), (2,)), until)
+    assert min(length, until / 2) <= few.shape[1] <= until
+    assert_close(reduce(torch.matmul, few.unbind(1)), reduce(torch.matmul, x.unbind(1)))
+
+
+@pytest.mark.parametrize("length", LENGTHS)
 def test_a_scan_is_the_reduction_of_every_beginning(length):
     torch.manual_seed(0)
     x = rotations(3, length)

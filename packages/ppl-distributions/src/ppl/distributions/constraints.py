@@ -1,7 +1,8 @@
 """Supports of distributions and domains of parameters: those of torch, and some more.
 
 Each constraint beyond torch's is registered with ``transform_to``, and with ``biject_to`` where a
-bijection exists, so it serves parameters and unconstrained inference alike.
+bijection exists, so it serves parameters and unconstrained inference alike. A name that is not
+defined here is looked up among the installed ``ppl.constraints`` plugins.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ from torch.distributions.constraints import square as square
 from torch.distributions.constraints import stack as stack
 from torch.distributions.constraints import symmetric as symmetric
 from torch.distributions.constraints import unit_interval as unit_interval
+
+from ppl import plugins
+
+_GROUP = "ppl.constraints"
 
 
 class _Integer(Constraint):
@@ -142,3 +147,14 @@ softplus_positive = _SoftplusPositive()
 sphere = _Sphere()
 unit_lower_cholesky = _UnitLowerCholesky()
 zero_sum = _ZeroSum()
+
+
+def __getattr__(name: str) -> object:
+    if name in plugins.entries(_GROUP):
+        return plugins.load(_GROUP, name)
+    hint = plugins.nearest(name, __dir__())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *plugins.names(_GROUP)})

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import constraints
+from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistribution
 
 from .bounds import BOUND, Bound, broadcast_bounds, interval, log_mass
 from .expansion import expand_parameters
 from .noise import standard_exponential
+from .quadrature import probability_rule
 from .tails import (
     has_quantiles,
     inverse_log_cdf,
@@ -102,6 +104,41 @@ class Truncated(TorchDistribution):
         """Return the value below which lies probability ``value``."""
         masses = self._masses()
         return self._quantile(masses, torch.where(masses.is_upper, (-value).log1p(), value.log()))
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, by quadrature that is exact up to rounding unless a tail is heavy.
+
+        Where the support has no end and the base no mean, it is what the base calls its mean.
+        """
+        values, weights = self._quantiles()
+        return self._where_it_exists((weights * values).sum(0), "mean")
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance, in the same way."""
+        values, weights = self._quantiles()
+        deviations = values - (weights * values).sum(0)
+        return self._where_it_exists((weights * deviations.square()).sum(0), "variance")
+
+    def _quantiles(self) -> tuple[Tensor, Tensor]:
+        """Return quantiles and the probability that each stands for, ``(node, *batch)``."""
+        masses, ones = self._masses(), (1,) * len(self.batch_shape)
+        logits, weights = (x.reshape(-1, *ones) for x in probability_rule(masses.larger))
+        return self._quantile(masses, logsigmoid(logits)), weights
+
+    def _where_it_exists(self, moment: Tensor, name: str) -> Tensor:
+        """Return a moment of a finite interval, or of what has a finite one without bounds."""
+        try:
+            of_base: Tensor = getattr(self.base_distribution, name)
+        except NotImplementedError:
+            of_base = torch.full_like(moment, torch.nan)
+        low, high = (
+            torch.as_tensor(getattr(self.support, end, torch.inf))
+            for end in ("lower_bound", "upper_bound")
+        )
+        exists = of_base.isfinite() | (low.isfinite() & high.isfinite())
+        return torch.where(exists, moment, of_base)
 
     def _quantile(self, masses: _Masses, log_p: Tensor) -> Tensor:
         """Return the value beyond which lies ``log_p``, in the log space of the tail it is in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import torch
@@ -14,9 +15,18 @@ from ppl.distribution.util import broadcast_shape
 from .affine_normal import AffineNormal as AffineNormal
 from .cholesky import eye_like, triangular_solve
 from .gaussian_factor import Gaussian as Gaussian
-from .matrices import matvecmul
-from .quadratic import add, integrate_product
-from .scan import along_time, associative_reduce, associative_scan, linear_recurrence
+from .matrices import block_diag_embed, matvecmul
+from .quadratic import Quadratic, add, integrate_product
+from .scan import (
+    FEW,
+    Sequence,
+    along_time,
+    associative_reduce,
+    associative_scan,
+    linear_recurrence,
+)
+
+_DENSE = 96**2  # entries of a precision matrix of all states that is not worth taking apart
 
 
 def mvn_to_gaussian(mvn: Any) -> Gaussian:
@@ -107,8 +117,42 @@ def sequential_gaussian_tensordot(gaussian: Gaussian) -> Gaussian:
     Returns:
         A factor over the first and the last state, without the dimension of time.
     """
-    product = associative_reduce(_then, along_time(gaussian))
-    return Gaussian(*product)[..., 0]
+    n = gaussian.dim() // 2
+    few = integrate_most_states(gaussian)
+    ends = Gaussian(few.log_normalizer, *few.form.rotated(n)).marginalize(left=few.dim() - 2 * n)
+    return Gaussian(ends.log_normalizer, *ends.form.rotated(n))
+
+
+def integrate_most_states(gaussian: Gaussian) -> Gaussian:
+    """Return the product over time of transition factors, integrated over most of the states.
+
+    Many small steps take longer than one that is not: when few states are left, what remains to be
+    done is better done for all of them at once.
+
+    Args:
+        gaussian: Factors over the states before and after each step, whose rightmost batch
+            dimension is time.
+
+    Returns:
+        A factor over the first, the last, and perhaps some states between, without the dimension of
+        time.
+    """
+    n, steps = max(gaussian.dim() // 2, 1), along_time(gaussian)
+    copies = max(math.prod(gaussian.precision.shape[:-3]), 1)
+    until = min(math.isqrt(_DENSE // copies) // n, FEW)
+    return _joint(steps.with_tensors(associative_reduce(_then, steps, max(until, 1))))
+
+
+def _joint(steps: Sequence) -> Gaussian:
+    """Return the product of transition factors as a function of all states."""
+    log_normalizer, info_vec, precision = steps.unshared()
+    n, length = info_vec.shape[-1] // 2, steps.length
+    forms = []
+    for start in range(min(length, 2)):  # every other factor has states of its own
+        info = info_vec[..., start::2, :].flatten(-2)
+        form = Quadratic(info, block_diag_embed(precision[..., start::2, :, :]))
+        forms.append(form.padded(start * n, (length + 1 - start) * n - info.shape[-1]))
+    return Gaussian(log_normalizer.sum(-1), *reduce(add, forms))
 
 
 def sequential_gaussian_filter_sample(

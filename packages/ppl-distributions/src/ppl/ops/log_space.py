@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from ppl.distribution.util import broadcast_shape
+
 # Above it, what a product of up to a million terms lost is below its rounding error.
-_FLOOR = {
+FLOOR = {
     dtype: 1e6 * torch.finfo(dtype).tiny / torch.finfo(dtype).eps
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 }
+
+_SLAB = 8  # middle states whose paths are summed at a time
 
 
 def log_sum_exp(x: Tensor, dim: int) -> Tensor:
@@ -42,11 +50,11 @@ def log_matmul_exp(x: Tensor, y: Tensor) -> Tensor:
         tensor([[0.],
                 [0.]])
     """
-    if not _may_look_at(x):
+    if not may_look_at(x):
         return _sum_over_middle(x, y)
     x_peak, y_peak = x.detach().amax(-1, keepdim=True), y.detach().amax(-2, keepdim=True)
     product = (x - x_peak).exp_() @ (y - y_peak).exp_()
-    if product.numel() and product.amin() > _FLOOR[x.dtype]:
+    if product.numel() and product.amin() > FLOOR[x.dtype]:
         return (product.log() + x_peak).add_(y_peak)
     return _with_care(x, y)
 
@@ -56,7 +64,7 @@ def _with_care(x: Tensor, y: Tensor) -> Tensor:
     x_peak, y_peak = _finite_peak(x, -1), _finite_peak(y, -2)
     product = (x - x_peak).exp() @ (y - y_peak).exp()
     is_possible = (x > -torch.inf).to(x.dtype) @ (y > -torch.inf).to(y.dtype) > 0
-    if ((product > _FLOOR[x.dtype]) | ~is_possible).all():
+    if ((product > FLOOR[x.dtype]) | ~is_possible).all():
         return _finite_log(product) + x_peak + y_peak
     if x.dtype == torch.float64:
         return _sum_over_middle(x, y)
@@ -64,10 +72,51 @@ def _with_care(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _sum_over_middle(x: Tensor, y: Tensor) -> Tensor:
-    return log_sum_exp(x.unsqueeze(-1) + y.unsqueeze(-3), -2)
+    shape = broadcast_shape(x.shape[:-2], y.shape[:-2])
+    x, y = x.expand(shape + x.shape[-2:]), y.expand(shape + y.shape[-2:])
+    total: Tensor = _SumOverMiddle.apply(x, y)  # type: ignore[no-untyped-call]
+    return total
 
 
-def _may_look_at(x: Tensor) -> bool:
+class _SumOverMiddle(torch.autograd.Function):
+    """A product of which no more paths are kept at a time than ``_SLAB`` times the factors."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        return reduce(torch.logaddexp, (log_sum_exp(paths, -2) for paths in _slabs(x, y)))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        weighted = (grad.unsqueeze(-2) * slab for slab in _weights(*ctx.saved_tensors))
+        columns, rows = zip(*((slab.sum(-1), slab.sum(-3)) for slab in weighted), strict=True)
+        return torch.cat(columns, -1), torch.cat(rows, -2)
+
+    @staticmethod
+    def jvp(ctx: Any, x_tangent: Tensor, y_tangent: Tensor) -> Tensor:
+        slabs = zip(_weights(*ctx.saved_tensors), _slabs(x_tangent, y_tangent), strict=True)
+        return torch.stack([(weights * tangent).sum(-2) for weights, tangent in slabs]).sum(0)
+
+
+def _slabs(x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    """Yield ``x + y`` of all paths through some middle states, shape ``(*batch, n, slab, m)``."""
+    for columns, rows in zip(x.split(_SLAB, -1), y.split(_SLAB, -2), strict=True):
+        yield columns.unsqueeze(-1) + rows.unsqueeze(-3)
+
+
+def _weights(x: Tensor, y: Tensor, total: Tensor) -> Iterator[Tensor]:
+    """Yield the probabilities of the same paths given their ends."""
+    finite = total.clamp(min=torch.finfo(total.dtype).min).unsqueeze(-2)
+    return ((paths - finite).exp() for paths in _slabs(x, y))
+
+
+def may_look_at(x: Tensor) -> bool:
     """Return whether the values of a tensor are there, and may decide what the program does."""
     is_transformed = torch._C._functorch.maybe_current_level() is not None
     is_traced = get_proxy_mode() is not None or torch.compiler.is_compiling()

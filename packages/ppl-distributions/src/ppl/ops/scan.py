@@ -82,15 +82,17 @@ def along_time(elements: Batched) -> Sequence:
 Combine = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
-def associative_reduce(combine: Combine, elements: Sequence) -> tuple[Tensor, ...]:
+def associative_reduce(combine: Combine, elements: Sequence, until: int = 1) -> tuple[Tensor, ...]:
     """Return the product of all elements, from left to right.
 
     Args:
         combine: The associative operation, on sequences of left and of right operands.
         elements: At least one.
+        until: How many elements, not more than ``FEW``, are few enough to be returned.
 
     Returns:
-        The tensors of the product, time being a dimension of size 1.
+        The tensors of a sequence of at most ``until`` elements that has the same product; those of
+        the product itself, with time of size 1, unless ``until`` is given.
 
     Example:
         >>> x = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -99,7 +101,7 @@ def associative_reduce(combine: Combine, elements: Sequence) -> tuple[Tensor, ..
     """
     leftovers: list[tuple[Tensor, ...]] = []
     length = elements.length
-    while length > 1:
+    while length > until:
         if length % 2:
             leftovers.insert(0, elements.every(length - 1, length))
         product = combine(*elements.neighbours())

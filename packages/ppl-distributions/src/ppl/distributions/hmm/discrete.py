@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
-from ppl.ops.log_space import log_matmul_exp, log_sum_exp
-from ppl.ops.scan import Sequence, associative_reduce, associative_scan
+from ppl.ops.log_space import log_sum_exp
+from ppl.ops.markov_chain import log_chain
+from ppl.ops.scan import Sequence, associative_scan
 
 from .. import constraints
 from ..categorical import Categorical
@@ -96,9 +97,8 @@ class DiscreteHMM(HiddenMarkovModel):
     def _final_logits(self, value: Tensor) -> Tensor:
         """Return the joint log densities of a series and its last state, ``(*batch, state)``."""
         likelihood = self.observation_dist.log_prob(value.unsqueeze(-1 - self.event_dim + 1))
-        steps = self.transition_logits + likelihood.unsqueeze(-2)  # (*batch, time, state, state)
-        (total,) = associative_reduce(_log_matmul_exp, Sequence((steps,), (2,)))
-        return log_sum_exp(self.initial_logits.unsqueeze(-1) + total.squeeze(-3), -2)
+        chain = log_chain(self.transition_logits, likelihood)  # (*batch, state, state)
+        return log_sum_exp(self.initial_logits.unsqueeze(-1) + chain, -2)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
@@ -121,10 +121,6 @@ class DiscreteHMM(HiddenMarkovModel):
     @property
     def _num_states(self) -> torch.Size:
         return self.initial_logits.shape[-1:]
-
-
-def _log_matmul_exp(x: tuple[Tensor, ...], y: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (log_matmul_exp(x[0], y[0]),)
 
 
 def _then(x: tuple[Tensor, ...], y: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -12,6 +12,7 @@ from ppl.ops.gaussian import (
     AffineNormal,
     Gaussian,
     gaussian_tensordot,
+    integrate_most_states,
     sequential_gaussian_filter_sample,
     sequential_gaussian_tensordot,
 )
@@ -87,8 +88,9 @@ class GaussianSeries(HiddenMarkovModel):
 
     def _log_integral(self, likelihood: Gaussian) -> Tensor:
         """Return the log of the integral over all states, shape ``batch``."""
-        ends = sequential_gaussian_tensordot(self._steps(likelihood))
-        return (ends + self._init.event_pad(right=self.hidden_dim)).event_logsumexp()
+        states = integrate_most_states(self._steps(likelihood))
+        init = self._init.event_pad(right=states.dim() - self.hidden_dim)
+        return (states + init).event_logsumexp()
 
     def _state_given(self, value: Tensor) -> Gaussian:
         """Return the factor of the last state, the other ones integrated out."""
