@@ -14,7 +14,7 @@ from ppl.infer.mcmc.adaptation.windows import windows
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.hmc import FixedLength
 from ppl.infer.mcmc.integrator import Point, leapfrog
-from ppl.infer.mcmc.machine import energy_error
+from ppl.infer.mcmc.machine import Noise, energy_error
 from ppl.infer.mcmc.nuts import NoUTurn
 from ppl.infer.mcmc.sampler import Sampler
 
@@ -37,6 +37,15 @@ def test_windows_grow_and_end_before_the_final_phase(num_warmup):
     assert (inner[1:] == 2 * inner[:-1]).all()
 
 
+@pytest.mark.parametrize("num_warmup", [20, 30, 31, 100, 1000])
+def test_many_chains_have_more_windows_and_a_shorter_end(num_warmup):
+    start, ends = windows(num_warmup, pooled=True)
+    assert start <= 5
+    assert ends[0] <= windows(num_warmup).ends[0]
+    assert num_warmup - ends[-1] <= 20
+    assert list(ends) == sorted(set(ends))
+
+
 def test_a_very_short_warmup_has_no_windows():
     assert windows(19).ends == ()
     assert Warmup(1000, adapt_mass_matrix=False).window_ends == ()
@@ -51,6 +60,18 @@ def test_dual_averaging_finds_the_step_of_a_known_acceptance_curve():
         average = dual_averaging.update(average, accept_prob(average.log_step.exp()), 0.8)
     expected = torch.full((3,), 1.25, dtype=torch.float64).log()
     assert_close(average.log_step_mean.exp(), expected, rtol=0.05, atol=0.0)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_pooled_moments_are_those_of_all_draws(dense):
+    draws = torch.randn(4, 50, 3, generator=generator(0), dtype=torch.float64).cumsum(-1)
+    draws += torch.arange(4.0)[:, None, None]
+    alone = welford.begin(draws[:, 0], dense)
+    for draw in draws.unbind(1):
+        alone = welford.update(alone, draw)
+    pooled = welford.covariance(welford.pooled(alone))
+    expected = draws.flatten(0, 1).mT.cov()
+    assert_close(pooled, (expected if dense else expected.diagonal()).expand_as(pooled))
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -151,3 +172,55 @@ def test_step_sizes_stay_within_their_bounds():
     run = warmed_up(NoUTurn(target.potential_and_grad), warmup, target, num_draws=5)
     assert (run.state.tuning.step_size >= 0.1).all()
     assert (run.state.tuning.step_size <= 0.2).all()
+
+
+SCALES = torch.logspace(-2, 2, 5, dtype=torch.float64)
+
+
+def stretched(z):
+    """Independent normals whose scales span four orders of magnitude."""
+    return 0.5 * (z / SCALES).square().sum(-1), z / SCALES**2
+
+
+def pooled_run(full_mass=False, num_warmup=60, num_draws=40):
+    start = 2 * torch.rand(64, 5, generator=generator(0), dtype=torch.float64) - 1
+    warmup = Warmup(num_warmup, full_mass=full_mass, pooled=True)
+    return Chains(Sampler(NoUTurn(stretched), warmup, num_draws), start, 1.0, seeds=range(64))
+
+
+def test_the_first_metric_of_many_chains_is_exact_for_independent_normals():
+    """Seyboldt, Carlson & Carpenter 2024: whatever the starting points are."""
+    run = pooled_run()
+    assert_close(run.state.tuning.metric.inverse, (SCALES**2).expand(64, 5))
+
+
+@pytest.mark.parametrize("full_mass", [False, True])
+def test_many_chains_need_a_short_warm_up_and_then_share_their_tuning(full_mass):
+    run = pooled_run(full_mass)
+    run.run()
+    tuning = run.state.tuning
+    assert (tuning.step_size == tuning.step_size[0]).all()
+    variance = tuning.metric.inverse
+    variance = variance.diagonal(dim1=-2, dim2=-1) if full_mass else variance
+    assert_close(variance, (SCALES**2).expand(64, 5), rtol=0.25, atol=0.0)
+    assert abs(float(run.record.field("accept_prob").mean()) - 0.8) < 0.1
+    z = run.record.draws.mean((0, 1)) / SCALES * 1280**0.5  # at half a draw's worth each
+    assert (z.abs() < 4).all()
+
+
+def test_a_slow_chain_holds_nobody_up():
+    """Three quarters of the chains end a window for all; the others go on where they are."""
+    run = pooled_run()
+    run.leap()
+    end = run.sampler.warmup.window_ends[0]
+    waits = torch.arange(64) < 48
+    state = run.state._replace(waits=waits, iteration=torch.where(waits, end, 2))
+    noise = Noise(*(rows[0] for rows in run.stream.next()))
+    with torch.no_grad():
+        after = run.sampler.decide(state, noise, run.trail)
+        late = run.sampler.decide(state._replace(waits=torch.arange(64) < 47), noise, run.trail)
+    assert (after.iteration == end).all()
+    assert not after.waits.any()
+    assert_close(after.machine.edge.position, state.machine.draw.position)
+    assert (late.iteration == state.iteration).all()
+    assert late.waits.sum() == 47

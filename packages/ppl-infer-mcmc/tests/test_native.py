@@ -35,7 +35,8 @@ def assert_same_run(run, num_rows=7):
             done = trail.finished
             for one, other in zip(native_trail[1:], trail[1:], strict=True):
                 assert_close(one[done], other[done])
-            run.state = run.sampler.decide(expected, type(noise)(*(n[-1] for n in noise)))
+            last = type(noise)(*(rows[-1] for rows in noise))
+            run.state = run.sampler.decide(expected, last, trail)
 
 
 @pytest.mark.parametrize("full_mass", [False, True])

@@ -71,7 +71,8 @@ class Chains:
         noise = self.stream.next(num_steps)
         state, self.trail = self._stride(self.state, noise)
         recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
-        self.state = self.sampler.decide(state, Noise(*(numbers[-1] for numbers in noise)))
+        last = Noise(*(numbers[-1] for numbers in noise))
+        self.state = self.sampler.decide(state, last, self.trail)
 
     @torch.no_grad()
     def move(self, position: Tensor) -> None:

@@ -38,6 +38,7 @@ from ppl.infer.mcmc.walk import Walk
 from ppl.poutine.program_errors import require_program
 from ppl.validation import validation_enabled
 
+MANY = 16  # chains: so many learn from each other during warm-up
 ROUNDING = 1e-3  # of a step: a length of four steps has four, however the division rounds
 
 
@@ -222,7 +223,9 @@ class HMC(MCMCKernel):
     ) -> Chains:
         """Return chains that start at `position`, shape ``(chain, dim)``."""
         machine = self._machine(potential_and_grad, position.device)
-        sampler = Sampler(machine, replace(self._warmup, num_steps=warmup_steps), num_samples)
+        pooled = len(position) >= MANY
+        warmup = replace(self._warmup, num_steps=warmup_steps, pooled=pooled)
+        sampler = Sampler(machine, warmup, num_samples)
         stride = choose_stride(sampler, position)
         self._chains = Chains(sampler, position, self._step_size, seeds, stride)
         return self._chains

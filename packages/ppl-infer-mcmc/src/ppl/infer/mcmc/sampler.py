@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
 from ppl.infer.mcmc.machine import Draw, Machine, Noise, Tuning
@@ -18,6 +17,7 @@ from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.recording import Trail, fields_of
 
 STEPS_AT_ONCE = 32  # leapfrogs between two looks at the chains
+QUORUM = 0.75  # of the chains: when so many have ended a window, chains that pool end it all
 
 
 class State(NamedTuple):
@@ -52,8 +52,9 @@ class Sampler:
     def begin(self, position: Tensor, step_size: float, noise: Noise) -> State:
         """Return the state of chains that start at `position`, shape ``(chain, dim)``."""
         steps = torch.full_like(position[:, 0], step_size)
-        tuning = Tuning(steps, metric.identity(position, self.warmup.full_mass))
-        machine = self._start(position, tuning, noise)
+        draw = self._draw(position)
+        tuning = Tuning(steps, self.warmup.first_metric(draw))
+        machine = self.machine.start(draw, tuning.metric, noise)
         adaptation = self.warmup.begin(position, steps)
         iteration = torch.zeros_like(steps, dtype=torch.long)
         waits = torch.zeros_like(steps, dtype=torch.bool)
@@ -62,12 +63,12 @@ class Sampler:
 
     def move(self, state: State, position: Tensor, noise: Noise) -> State:
         """Return the state with the chains put at `position`, shape ``(chain, dim)``."""
-        return state._replace(machine=self._start(position, state.tuning, noise))
+        machine = self.machine.start(self._draw(position), state.tuning.metric, noise)
+        return state._replace(machine=machine)
 
-    def _start(self, position: Tensor, tuning: Tuning, noise: Noise) -> Any:
+    def _draw(self, position: Tensor) -> Draw:
         potential, gradient = self.machine.potential_and_grad(position)
-        start = Draw(position, gradient, potential, potential)
-        return self.machine.start(start, tuning.metric, noise)
+        return Draw(position, gradient, potential, potential)
 
     def step(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:
         """Return the state one leapfrog later; `warming` says whether any chain is in warm-up.
@@ -110,21 +111,56 @@ class Sampler:
         """Return whether any chain is in warm-up."""
         return bool((state.iteration < self.warmup.num_steps).any())
 
-    def decide(self, state: State, noise: Noise) -> State:
-        """Return the state with new tuning for the chains that wait for it."""
-        if not bool(state.waits.any()):
+    def decide(self, state: State, noise: Noise, trail: Trail) -> State:
+        """Return the state with new tuning for the chains that wait for it.
+
+        `trail` is that of the leapfrogs since the last decision.
+        """
+        if self.warmup.pooled and self.is_warming(state):
+            state = self._gather(state, noise, trail)
+            decides = state.waits.all()
+        else:
+            decides = state.waits.any()
+        if not bool(decides):
             return state
-        ends = torch.tensor(self.warmup.window_ends, device=state.waits.device)
-        ended = state.waits & torch.isin(state.iteration, ends)
-        if bool(ended.any()):
-            adaptation, tuning = self.warmup.renew_metric(state.adaptation, state.tuning, ended)
-            restarted = self.machine.restart(state.machine, tuning.metric, noise)
-            machine = select(ended, restarted, state.machine)
-            state = state._replace(machine=machine, tuning=tuning, adaptation=adaptation)
-            state = self._search_step_size(state, ended)
+        state = self._end_windows(state, noise)
         over = state.waits & (state.iteration == self.warmup.num_steps)
         tuning = self.warmup.settle(state.adaptation, state.tuning, over)
         return state._replace(tuning=tuning, waits=state.iteration == self.num_iterations)
+
+    def _gather(self, state: State, noise: Noise, trail: Trail) -> State:
+        """Let chains that learn from each other adapt, and the last end a window with the others.
+
+        A chain that is stuck so holds nobody up, and goes on with what the others have learnt.
+        """
+        adaptation, tuning = self.warmup.update_together(state.adaptation, state.tuning, trail)
+        state = state._replace(adaptation=adaptation, tuning=tuning)
+        if float(state.waits.float().mean()) < QUORUM:
+            return state
+        restarted = self.machine.restart(state.machine, tuning.metric, noise)
+        return state._replace(
+            machine=select(state.waits, state.machine, restarted),
+            iteration=state.iteration.max().expand_as(state.iteration),
+            waits=torch.ones_like(state.waits),
+        )
+
+    def _end_windows(self, state: State, noise: Noise) -> State:
+        """Renew the metric of the chains whose window has ended, and then their step size."""
+        ends = torch.tensor(self.warmup.window_ends, device=state.waits.device)
+        ended = state.waits & torch.isin(state.iteration, ends)
+        if not bool(ended.any()):
+            return state
+        adaptation, tuning = self.warmup.renew_metric(
+            state.adaptation, state.tuning, state.machine.draw, ended, self._shares(state)
+        )
+        restarted = self.machine.restart(state.machine, tuning.metric, noise)
+        machine = select(ended, restarted, state.machine)
+        state = state._replace(machine=machine, tuning=tuning, adaptation=adaptation)
+        return self._search_step_size(state, ended)
+
+    def _shares(self, state: State) -> bool:
+        """Whether the chains are to have one tuning."""
+        return self.warmup.pooled and bool((state.iteration >= self.warmup.pools_from).all())
 
     def _search_step_size(self, state: State, searching: Tensor) -> State:
         if not self.warmup.adapt_step_size:
@@ -138,6 +174,6 @@ class Sampler:
             searching,
         )
         adaptation, tuning = self.warmup.restart_step_size(
-            state.adaptation, state.tuning, step_size, searching
+            state.adaptation, state.tuning, step_size, searching, self._shares(state)
         )
         return state._replace(adaptation=adaptation, tuning=tuning)

@@ -23,11 +23,14 @@ class DualAverage(NamedTuple):
     center: Tensor  # the iterates shrink towards this log step
 
 
-def begin(step_size: Tensor) -> DualAverage:
-    """Return a search that starts at `step_size` and leans towards ten times that, ``(chain,)``."""
+def begin(step_size: Tensor, lean: float = 10.0) -> DualAverage:
+    """Return a search that starts at `step_size` and leans towards `lean` times that, ``(chain,)``.
+
+    Ten times saves time where a chain begins with a step that is too small (Hoffman & Gelman 2014).
+    """
     zero = torch.zeros_like(step_size)
     log_step = step_size.log()
-    return DualAverage(log_step, log_step, zero, zero, log_step + math.log(10.0))
+    return DualAverage(log_step, log_step, zero, zero, log_step + math.log(lean))
 
 
 def update(average: DualAverage, accept_prob: Tensor, target: float) -> DualAverage:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation import dual_averaging, welford
-from ppl.infer.mcmc.adaptation.windows import windows
-from ppl.infer.mcmc.machine import Outcome, Tuning
+from ppl.infer.mcmc.adaptation.windows import Windows, windows
+from ppl.infer.mcmc.machine import Draw, Outcome, Tuning
 from ppl.infer.mcmc.masking import select
+from ppl.infer.mcmc.metric import Metric
+from ppl.infer.mcmc.recording import FIELDS, Trail
 
 
 class Adaptation(NamedTuple):
@@ -32,6 +35,7 @@ class Warmup:
         adapt_mass_matrix: Whether the metric is adapted.
         full_mass: Whether the metric is dense.
         step_bounds: The smallest and the largest step size that adaptation may choose.
+        pooled: Whether all chains share one step size and one metric, learnt from all of them.
     """
 
     num_steps: int
@@ -40,16 +44,44 @@ class Warmup:
     adapt_mass_matrix: bool = True
     full_mass: bool = False
     step_bounds: tuple[float, float] = (1e-10, 1e10)
+    pooled: bool = False
+
+    @property
+    def pools_from(self) -> int:
+        """The iteration from which chains that learn from each other share one step size.
+
+        It begins the last window: until then some may be far from where the others are.
+        """
+        return (0, *self.window_ends)[-2] if self.pooled and self.window_ends else self.num_steps
 
     @property
     def window_ends(self) -> tuple[int, ...]:
         """Iterations after which the metric is renewed."""
-        return windows(self.num_steps).ends if self.adapt_mass_matrix else ()
+        return self._windows.ends if self.adapt_mass_matrix else ()
 
     @property
     def window_start(self) -> int:
         """The first iteration whose draw is collected for the metric."""
-        return windows(self.num_steps).start
+        return self._windows.start
+
+    @property
+    def _windows(self) -> Windows:
+        return windows(self.num_steps, self.pooled)
+
+    def first_metric(self, start: Draw) -> Metric:
+        """Return the metric that warm-up begins with: the unit, or what many chains suggest.
+
+        For a normal target with independent coordinates, positions and gradients from anywhere
+        satisfy ``gradient = (position - mean) / variance``: the ratio of their spreads is the
+        variance (the diagonal case of Seyboldt, Carlson & Carpenter 2024, minimal Fisher
+        divergence).
+        """
+        unit = torch.ones_like(start.position)
+        if self.pooled and self.adapt_mass_matrix:
+            ratio = start.position.std(0) / start.gradient.std(0)
+            usable = ratio.isfinite() & (ratio > 0)
+            unit = torch.where(usable, ratio, 1.0).expand_as(unit)
+        return metric.dense(unit.diag_embed()) if self.full_mass else metric.diagonal(unit)
 
     def begin(self, position: Tensor, step_size: Tensor) -> Adaptation:
         """Return the adaptation before the first transition, of chains at ``(chain, dim)``."""
@@ -66,36 +98,70 @@ class Warmup:
         adapts = outcome.finished & (iteration < self.num_steps)
         average, moments = adaptation
         if self.adapt_step_size:
+            alone = adapts & (iteration < self.pools_from)
             renewed = dual_averaging.update(average, outcome.accept_prob, self.target_accept_prob)
-            average = select(adapts, renewed, average)
+            average = select(alone, renewed, average)
             step_size = average.log_step.exp().clamp(*self.step_bounds)
-            tuning = select(adapts, tuning._replace(step_size=step_size), tuning)
+            tuning = select(alone, tuning._replace(step_size=step_size), tuning)
         if self.window_ends:
-            in_window = (iteration >= self.window_start) & (
-                iteration < self.window_ends[-1]
-            )
+            in_window = (iteration >= self.window_start) & (iteration < self.window_ends[-1])
             added = welford.update(moments, outcome.draw.position)
             moments = select(adapts & in_window, added, moments)
         return Adaptation(average, moments), tuning
 
-    def renew_metric(
-        self, adaptation: Adaptation, tuning: Tuning, ended: Tensor
+    def update_together(
+        self, adaptation: Adaptation, tuning: Tuning, trail: Trail
     ) -> tuple[Adaptation, Tuning]:
-        """Return the adaptation and tuning where the window of the chains in `ended` has ended."""
+        """Return the adaptation and tuning after chains that share a step size took a stride.
+
+        The mean acceptance probability of all chains in it counts as one: it has little noise.
+        """
+        counts = trail.finished & (trail.iteration >= self.pools_from)
+        accept_prob = trail.fields[..., FIELDS.index("accept_prob")].where(counts, 0.0)
+        number = counts.sum(0)
+        if not self.adapt_step_size or not bool(number.any()):
+            return adaptation, tuning
+        mean = (accept_prob.sum(0) / number)[number > 0].mean()
+        average = dual_averaging.update(adaptation.average, mean, self.target_accept_prob)
+        step_size = average.log_step.exp().clamp(*self.step_bounds)
+        return adaptation._replace(average=average), tuning._replace(step_size=step_size)
+
+    def renew_metric(
+        self, adaptation: Adaptation, tuning: Tuning, draw: Draw, ended: Tensor, shared: bool
+    ) -> tuple[Adaptation, Tuning]:
+        """Return the adaptation and tuning where the window of the chains in `ended` has ended.
+
+        Chains that learn from each other, but may still be far apart, go by their last draws.
+        """
         moments = adaptation.moments
-        estimate = welford.shrunk_covariance(moments)
-        renewed = metric.dense(estimate) if self.full_mass else metric.diagonal(estimate)
         emptied = welford.begin(moments.mean, self.full_mass)
+        if self.pooled and not shared:
+            renewed = self.first_metric(draw)
+        else:
+            moments = welford.pooled(moments) if shared else moments
+            estimate = welford.shrunk_covariance(moments)
+            renewed = metric.dense(estimate) if self.full_mass else metric.diagonal(estimate)
         return (
-            adaptation._replace(moments=select(ended, emptied, moments)),
+            adaptation._replace(moments=select(ended, emptied, adaptation.moments)),
             tuning._replace(metric=select(ended, renewed, tuning.metric)),
         )
 
     def restart_step_size(
-        self, adaptation: Adaptation, tuning: Tuning, step_size: Tensor, ended: Tensor
+        self,
+        adaptation: Adaptation,
+        tuning: Tuning,
+        step_size: Tensor,
+        ended: Tensor,
+        shared: bool = False,
     ) -> tuple[Adaptation, Tuning]:
-        """Return the adaptation and tuning with a new search that starts at `step_size`."""
-        average = select(ended, dual_averaging.begin(step_size), adaptation.average)
+        """Return the adaptation and tuning with a new search that starts at `step_size`.
+
+        If it shall be `shared`, all chains start at the geometric mean.
+        """
+        if shared:
+            step_size = step_size.log().mean().exp().expand_as(step_size)
+        renewed = dual_averaging.begin(step_size, lean=1.0 if shared else 10.0)
+        average = select(ended, renewed, adaptation.average)
         step_size = select(ended, step_size, tuning.step_size)
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)
 

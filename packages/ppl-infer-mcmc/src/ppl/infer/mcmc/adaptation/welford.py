@@ -35,6 +35,17 @@ def update(moments: Moments, position: Tensor) -> Moments:
     return Moments(count, mean, scatter)
 
 
+def pooled(moments: Moments) -> Moments:
+    """Return, for every chain, the moments of the draws of all chains (Chan et al. 1983)."""
+    count = moments.num_draws.sum()
+    weight = moments.num_draws[:, None] / count.clamp(min=1)
+    mean = (weight * moments.mean).sum(0)
+    apart = moments.num_draws[:, None].sqrt() * (moments.mean - mean)
+    between = apart[:, :, None] * apart[:, None, :] if moments.scatter.dim() == 3 else apart**2
+    scatter = (moments.scatter + between).sum(0)
+    return Moments(*map(torch.Tensor.expand_as, (count, mean, scatter), moments))
+
+
 def covariance(moments: Moments) -> Tensor:
     """Return the variance ``(chain, dim)`` or covariance ``(chain, dim, dim)``; needs two draws."""
     return moments.scatter / _align(moments.num_draws - 1, moments.scatter)

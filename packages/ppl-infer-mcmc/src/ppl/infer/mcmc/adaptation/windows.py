@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-INITIAL, FIRST, FINAL = 75, 25, 50  # iterations of a warm-up of 150 or more
+PHASES = 75, 25, 50  # iterations: before the first window, of it, and after the last one
+POOLED_PHASES = 5, 5, 20  # of many chains, which learn from each other
 SHORTEST = 20  # a shorter warm-up adapts the step size only
 
 
@@ -15,21 +16,27 @@ class Windows(NamedTuple):
     ends: tuple[int, ...]  # after so many iterations a window ends; none: the metric stays
 
 
-def windows(num_warmup: int) -> Windows:
+def windows(num_warmup: int, pooled: bool = False) -> Windows:
     """Return the windows of a warm-up with so many iterations.
 
     A fast initial phase finds the typical set, windows of doubling length estimate the metric, and
     a fast final phase settles the step size.  A window whose successor would not fit is extended
     to the end.  Warm-ups below 150 iterations give 15 % and 10 % to the fast phases.
 
+    Args:
+        num_warmup: Iterations of each chain.
+        pooled: Whether chains learn from each other: then all phases may be shorter.
+
     >>> windows(1000)
     Windows(start=75, ends=(100, 150, 250, 450, 950))
     >>> windows(100)
     Windows(start=15, ends=(90,))
+    >>> windows(100, pooled=True)
+    Windows(start=10, ends=(20, 40, 80))
     """
     if num_warmup < SHORTEST:
         return Windows(num_warmup, ())
-    start, size, final = _phases(num_warmup)
+    start, size, final = _phases(num_warmup, POOLED_PHASES if pooled else PHASES)
     last = num_warmup - final
     ends = [start + size]
     while ends[-1] < last:
@@ -39,8 +46,8 @@ def windows(num_warmup: int) -> Windows:
     return Windows(start, tuple(ends))
 
 
-def _phases(num_warmup: int) -> tuple[int, int, int]:
-    if num_warmup >= INITIAL + FIRST + FINAL:
-        return INITIAL, FIRST, FINAL
+def _phases(num_warmup: int, phases: tuple[int, int, int]) -> tuple[int, int, int]:
+    if num_warmup >= sum(phases):
+        return phases
     start, final = int(0.15 * num_warmup), int(0.1 * num_warmup)
     return start, num_warmup - start - final, final

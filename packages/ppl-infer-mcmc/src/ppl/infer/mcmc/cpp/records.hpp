@@ -9,7 +9,8 @@ constexpr int64_t NUM_COINS = 4, NUM_FIELDS = 7;  // as in machine.py and record
 // What is fixed during a run; every field has eight bytes.
 struct Settings {
   int64_t chains, dim, dense;
-  int64_t num_warmup, adapts_step_size;
+  int64_t num_warmup;
+  int64_t adapts_until;  // iteration to which a chain adapts its step size after each transition
   double target_accept_prob, min_step, max_step;
   int64_t window_start, window_end;  // iterations whose draws are collected for the metric
   int64_t max_tree_depth, multinomial;  // of NUTS

@@ -34,7 +34,7 @@ template <typename real>
 void adapt(const Adaptation<real>& adaptation, const Outcome<real>& outcome, int64_t iteration,
            const Settings& settings, real* step_size) {
   if (iteration >= settings.num_warmup) return;
-  if (settings.adapts_step_size)
+  if (iteration < settings.adapts_until)
     update(adaptation.average, outcome.accept_prob, settings, step_size);
   if (settings.window_start <= iteration && iteration < settings.window_end)
     update(adaptation.moments, outcome.draw.position, settings);
