@@ -300,6 +300,39 @@ def test_only_the_wanted_sites_are_kept():
     assert set(run(NUTS(model), save_params=["scale", "ratio"]).get_samples()) == {"scale", "ratio"}
 
 
+@pytest.mark.parametrize("method", ["vectorized", "sequential", "hook"])
+def test_thinning_keeps_the_last_of_each_group_of_draws(method):
+    how = {"hook_fn": lambda *_: None} if method == "hook" else {"chain_method": method}
+    options = {"step_size": 0.9, "adapt_step_size": False, "max_tree_depth": 3}
+    all_of_them, thinned = (
+        run(NUTS(centered_eight_schools, **options), 32, 2, num_chains=2, thinning=thinning, **how)
+        for thinning in (1, 3)
+    )
+    for site, draws in all_of_them.get_samples(group_by_chain=True).items():
+        kept = thinned.get_samples(group_by_chain=True)[site]
+        assert torch.equal(kept, draws[:, [2, 5, 8, 11, 14, 17, 20, 23, 26, 29]])
+    fields, few = all_of_them.get_extra_fields(), thinned.get_extra_fields()
+    assert torch.equal(few["energy"], fields["energy"][:, 2::3])
+    diverging = fields["diverging"][:, :30].reshape(2, 10, 3).any(-1)
+    assert fields["diverging"].any()
+    assert torch.equal(few["diverging"], diverging)
+    assert thinned.diagnostics()["divergences"] == all_of_them.diagnostics()["divergences"]
+
+
+def test_a_hook_sees_the_kernel_adapt_and_the_draws_that_are_kept():
+    steps, seen = [], []
+
+    def hook(kernel, params, stage, i):
+        steps.append(kernel.step_size)
+        if stage == "Sample":
+            seen.append(params["mean"])
+
+    mcmc = run(NUTS(model), 10, 20, hook_fn=hook)
+    assert torch.equal(torch.stack(seen), mcmc.get_samples()["mean"])
+    assert len(set(steps[:20])) > 10
+    assert len(set(steps[20:])) == 1
+
+
 def test_with_validation_a_run_gives_the_same_draws():
     one = run(NUTS(model), 5, 5).get_samples()
     checked = run(NUTS(model), 5, 5, disable_validation=False).get_samples()
@@ -357,7 +390,9 @@ def test_double_precision_models_have_double_precision_draws():
         lambda: MCMC(NUTS(model), num_samples=0),
         lambda: MCMC(NUTS(model), 1, num_chains=0),
         lambda: MCMC(NUTS(model), 1, warmup_steps=-1),
-        lambda: MCMC(NUTS(model), 1, chain_method="parallel"),
+        lambda: MCMC(NUTS(model), 1, chain_method="together"),
+        lambda: MCMC(NUTS(model), 3, thinning=4),
+        lambda: MCMC(NUTS(model), 3, thinning=0),
         lambda: MCMC(NUTS(model), 1).get_samples(),
         lambda: NUTS(model).sample({}),
         lambda: NUTS(model).inverse_mass_matrix,

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from ppl.infer.mcmc import HMC as HMC  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.mcmc import MCMC as MCMC  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.mcmc import NUTS as NUTS  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.mcmc import (  # type: ignore[import-not-found,unused-ignore]
+        RandomWalkKernel as RandomWalkKernel,
+    )
+    from ppl.infer.mcmc import (  # type: ignore[import-not-found,unused-ignore]
+        StreamingMCMC as StreamingMCMC,
+    )
     from ppl.infer.svi import SVI as SVI  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.svi import Trace_ELBO as Trace_ELBO  # type: ignore[import-not-found,unused-ignore]
 
@@ -34,6 +40,8 @@ PROVIDERS = {
     "MCMC": "ppl-infer-mcmc",
     "HMC": "ppl-infer-mcmc",
     "NUTS": "ppl-infer-mcmc",
+    "RandomWalkKernel": "ppl-infer-mcmc",
+    "StreamingMCMC": "ppl-infer-mcmc",
 }
 _SUBPACKAGES = {"svi": "ppl-infer-svi", "mcmc": "ppl-infer-mcmc", "autoguide": "ppl-autoguide"}
 

@@ -52,7 +52,7 @@ def config_enumerate(
     marks = {"enumerate": default, "expand": expand, "num_samples": num_samples, "tmc": tmc}
 
     def config(site: Site) -> dict[str, Any]:
-        infer = {} if site["infer"] is None else site["infer"]
+        infer = site["infer"]
         if not _can_be_marked(site, num_samples) or infer.get("enumerate") is not None:
             return {}
         return {key: infer.get(key, mark) for key, mark in marks.items()}
@@ -108,5 +108,6 @@ def _check(default: str | None, num_samples: int | None, tmc: str) -> None:
         raise SiteError(f"tmc must be 'diagonal' or 'mixture', got {tmc!r}")
     if num_samples is not None and (default != "parallel" or num_samples < 1):
         raise SiteError(
-            f"num_samples must be positive, and default='parallel', got {num_samples} and {default!r}"
+            "num_samples must be positive and is for default='parallel', got "
+            f"num_samples={num_samples} and default={default!r}"
         )

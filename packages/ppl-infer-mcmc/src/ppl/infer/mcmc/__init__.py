@@ -4,4 +4,6 @@ from .api import MCMC as MCMC
 from .hmc import HMC as HMC
 from .mcmc_kernel import MCMCKernel as MCMCKernel
 from .nuts import NUTS as NUTS
+from .random_walk import RandomWalkKernel as RandomWalkKernel
+from .streaming import StreamingMCMC as StreamingMCMC
 from .util import initialize_model as initialize_model

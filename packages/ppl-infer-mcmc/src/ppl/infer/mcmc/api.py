@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -14,10 +14,11 @@ from ppl.errors import ShapeError, SiteError, warn
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.mcmc import util
-from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.parallel import StartMethod
+from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan
 from ppl.infer.mcmc.potential import Params
-from ppl.infer.mcmc.runs import Draws, Hook, Plan, run_in_turn, run_together
+from ppl.infer.mcmc.runs import run_chains
 from ppl.ops import stats
 
 DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
@@ -39,14 +40,19 @@ class MCMC:
         num_chains: The number of chains.
         hook_fn: Called as ``hook_fn(kernel, params, stage, i)`` after each draw, with the
             unconstrained values and a stage "Warmup" or "Sample" (of several chains "Warmup [1]").
-        mp_context: Accepted, not used: chains need no processes.
+        mp_context: How the processes of parallel chains begin: "fork", "spawn" or "forkserver"; the
+            default is to fork where that is safe.  The others pickle kernel, model and arguments.
         disable_progbar: Show no progress on stderr.
         disable_validation: Check values only in the first execution of the model.  With ``False``
             each execution is checked and run without recording, which is slow.
         transforms: From the support of a site to unconstrained space: the draws of a kernel without
             a model are mapped back by their inverses.
         save_params: Names of the sites whose draws are kept; default all.
-        chain_method: "vectorized" or "sequential" chains of HMC and NUTS; the same distribution.
+        chain_method: "vectorized" chains of HMC and NUTS are one batch; "sequential" chains run one
+            after another; "parallel" ones are the same chains as these, each in a process of its
+            own, where also hooks are called and the kernel adapts: what `kernel` is here does not
+            change.  All have the same distribution.
+        thinning: Keep the last of each `thinning` draws, ``num_samples // thinning`` in all.
 
     Raises:
         ShapeError: If `initial_params` has not the leading dimension `num_chains`.
@@ -76,12 +82,13 @@ class MCMC:
         initial_params: Params | None = None,
         num_chains: int = 1,
         hook_fn: Hook | None = None,
-        mp_context: str | None = None,
+        mp_context: StartMethod | None = None,
         disable_progbar: bool = False,
         disable_validation: bool = True,
         transforms: Mapping[str, Transform] | None = None,
         save_params: Sequence[str] | None = None,
-        chain_method: Literal["vectorized", "sequential"] = "vectorized",
+        chain_method: ChainMethod = "vectorized",
+        thinning: int = 1,
     ) -> None:
         self.kernel = kernel
         self.num_samples = _at_least("num_samples", num_samples, 1)
@@ -89,10 +96,12 @@ class MCMC:
         self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
         self.num_chains = _at_least("num_chains", num_chains, 1)
         _check_chains(initial_params, num_chains)
-        if chain_method not in ("vectorized", "sequential"):
+        if chain_method not in get_args(ChainMethod):
             raise SiteError(
-                f"chain_method must be 'vectorized' or 'sequential', got {chain_method!r}"
+                f"chain_method must be one of {get_args(ChainMethod)}, got {chain_method!r}"
             )
+        if not 1 <= thinning <= num_samples:
+            raise SiteError(f"thinning must lie in 1 ... num_samples={num_samples}, got {thinning}")
         self._plan = Plan(
             num_samples=num_samples,
             warmup_steps=warmup_steps,
@@ -103,7 +112,9 @@ class MCMC:
             disable_validation=disable_validation,
             transforms=transforms,
             save_params=save_params,
-            vectorized=chain_method == "vectorized",
+            chain_method=chain_method,
+            mp_context=mp_context,
+            thinning=thinning,
         )
         self._draws: Draws | None = None
 
@@ -112,11 +123,7 @@ class MCMC:
 
         Warns if transitions diverged or the chains disagree.
         """
-        kernel = self.kernel
-        if isinstance(kernel, HMC) and self._plan.hook_fn is None and not _has_own_sample(kernel):
-            self._draws = run_together(kernel, self._plan, args, kwargs)
-        else:
-            self._draws = run_in_turn(kernel, self._plan, args, kwargs)
+        self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         latent = {n: x for n, x in self._draws.samples.items() if n in self._draws.latent}
         if self._is_suspicious(latent):
             warn(str(self._verdict(latent)))
@@ -187,11 +194,6 @@ class MCMC:
         reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
         reasons, advice = (*verdict.reasons, reason), (*verdict.advice, DEPTH_ADVICE)
         return replace(verdict, reliable=False, reasons=reasons, advice=advice)
-
-
-def _has_own_sample(kernel: HMC) -> bool:
-    """Whether somebody's subclass has a transition of its own, which a batch would not know."""
-    return type(kernel).sample is not HMC.sample
 
 
 def _at_least(name: str, number: int, minimum: int) -> int:

@@ -14,7 +14,8 @@ class MCMCKernel(metaclass=ABCMeta):
 
     :class:`~ppl.infer.mcmc.MCMC` calls, for each chain: :meth:`setup` with the model's arguments;
     :meth:`sample` with the last values, ``warmup_steps`` times; :meth:`end_warmup`; :meth:`sample`
-    for each draw; :meth:`diagnostics`; :meth:`cleanup`.
+    for each draw; :meth:`diagnostics`; :meth:`cleanup`.  A kernel that has a method
+    ``constrain(draws)`` maps its draws, dicts of ``(chain, draw, *site)``, to those the user sees.
     """
 
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:  # noqa: B027

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from multiprocessing.connection import Connection
 from typing import Any
 
 from tqdm import tqdm
@@ -10,9 +15,65 @@ from tqdm import tqdm
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.recording import FIELDS, Trail
 
+_make_bar: ContextVar[Callable[[int], Any] | None] = ContextVar("ppl_make_bar", default=None)
+
+
+@contextmanager
+def bars_made_by(make_bar: Callable[[int], Any]) -> Iterator[None]:
+    """Show progress by what `make_bar` makes of a total."""
+    token = _make_bar.set(make_bar)
+    try:
+        yield
+    finally:
+        _make_bar.reset(token)
+
+
+class RemoteBar:
+    """The bar of a chain in a process of its own: tells the parent what it would show.
+
+    Args:
+        connection: Where ``("progress", (description, number done))`` is sent, now and then.
+    """
+
+    PAUSE = 0.1  # seconds
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.n = connection, 0
+        self._description, self._last = "Warmup", 0.0
+
+    def __enter__(self) -> RemoteBar:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def set_description(self, description: str, refresh: bool = False) -> None:
+        """Say what is under way."""
+        self._description = description.partition(" ")[0]
+
+    def set_postfix(self, postfix: Mapping[str, Any], refresh: bool = False) -> None:
+        """Do nothing: there is one line for all chains."""
+
+    def update(self, num_more: float = 1) -> None:
+        """Count."""
+        self.n += int(num_more)
+        if time.monotonic() - self._last > self.PAUSE:
+            self._send()
+
+    def close(self) -> None:
+        """Send the last number."""
+        self._send()
+
+    def _send(self) -> None:
+        self._last = time.monotonic()
+        self.connection.send(("progress", (self._description, self.n)))
+
 
 def progress_bar(total: int, disable: bool) -> Any:
     """Return a bar on stderr; where that is no terminal but a log, a line every ten seconds."""
+    make_bar = _make_bar.get()
+    if make_bar is not None:
+        return make_bar(total)
     pause = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(total=total, desc="Warmup", file=sys.stderr, disable=disable, mininterval=pause)
 

@@ -68,8 +68,8 @@ def find_starts(draw_starts: DrawStarts, potential: ModelPotential, num_chains: 
         last = layout.unpack(position[failing[0]])
         position[failing] = layout.pack(draw_starts(len(failing)), batch_dim=1)
     raise NotFiniteError(
-        f"no starting point found in {MAX_TRIES} tries: {cause_of(potential, last)}; check the model "
-        "there, or pass initial_params or another init_strategy"
+        f"no starting point found in {MAX_TRIES} tries: {cause_of(potential, last)}; check the "
+        "model there, or pass initial_params or another init_strategy"
     )
 
 
@@ -92,8 +92,8 @@ def check_start(
     if bool(failing.any()):
         chain = int(failing.nonzero()[0])
         raise NotFiniteError(
-            f"initial_params of chain {chain}: {cause(position[chain])}; start where the density is "
-            "positive, or leave them out"
+            f"initial_params of chain {chain}: {cause(position[chain])}; start where the density "
+            "is positive, or leave them out"
         )
 
 

@@ -12,10 +12,10 @@ from torch.distributions import Transform
 from ppl.errors import SiteError
 from ppl.infer.initialization import Strategy
 from ppl.infer.mcmc.each import at_each
+from ppl.infer.mcmc.initialize import initialize_model
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
 from ppl.infer.mcmc.starts import cause_of, check_start
-from ppl.infer.mcmc.util import initialize_model
 
 
 @dataclass(frozen=True)

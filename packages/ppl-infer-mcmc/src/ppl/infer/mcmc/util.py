@@ -1,172 +1,21 @@
-"""From models to potentials, and from draws to tables."""
+"""From draws to tables, and other helpers under the names they are known by."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
-from ppl.errors import NotFiniteError, SiteError, warn
+from ppl.errors import SiteError
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.enumeration import check_room, log_sum
-from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
-from ppl.infer.mcmc.potential import ModelPotential, Params
-from ppl.infer.mcmc.starts import MAX_TRIES, find_starts, single_starts, uniform_starts
+from ppl.infer.mcmc.initialize import initialize_model as initialize_model
 from ppl.infer.predictive import Predictive
-from ppl.infer.util import max_plate_nesting_of
-from ppl.poutine.util import site_is_subsample
 
 Samples = dict[str, Tensor]
-
-
-def initialize_model(
-    model: Callable[..., Any],
-    model_args: tuple[Any, ...] = (),
-    model_kwargs: Mapping[str, Any] = {},
-    transforms: Mapping[str, Transform] | None = None,
-    max_plate_nesting: int | None = None,
-    jit_compile: bool = False,
-    jit_options: Mapping[str, Any] | None = None,
-    skip_jit_warnings: bool = False,
-    num_chains: int = 1,
-    init_strategy: Strategy = init_to_uniform,
-    initial_params: Params | None = None,
-) -> tuple[Samples, ModelPotential, dict[str, Transform], poutine.Trace]:
-    """Return what HMC needs of a model: ``(initial_params, potential_fn, transforms, trace)``.
-
-    ``initial_params`` are unconstrained values by latent site, with a leading chain dimension if
-    ``num_chains > 1``; ``potential_fn`` maps unconstrained values to the potential energy, shape
-    ``()``, in nats; ``transforms`` go from the support of a site to the unconstrained space; the
-    trace is that of one execution, checked by validation if that is enabled.
-
-    Args:
-        model: The model.
-        model_args: Its arguments.
-        model_kwargs: Its keyword arguments.
-        transforms: Bijections from the support of a site to unconstrained space, for the sites that
-            shall not use the registered one.
-        max_plate_nesting: The largest number of nested plates, if the model has discrete latent
-            sites, which are summed out exactly; found by running the model once if not given.
-        jit_compile: Accepted; the potential is recorded as a tensor program by the sampler anyway.
-        jit_options: Accepted, not used.
-        skip_jit_warnings: Accepted, not used.
-        num_chains: How many starting points are drawn.
-        init_strategy: Chooses the starting points.
-        initial_params: Unconstrained starting points to use instead.
-
-    Raises:
-        IntractableError: If the sum over discrete sites is exponential in the size of a plate.
-        ShapeError: If `max_plate_nesting` is too small.
-        SiteError: If a discrete latent site has infinitely many values, or there are no continuous
-            latent sites at all.
-        NotFiniteError: If no starting point with a finite density and gradient was found.
-    """
-    prototype = _prototype(model, model_args, model_kwargs, init_strategy)
-    _score(prototype)
-    latent = _latent_sites(prototype)
-    given = dict(transforms or {})
-    all_transforms = {
-        name: given.get(name) or biject_to(site["fn"].support).inv for name, site in latent.items()
-    }
-    nesting = _nesting_to_enumerate(prototype, max_plate_nesting)
-    subsamples = _subsamples(prototype)
-    potential = ModelPotential(model, model_args, model_kwargs, given, subsamples, nesting)
-    like = {n: t(prototype.nodes[n]["value"]) for n, t in all_transforms.items()}
-    if nesting is not None:
-        potential.hide_enumerated(like, prototype)
-    if initial_params is None:
-
-        def start() -> Samples:
-            trace = _prototype(model, model_args, model_kwargs, init_strategy)
-            return {n: t(trace.nodes[n]["value"]) for n, t in all_transforms.items()}
-
-        draw_starts = uniform_starts(init_strategy, like) or single_starts(start)
-        starts = find_starts(draw_starts, potential, num_chains)
-        initial_params = {n: x if num_chains > 1 else x[0] for n, x in starts.items()}
-    return dict(initial_params), potential, all_transforms, prototype
-
-
-def _prototype(
-    model: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    init_strategy: Strategy,
-) -> poutine.Trace:
-    """Return the trace of one execution at a starting point.
-
-    A point at which the model cannot factorize a matrix has no density; another one is tried.
-    """
-
-    def continuous_start(site: dict[str, Any]) -> Tensor | None:
-        return None if site["fn"].support.is_discrete else init_strategy(site)
-
-    for attempt in range(1, MAX_TRIES + 1):
-        try:
-            with torch.no_grad(), InitMessenger(continuous_start):
-                trace: poutine.Trace = poutine.trace(model).get_trace(*args, **kwargs)
-            break
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-            if attempt == MAX_TRIES:
-                raise
-    return trace
-
-
-def _score(trace: poutine.Trace) -> None:
-    """Compute all log densities once with validation, so that errors name their site.
-
-    That one of them is not finite is no news: the starting point will be drawn again.
-    """
-    with torch.no_grad(), warnings.catch_warnings(), suppress(NotFiniteError):
-        warnings.simplefilter("ignore")
-        trace.copy().compute_log_prob()
-
-
-def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
-    """Return the continuous latent sites by name."""
-    latent = {n: s for n, s in trace.iter_stochastic_nodes() if not site_is_subsample(s)}
-    continuous = {n: site for n, site in latent.items() if not site["fn"].support.is_discrete}
-    for name in latent.keys() - continuous.keys():
-        fn = latent[name]["fn"]
-        if not getattr(fn, "has_enumerate_support", False):
-            raise SiteError(
-                f"latent site {name!r} is discrete and {fn} cannot list its values, so it cannot "
-                "be summed out, and HMC and NUTS follow gradients: marginalize it in the model, "
-                "observe it, or put its dimensions into plates instead of to_event"
-            )
-    if not continuous:
-        raise SiteError("the model has no continuous latent sites: there is nothing to sample")
-    return continuous
-
-
-def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None:
-    """Return the number of plate dimensions right of those of discrete sites, None without these."""
-    sites = (s for _, s in trace.iter_stochastic_nodes() if not site_is_subsample(s))
-    if not any(site["fn"].support.is_discrete for site in sites):
-        return None
-    nesting = max_plate_nesting_of(trace) if given is None else given
-    check_room(trace, nesting)
-    return nesting
-
-
-def _subsamples(trace: poutine.Trace) -> Samples:
-    """Return the indices of plates that use a part of their data, and warn about them."""
-    found = {
-        name: site["value"]
-        for name, site in trace.iter_stochastic_nodes()
-        if site_is_subsample(site) and site["fn"].subsample_size < site["fn"].size
-    }
-    if found:
-        warn(
-            f"plates {list(found)} subsample: MCMC keeps the first subsample and scales it up, "
-            "which is not the posterior given all data; use the full plate, or SVI"
-        )
-    return found
 
 
 class TraceEinsumEvaluator:
@@ -195,7 +44,10 @@ class TraceEinsumEvaluator:
             check_room(model_trace, max_plate_nesting)
 
     def log_prob(self, model_trace: poutine.Trace) -> Tensor:
-        """Return the log density, shape ``()``, in nats; see :func:`ppl.infer.enumeration.log_sum`."""
+        """Return the log density, shape ``()``, in nats.
+
+        It is summed over enumerated sites by :func:`ppl.infer.enumeration.log_sum`.
+        """
         if self.has_enumerable_sites:
             return log_sum(model_trace)
         return torch.as_tensor(model_trace.log_prob_sum())
@@ -242,6 +94,35 @@ def diagnostics(samples: Mapping[str, Tensor], group_by_chain: bool = True) -> d
         }
         for name, table in summary(samples, group_by_chain=group_by_chain).items()
     }
+
+
+def diagnostics_from_stats(
+    statistics: Mapping[Any, Mapping[str, Any]], num_samples: int, num_chains: int
+) -> dict[str, Samples]:
+    """Return ``r_hat`` of each site from the means and variances of whole chains.
+
+    Chains are neither split nor ranked (Gelman & Rubin 1992): what this does not see are trends
+    that all chains share, and heavy tails.  It is nan for one chain.
+
+    Args:
+        statistics: By ``(chain, site)``, as :meth:`ppl.infer.mcmc.StreamingMCMC.get_statistics`
+            returns them.  Sites without ``mean`` and ``variance`` have no result.
+        num_samples: Draws of each chain.
+        num_chains: The number of chains.
+    """
+    sites = {
+        name for (_, name), found in statistics.items() if {"mean", "variance"} <= found.keys()
+    }
+    result: dict[str, Samples] = {}
+    for name in sorted(sites):
+        mean, within = (
+            torch.stack([statistics[chain, name][key] for chain in range(num_chains)])
+            for key in ("mean", "variance")
+        )
+        between = mean.var(0) if num_chains > 1 else torch.full_like(mean[0], torch.nan)
+        pooled = within.mean(0) * (num_samples - 1) / num_samples + between
+        result[name] = {"r_hat": (pooled / within.mean(0)).sqrt()}
+    return result
 
 
 def summary(

@@ -1,0 +1,94 @@
+"""Chains one after another, draw by draw, through the methods of their kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+
+from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.noise import draw_seeds
+from ppl.infer.mcmc.plan import Draws, Plan, Samples
+from ppl.infer.mcmc.potential import Params
+from ppl.infer.mcmc.progress import progress_bar
+from ppl.randomness import seeded
+from ppl.validation import validation_enabled
+
+Stage = Literal["Warmup", "Sample"]
+
+
+def run_in_turn(
+    kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Draws:
+    """Run one chain after another, draw by draw, through the kernel's own methods."""
+    seeds = enumerate(draw_seeds(plan.num_chains))
+    return Draws.join([run_chain(kernel, plan, chain, seed, args, kwargs) for chain, seed in seeds])
+
+
+def run_chain(
+    kernel: MCMCKernel,
+    plan: Plan,
+    chain: int,
+    seed: int,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Draws:
+    """Run one chain; all that it draws from torch, numpy and Python comes from its seed."""
+    draws, fields = [], []
+    with seeded(seed), validation_enabled(not plan.disable_validation):
+        set_up(kernel, plan, chain, args, kwargs)
+        for params, stage, i in transitions(kernel, plan, chain):
+            if stage == "Sample":
+                fields.append(kernel.fields() if isinstance(kernel, HMC) else {})
+                if (i + 1) % plan.thinning == 0:
+                    draws.append(params)
+        stacked = {name: torch.stack([d[name] for d in draws])[None] for name in draws[0]}
+        samples = plan.kept(constrain(kernel, plan, stacked))
+    by_name = {n: torch.tensor([[f[n] for f in fields]]) for n in fields[0]}
+    diagnostics = {label: {f"chain {chain}": x} for label, x in kernel.diagnostics().items()}
+    kernel.cleanup()
+    return Draws(samples, tuple(stacked), plan.thin(by_name), diagnostics)
+
+
+def set_up(
+    kernel: MCMCKernel, plan: Plan, chain: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    """Prepare the kernel for a chain."""
+    if plan.initial_params is not None:
+        several = plan.num_chains > 1
+        kernel.initial_params = {
+            name: x[chain] if several else x for name, x in plan.initial_params.items()
+        }
+    kernel.setup(plan.warmup_steps, *args, **kwargs)
+
+
+def transitions(kernel: MCMCKernel, plan: Plan, chain: int) -> Iterator[tuple[Params, Stage, int]]:
+    """Yield the draws of a chain with their stage and their number in it."""
+    params = kernel.initial_params
+    label = f" [{chain + 1}]" if plan.num_chains > 1 else ""
+    with progress_bar(plan.num_iterations, plan.disable_progbar) as bar:
+        for i in range(plan.num_iterations):
+            if i == plan.warmup_steps:
+                kernel.end_warmup()
+            warming = i < plan.warmup_steps
+            stage: Stage = "Warmup" if warming else "Sample"
+            index = i if warming else i - plan.warmup_steps
+            params = kernel.sample(params)
+            if plan.hook_fn is not None:
+                plan.hook_fn(kernel, params, stage + label, index)
+            if not plan.disable_progbar:
+                bar.set_description(stage + label, refresh=False)
+                bar.set_postfix(kernel.logging(), refresh=False)
+            bar.update()
+            yield params, stage, index
+
+
+def constrain(kernel: MCMCKernel, plan: Plan, draws: Samples) -> Samples:
+    """Return the constrained values, ``(1, draw, *site)``, of unconstrained draws."""
+    if hasattr(kernel, "constrain"):  # a kernel that knows its model
+        values: Samples = kernel.constrain(draws)
+        return values
+    transforms = plan.transforms or getattr(kernel, "transforms", None) or {}
+    return {n: transforms[n].inv(x) if n in transforms else x for n, x in draws.items()}

@@ -1,0 +1,100 @@
+"""What to run, and what a run has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.parallel import StartMethod
+from ppl.infer.mcmc.potential import Params
+
+ChainMethod = Literal["vectorized", "sequential", "parallel"]
+Hook = Callable[[MCMCKernel, Params, str, int], Any]
+Samples = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run; the fields are the arguments of :class:`~ppl.infer.mcmc.MCMC`."""
+
+    num_samples: int
+    warmup_steps: int
+    num_chains: int
+    initial_params: Params | None
+    hook_fn: Hook | None
+    disable_progbar: bool
+    disable_validation: bool
+    transforms: Mapping[str, Transform] | None
+    save_params: Sequence[str] | None
+    chain_method: ChainMethod
+    mp_context: StartMethod | None
+    thinning: int
+
+    @property
+    def num_iterations(self) -> int:
+        """Draws of a chain, those of warm-up included."""
+        return self.warmup_steps + self.num_samples
+
+    def kept(self, samples: Samples) -> Samples:
+        """Return the sites that are to be kept."""
+        wanted = self.save_params
+        return {n: x for n, x in samples.items() if wanted is None or n in wanted}
+
+    @property
+    def kept_draws(self) -> slice:
+        """Which of the draws are kept: the last of each group of `thinning`."""
+        return slice(self.thinning - 1, None, self.thinning)
+
+    def thin(self, fields: Samples) -> Samples:
+        """Return the fields, ``(chain, draw)``, of the draws that are kept.
+
+        One of these diverged if a transition since the one before did.
+        """
+        few = {name: x[:, self.kept_draws] for name, x in fields.items()}
+        if self.thinning > 1 and "diverging" in few:
+            groups = fields["diverging"].unfold(1, self.thinning, self.thinning)
+            few["diverging"] = groups.amax(-1)  # (chain, draw, transition) before
+        return _typed(few)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a run has found.
+
+    Attributes:
+        samples: Constrained values by site, ``(chain, draw, *site)``.
+        latent: The sites that were sampled; the others are computed from them.
+        fields: What the kernel reports of each draw, ``(chain, draw)``, by name.
+        diagnostics: What the kernel reports of each chain, by label and ``"chain 0"``, ...
+    """
+
+    samples: Samples
+    latent: tuple[str, ...]
+    fields: Samples
+    diagnostics: dict[str, dict[str, Any]]
+
+    @classmethod
+    def join(cls, chains: Sequence[Draws]) -> Draws:
+        """Return the draws of all chains."""
+        first = chains[0]
+        return cls(
+            {n: torch.cat([chain.samples[n] for chain in chains]) for n in first.samples},
+            first.latent,
+            {n: torch.cat([chain.fields[n] for chain in chains]) for n in first.fields},
+            {
+                label: {name: x for c in chains for name, x in c.diagnostics[label].items()}
+                for label in first.diagnostics
+            },
+        )
+
+
+def _typed(fields: Samples) -> Samples:
+    """Give counts and flags their types: they were recorded beside numbers."""
+    types = {"diverging": torch.bool, "tree_depth": torch.long, "num_steps": torch.long}
+    return {name: x.to(types.get(name, x.dtype)) for name, x in fields.items()}

@@ -1,0 +1,261 @@
+"""Statistics of draws that are not kept: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform
+
+from ppl.errors import SiteError
+from ppl.infer.mcmc import util
+from ppl.infer.mcmc.api import MCMC
+from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.in_turn import constrain, set_up, transitions
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.noise import draw_seeds
+from ppl.infer.mcmc.plan import Hook, Plan
+from ppl.infer.mcmc.potential import Params
+from ppl.infer.mcmc.progress import Progress
+from ppl.infer.mcmc.recording import FIELDS
+from ppl.infer.mcmc.runs import is_batch_kernel, prepare
+from ppl.infer.mcmc.target import Target
+from ppl.ops.streaming import CountMeanVarianceStats, StatsOfDict, StreamingStats
+from ppl.randomness import seeded
+from ppl.validation import validation_enabled
+
+DRAWS_AT_ONCE = 1024  # are mapped to their sites, and forgotten
+
+
+class StreamingMCMC:
+    """Markov chain Monte Carlo that keeps statistics instead of draws.
+
+    Args:
+        kernel: The kernel, such as ``NUTS(model)``; HMC and NUTS run all chains as one batch, if
+            there is no `hook_fn`.
+        num_samples: Draws of each chain after warm-up.
+        warmup_steps: Draws of each chain that tune the kernel; default `num_samples`.
+        initial_params: As of :class:`~ppl.infer.mcmc.MCMC`.
+        statistics: What is updated with each draw: dictionaries with the keys ``(chain, site)``;
+            it stays as it is, each run begins with a copy.  By default count, mean and variance.
+        num_chains: The number of chains.
+        hook_fn: As of :class:`~ppl.infer.mcmc.MCMC`.
+        disable_progbar: Show no progress on stderr.
+        disable_validation: As of :class:`~ppl.infer.mcmc.MCMC`.
+        transforms: As of :class:`~ppl.infer.mcmc.MCMC`.
+        save_params: Names of the sites that have statistics; default all.
+
+    Raises:
+        ShapeError: If `initial_params` has not the leading dimension `num_chains`.
+        SiteError: If a number is too small.
+
+    Example:
+        >>> import ppl.distributions as dist
+        >>> from ppl.infer.mcmc import NUTS
+        >>> from ppl.primitives import sample
+        >>> _ = torch.manual_seed(0)
+        >>> kernel = NUTS(lambda: sample("x", dist.Normal(3.0, 1.0)))
+        >>> mcmc = StreamingMCMC(kernel, num_samples=1000, num_chains=4, disable_progbar=True)
+        >>> mcmc.run()
+        >>> found = mcmc.get_statistics(group_by_chain=False)["x"]
+        >>> found["count"], bool(abs(found["mean"] - 3.0) < 0.1)
+        (4000, True)
+    """
+
+    def __init__(
+        self,
+        kernel: MCMCKernel,
+        num_samples: int,
+        warmup_steps: int | None = None,
+        initial_params: Params | None = None,
+        statistics: StreamingStats | None = None,
+        num_chains: int = 1,
+        hook_fn: Hook | None = None,
+        disable_progbar: bool = False,
+        disable_validation: bool = True,
+        transforms: Mapping[str, Transform] | None = None,
+        save_params: Sequence[str] | None = None,
+    ) -> None:
+        driver = MCMC(
+            kernel,
+            num_samples,
+            warmup_steps,
+            initial_params,
+            num_chains,
+            hook_fn,
+            disable_progbar=disable_progbar,
+            disable_validation=disable_validation,
+            transforms=transforms,
+            save_params=save_params,
+        )
+        self.kernel, self._plan = kernel, driver._plan
+        default = StatsOfDict(default=CountMeanVarianceStats)
+        self._given = default if statistics is None else statistics
+        self._statistics: StreamingStats | None = None
+        self._diagnostics: dict[str, dict[str, Any]] = {}
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Run warm-up and sampling; the arguments are those of the model."""
+        self._statistics = copy.deepcopy(self._given)
+        kernel, plan, statistics = self.kernel, self._plan, self._statistics
+        if is_batch_kernel(kernel, plan):
+            self._diagnostics = _run_together(kernel, plan, statistics, args, kwargs)
+        else:
+            self._diagnostics = _run_in_turn(kernel, plan, statistics, args, kwargs)
+
+    def get_statistics(self, group_by_chain: bool = True) -> dict[Any, Any]:
+        """Return the statistics, by ``(chain, site)`` or, merged over the chains, by site.
+
+        Args:
+            group_by_chain: Whether there are statistics for each chain.
+
+        Raises:
+            SiteError: Before :meth:`run`, or if statistics of another kind are to be merged.
+        """
+        found = self._found()
+        if group_by_chain:
+            values: dict[Any, Any] = found.get()
+            return values
+        if not isinstance(found, StatsOfDict):
+            raise SiteError("only ppl.ops.streaming.StatsOfDict can be merged over the chains")
+        merged: dict[str, StreamingStats] = {}
+        by_chain: Mapping[Any, StreamingStats] = found.stats
+        for (_, name), stats in by_chain.items():
+            merged[name] = merged[name].merge(stats) if name in merged else stats
+        return {name: stats.get() for name, stats in merged.items()}
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return ``r_hat`` of each site with mean and variance, and what the kernel reports.
+
+        See :func:`ppl.infer.mcmc.util.diagnostics_from_stats`; the kernel's entries are those of
+        :meth:`ppl.infer.mcmc.MCMC.diagnostics`.
+        """
+        plan = self._plan
+        sites = util.diagnostics_from_stats(
+            self.get_statistics(), plan.num_samples, plan.num_chains
+        )
+        return {**sites, **self._diagnostics}
+
+    def _found(self) -> StreamingStats:
+        if self._statistics is None:
+            raise SiteError("there are no statistics yet: call StreamingMCMC.run(...) first")
+        return self._statistics
+
+
+class Stream:
+    """Takes the draws of chains that run as a batch, from what they leave behind.
+
+    Args:
+        target: What is sampled.
+        plan: How.
+        statistics: Updated in place.
+    """
+
+    def __init__(self, target: Target, plan: Plan, statistics: StreamingStats) -> None:
+        self.target, self.plan, self.statistics = target, plan, statistics
+        self._positions: list[Tensor] = []  # (draw, dim)
+        self._chains: list[Tensor] = []  # (draw,)
+        self._accept_prob = torch.zeros(plan.num_chains)
+        self._divergences: list[list[int]] = [[] for _ in range(plan.num_chains)]
+
+    def take(self, chains: Chains) -> None:
+        """Take the draws of the last leapfrogs."""
+        trail, first = chains.trail, self.plan.warmup_steps
+        assert trail is not None
+        is_draw = (trail.iteration >= first) & (trail.iteration < self.plan.num_iterations)
+        step, chain = (trail.finished & is_draw).nonzero(as_tuple=True)
+        fields = trail.fields[step, chain].cpu()
+        self._positions.append(trail.position[step, chain])
+        self._chains.append(chain)
+        accept_prob = fields[:, FIELDS.index("accept_prob")].to(self._accept_prob.dtype)
+        self._accept_prob.index_add_(0, chain.cpu(), accept_prob)
+        diverging = fields[:, FIELDS.index("diverging")].nonzero().flatten()
+        for draw in diverging.tolist():
+            number = int(trail.iteration[step[draw], chain[draw]]) - first
+            self._divergences[int(chain[draw])].append(number)
+        if sum(map(len, self._chains)) >= DRAWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Update the statistics with all draws that were taken."""
+        if not self._chains:
+            return
+        values = self.plan.kept(self.target.constrain(torch.cat(self._positions)[None]))
+        _update(self.statistics, torch.cat(self._chains).tolist(), values)
+        self._positions.clear()
+        self._chains.clear()
+
+    def diagnostics(self) -> dict[str, dict[str, Any]]:
+        """Return the indices of divergent draws and the mean acceptance probability by chain."""
+        rates = (self._accept_prob / self.plan.num_samples).tolist()
+        return {
+            "divergences": {f"chain {i}": draws for i, draws in enumerate(self._divergences)},
+            "acceptance rate": {f"chain {i}": rate for i, rate in enumerate(rates)},
+        }
+
+
+class _Enough(Exception):
+    """Ends chains that would go on for ever: these keep no draws."""
+
+
+def _run_together(
+    kernel: HMC,
+    plan: Plan,
+    statistics: StreamingStats,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    target, start = prepare(kernel, plan, args, kwargs)
+    stream = Stream(target, plan, statistics)
+    with (
+        validation_enabled(not plan.disable_validation),
+        Progress(plan.num_chains, plan.num_iterations, plan.disable_progbar) as progress,
+        suppress(_Enough),
+    ):
+
+        def report(chains: Chains) -> None:
+            progress(chains)
+            stream.take(chains)
+            if int(chains.state.iteration.min()) >= plan.num_iterations:
+                stream.flush()
+                raise _Enough
+
+        start(slice(None), math.inf).run(report)
+    return stream.diagnostics()
+
+
+def _run_in_turn(
+    kernel: MCMCKernel,
+    plan: Plan,
+    statistics: StreamingStats,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for chain, seed in enumerate(draw_seeds(plan.num_chains)):
+        with seeded(seed), validation_enabled(not plan.disable_validation):
+            set_up(kernel, plan, chain, args, kwargs)
+            draws = (x for x, stage, _ in transitions(kernel, plan, chain) if stage == "Sample")
+            while block := list(islice(draws, DRAWS_AT_ONCE)):
+                stacked = {n: torch.stack([draw[n] for draw in block])[None] for n in block[0]}
+                values = plan.kept(constrain(kernel, plan, stacked))
+                _update(statistics, [chain] * len(block), values)
+        for label, value in kernel.diagnostics().items():
+            found.setdefault(label, {})[f"chain {chain}"] = value
+        kernel.cleanup()
+    return found
+
+
+def _update(
+    statistics: StreamingStats, chains: Sequence[int], values: Mapping[str, Tensor]
+) -> None:
+    """Update statistics with draws of these chains, shape ``(1, draw, *site)``."""
+    for i, chain in enumerate(chains):
+        statistics.update({(chain, name): x[0, i] for name, x in values.items()})

@@ -1,0 +1,83 @@
+"""Models that no tensor program can be made of, or that fail at some points, are sampled anyway."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import ppl.distributions as dist
+from ppl.errors import NotFiniteError, PPLWarning
+from ppl.infer.mcmc import HMC, MCMC, NUTS
+from ppl.primitives import deterministic, factor, sample
+
+METHODS = ["vectorized", "sequential"]
+
+
+def branching():
+    """The posterior of z is normal on either side of zero, with other variances."""
+    z = sample("z", dist.Normal(0.0, 1.0))
+    deterministic("side", torch.tensor(1.0 if z > 0 else -1.0))
+    factor("narrow", -4 * z**2 if z > 0 else 0 * z)
+
+
+def fragile():
+    """A matrix that is positive definite for z in (-1, 1) alone."""
+    z = sample("z", dist.Normal(0.0, 1.0))
+    one = torch.ones_like(z)
+    matrix = torch.stack((torch.stack((one, z)), torch.stack((z, one))))
+    sample("x", dist.MultivariateNormal(torch.zeros(2), matrix), obs=torch.tensor([0.2, 0.1]))
+
+
+def run(kernel, **options):
+    torch.manual_seed(0)
+    mcmc = MCMC(kernel, disable_progbar=True, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mcmc.run()
+    return mcmc, [w for w in caught if issubclass(w.category, PPLWarning)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_branches_on_values_is_sampled_after_one_warning_that_names_the_line(method):
+    mcmc, caught = run(
+        NUTS(branching), num_samples=200, warmup_steps=100, num_chains=2, chain_method=method
+    )
+    [slow] = [w for w in caught if "without recording" in str(w.message)]
+    assert "after site 'z'" in str(slow.message)
+    assert "if z > 0 else -1.0" in str(slow.message)
+    assert slow.filename == __file__
+    draws = mcmc.get_samples()
+    assert ((draws["side"] > 0) == (draws["z"] > 0)).all()
+    assert (draws["z"] > 0).float().mean() < 0.45  # a quarter
+    assert draws["z"][draws["z"] > 0].max() < 1.5  # the sd is a third there
+
+
+def hmc(model):
+    return HMC(model, step_size=0.3, num_steps=3, adapt_step_size=False)
+
+
+@pytest.mark.parametrize("kernel", [NUTS, hmc])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_failed_factorization_is_a_divergence_and_no_error(kernel, method):
+    mcmc, caught = run(
+        kernel(fragile), num_samples=150, warmup_steps=30, num_chains=2, chain_method=method
+    )
+    draws = mcmc.get_samples()["z"]
+    assert (draws.abs() < 1).all()
+    assert len(draws.unique()) > 50
+    num_divergences = int(mcmc.get_extra_fields()["diverging"].sum())
+    assert num_divergences > 0
+    assert sum(map(len, mcmc.diagnostics()["divergences"].values())) == num_divergences
+    assert any(f"{num_divergences} divergent" in str(w.message) for w in caught)
+
+
+def test_a_start_without_density_anywhere_is_an_error_that_names_the_site():
+    def impossible():
+        z = sample("z", dist.Normal(0.0, 1.0))
+        sample("x", dist.Normal(z, 1.0), obs=torch.tensor(torch.inf))
+
+    for options in ({}, {"hook_fn": lambda *_: None}):
+        with pytest.raises(NotFiniteError, match=r"\['x'\]"):
+            run(NUTS(impossible), num_samples=5, warmup_steps=5, **options)
