@@ -178,3 +178,20 @@ def test_what_is_not_finite_is_a_divergence_and_never_a_draw(kind, where):
     assert (run.record.draws <= 2.0).all()
     assert run.record.field("diverging").any()
     assert run.record.draws.std() > 0.5
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_a_trajectory_ends_where_it_diverges(kind):
+    """Also where every trajectory diverges, and adaptation makes the step ever smaller."""
+
+    def nowhere_else(z):
+        return 0.5 * (z * z).sum(-1).masked_fill((z != 0).any(-1), torch.nan), z
+
+    start = torch.zeros(4, 1, dtype=torch.float64)
+    run = Chains(Sampler(MACHINES[kind](nowhere_else), Warmup(40), 10), start, 0.5, range(4))
+    for _ in range(50):
+        run.leap()
+    assert run.done
+    assert (run.record.field("num_steps") == 1).all()
+    assert run.record.field("diverging").all()
+    assert (run.record.draws == 0).all()

@@ -66,6 +66,19 @@ def test_the_mean_of_a_heavy_tail_falls_back_to_the_median():
     assert init_to_mean(site_of(PRIORS["heavy"])).isfinite().all()
 
 
+@pytest.mark.parametrize("strategy", [init_to_feasible, init_to_uniform], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "support, shape",
+    [(dist.constraints.ordered_vector, (3,)), (dist.constraints.simplex, (4,))],
+    ids=str,
+)
+def test_an_improper_prior_without_draws_has_a_start_in_its_support(strategy, support, shape):
+    fn = dist.ImproperUniform(support, (2,), shape)
+    value = strategy({"name": "x", "fn": fn})
+    assert value.shape == fn.shape()
+    assert support.check(value).all()
+
+
 def test_uniform_draws_stay_within_the_radius():
     draws = init_to_uniform(site_of(dist.Normal(torch.full((1000,), 50.0), 1.0)), radius=0.5)
     assert draws.abs().max() <= 0.5

@@ -1,27 +1,45 @@
-"""Compile a recorded tensor program with torch's compiler, inductor."""
+"""Compile a recorded tensor program with torch's compiler, inductor: the one door to it.
+
+A recording is flat and static, so most of what ``torch.compile`` does is not needed: no bytecode is
+read, nothing is guarded, and a call goes straight to the generated code.
+"""
 
 from __future__ import annotations
 
 import copy
 import operator
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
+
+from .validation import torch_flag_kept
 
 Compiled = Callable[..., Sequence[Tensor]]
+Generated = Callable[[list[Tensor]], Sequence[Tensor]]  # empties the list
+Options = Mapping[str, Any]
 
-# checks of strides at each call, a third of the time of a small program
-OPTIONS = {"size_asserts": False}
+OPTIONS: Options = {
+    "size_asserts": False,  # checks at each call, a third of the time of a small program
+    "fallback_random": True,  # draws are those of torch without compiler
+}
+MAX_PROGRAMS = 64  # kept in the memory of a process; torch keeps all of them on disk
+
+_generated: OrderedDict[tuple[Any, ...], Generated] = OrderedDict()
+_lock = threading.RLock()  # torch's compiler is not made for threads
 
 
-_compiled: dict[tuple[Any, ...], Compiled] = {}
-
-
-def compile_program(program: GraphModule, inputs: Sequence[Tensor]) -> Compiled:
+def compile_program(
+    program: GraphModule, inputs: Sequence[Tensor], options: Options = OPTIONS
+) -> Compiled:
     """Return a compiled version of a recorded program.
 
     Tensors that the program holds become further inputs of what is compiled, so that programs
@@ -30,45 +48,113 @@ def compile_program(program: GraphModule, inputs: Sequence[Tensor]) -> Compiled:
 
     Args:
         program: A recording whose arguments and results are flat: tensors only.
-        inputs: Contiguous example inputs; all calls must have their shapes, dtypes and devices, and
-            be contiguous too, which nobody checks.
+        inputs: Example inputs; all calls must have their shapes, strides, dtypes and devices, which
+            nobody checks.  Calls have no gradient.
+        options: Of inductor, see ``torch._inductor.list_options()``, added to `OPTIONS`.
+
+    Raises:
+        Exception: Any, if there is no compiler or it fails.
     """
     program, constants = lift_constants(program)
-    examples = [*inputs, *constants]
-    key = (program.code, *((x.shape, x.dtype, x.device) for x in examples), torch.get_num_threads())
-    if key not in _compiled:
-        _compiled[key] = _compile(program, examples)
-    compiled = _compiled[key]
-    return lambda *args: compiled(*args, *constants)
+    examples = [x.detach() for x in (*inputs, *constants)]
+    options = {**OPTIONS, **options}
+    layouts = ((x.shape, x.stride(), x.dtype, x.device) for x in examples)
+    key = (program.code, *layouts, torch.get_num_threads(), repr(options))
+    with _lock:
+        if key not in _generated:
+            with torch_flag_kept():
+                _generated[key] = _compile(program, examples, options)
+        _generated.move_to_end(key)
+        while len(_generated) > MAX_PROGRAMS:
+            _generated.popitem(last=False)
+        generated = _generated[key]
+    return lambda *args: generated([*args, *constants])
 
 
-def _compile(program: GraphModule, examples: Sequence[Tensor]) -> Compiled:
+def _compile(program: GraphModule, examples: Sequence[Tensor], options: Options) -> Generated:
+    try:
+        with _trusting_the_processor():
+            return _generate(program, examples, {**options, "cpp.vec_isa_ok": True})
+    except Exception:  # torch's inner parts are another version's, or the compiler is older
+        return _compile_publicly(program, examples, options)
+
+
+def _generate(program: GraphModule, examples: Sequence[Tensor], options: Options) -> Generated:
+    """Return the function that inductor generates, without the layers that autograd would need."""
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.decomposition import select_decomp_table
+
+    def flat(*inputs: Tensor) -> list[Tensor]:
+        return tree_leaves(program(*inputs))
+
+    mode, fakes = _fake(examples)
+    context = torch._guards.TracingContext(mode)  # without one torch does not use its cache
+    with config.patch(dict(options)), torch.no_grad(), torch._guards.tracing(context):
+        with mode:
+            functional = torch.func.functionalize(flat, remove="mutations")
+            graph = make_fx(functional, select_decomp_table())(*fakes)
+        compiled: Any = compile_fx_inner(graph, fakes, is_inference=True)
+    generated: Generated = getattr(compiled, "current_callable", compiled)
+    return generated
+
+
+def _compile_publicly(
+    program: GraphModule, examples: Sequence[Tensor], options: Options
+) -> Generated:
+    """Return what torch's documented function makes of a program: slower to make and to call."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
+        compiled: Any = torch._inductor.compile(program, _fake(examples)[1], options=dict(options))
+
+    def call(inputs: list[Tensor]) -> Sequence[Tensor]:
+        return tree_leaves(compiled(*inputs))
+
+    return call
+
+
+def _fake(examples: Sequence[Tensor]) -> tuple[Any, list[Any]]:
+    """Return a mode in which tensors have no memory, and stand-ins of that kind."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # a second to import
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    fakes = FakeTensorMode(shape_env=ShapeEnv())  # without one torch does not use its cache
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
-        compiled: Any = torch._inductor.compile(
-            program, [fakes.from_tensor(x, static_shapes=True) for x in examples], options=OPTIONS
-        )
-    return compiled
+    mode = FakeTensorMode(shape_env=ShapeEnv())
+    return mode, [mode.from_tensor(x, static_shapes=True) for x in examples]
+
+
+@contextmanager
+def _trusting_the_processor() -> Iterator[None]:
+    """Let inductor use the vectors that the processor says it has, without trying all of them.
+
+    Its trials take ten seconds, the first time on a machine.
+    """
+    from torch._inductor import cpu_vec_isa
+
+    try:
+        yield
+    finally:
+        cpu_vec_isa.valid_vec_isa_list.cache_clear()  # others may be less trusting
 
 
 def lift_constants(program: GraphModule) -> tuple[GraphModule, list[Tensor]]:
     """Return a program whose last inputs are the tensors that the given one holds, and them."""
     lifted_program = GraphModule(program, copy.deepcopy(program.graph))
     graph = lifted_program.graph
-    last = graph.find_nodes(op="placeholder")[-1]
-    lifted: dict[str, Any] = {}
-    for node in graph.find_nodes(op="get_attr"):
-        name = str(node.target)
-        if name not in lifted:
-            with graph.inserting_after(last):
-                last = lifted[name] = graph.placeholder(f"constant_{len(lifted)}")
-                last.meta.update(node.meta)
-        node.replace_all_uses_with(lifted[name])
+    held = [n for n in graph.find_nodes(op="get_attr") if _is_tensor(program, n)]
+    lifted: dict[str, Node] = {}
+    with graph.inserting_before(next(n for n in graph.nodes if n.op != "placeholder")):
+        for node in held:
+            name = str(node.target)
+            if name not in lifted:
+                lifted[name] = graph.placeholder(f"constant_{len(lifted)}")
+                lifted[name].meta.update(node.meta)
+    for node in held:
+        node.replace_all_uses_with(lifted[str(node.target)])
         graph.erase_node(node)
     lifted_program.recompile()
-    constants = [operator.attrgetter(name)(program).detach().contiguous() for name in lifted]
-    return lifted_program, constants
+    return lifted_program, [operator.attrgetter(name)(program).detach() for name in lifted]
+
+
+def _is_tensor(program: GraphModule, attribute: Node) -> bool:
+    """Whether what a program holds is a tensor, not a branch of its own."""
+    return isinstance(operator.attrgetter(str(attribute.target))(program), Tensor)

@@ -17,6 +17,7 @@ Summary = dict[str, dict[str, Tensor]]
 
 MAX_R_HAT = 1.01  # Vehtari et al. 2021, section 4
 MIN_ESS_PER_CHAIN = 100  # same place: below it R-hat and ESS are themselves too noisy to be used
+FEW_CHAINS = 4  # what so many chains must have is enough for more of them
 _MAX_NAMED = 3  # components that a reason names; the others are counted
 
 DIVERGENCE_ADVICE = (
@@ -121,8 +122,9 @@ def trust(samples: Mapping[str, Tensor], divergences: Tensor | int = 0) -> Verdi
 
     Draws are refused for divergent transitions (Betancourt 2017), for components whose chains
     disagree (``r_hat > 1.01``), for components with a bulk or tail effective sample size below 100
-    a chain (Vehtari et al. 2021), for nan draws, and if no chain moved. A component that is
-    constant by construction, such as a diagonal of ones, is not held against them.
+    a chain, or 400 for four chains and more (Vehtari et al. 2021), for nan draws, and if no chain
+    moved. A component that is constant by construction, such as a diagonal of ones, is not held
+    against them.
 
     Args:
         samples: Draws by site, shape ``(chain, draw, *event)``.
@@ -278,7 +280,8 @@ def _find_stuck(components: Sequence[_Component]) -> _Finding | None:
 
 def _find_poor(components: Sequence[_Component]) -> Iterator[_Finding | None]:
     judged = [c for c in components if not (c.is_constant or c.is_missing)]
-    needed = MIN_ESS_PER_CHAIN * (len(judged[0].draws) if judged else 1)
+    num_chains = len(judged[0].draws) if judged else 1
+    needed = MIN_ESS_PER_CHAIN * min(num_chains, FEW_CHAINS)
     # written as "not good" rather than "bad", so that the nan of too few draws is refused
     apart = [c for c in judged if not c.r_hat <= MAX_R_HAT]
     scarce = [c for c in judged if not c.ess >= needed]
@@ -289,7 +292,7 @@ def _find_poor(components: Sequence[_Component]) -> Iterator[_Finding | None]:
     if scarce:
         worst = _worst(scarce, lambda c: c.ess)
         reason = f"{_listed(worst)}: effective sample size down to {worst[0].ess:.0f}"
-        yield _Finding(f"{reason} (less than {needed}, 100 a chain)", PRECISION_ADVICE)
+        yield _Finding(f"{reason} (less than {needed})", PRECISION_ADVICE)
 
 
 def _worst(

@@ -125,8 +125,8 @@ class MCMC:
         """
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         latent = {n: x for n, x in self._draws.samples.items() if n in self._draws.latent}
-        if self._is_suspicious(latent):
-            warn(str(self._verdict(latent)))
+        if self._is_suspicious(latent) and not (verdict := self._verdict(latent)).reliable:
+            warn(str(verdict))
 
     def get_samples(
         self, num_samples: int | None = None, group_by_chain: bool = False
@@ -178,9 +178,10 @@ class MCMC:
         return self._draws
 
     def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
+        """Look at what costs little: a verdict sorts all draws, which may take longer than a run."""
         diverging = self._found().fields.get("diverging", torch.zeros(()))
         return bool(diverging.any()) or any(
-            bool((stats.rhat(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
+            bool((stats.split_gelman_rubin(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
             for draws in samples.values()
         )
 

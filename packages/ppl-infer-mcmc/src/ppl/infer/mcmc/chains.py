@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ class Chains:
     Args:
         sampler: What advances the chains.
         position: Where they start, shape ``(chain, dim)``.
-        step_size: The first step size, or where the search for it starts.
+        step_size: The first step size, perhaps ``(chain,)``, or where the search for it starts.
         seeds: A seed for each chain.
         stride: What takes the leapfrogs; by default the sampler itself.
     """
@@ -39,13 +40,13 @@ class Chains:
         self,
         sampler: Sampler,
         position: Tensor,
-        step_size: float,
+        step_size: float | Tensor,
         seeds: Sequence[int],
         stride: Stride | None = None,
     ) -> None:
         self.sampler = sampler
         self._stride = stride or self._plain_stride
-        self.stream = NoiseStream(seeds, position)
+        self.stream = getattr(stride, "open_stream", NoiseStream)(seeds, position)
         endless = math.isinf(sampler.num_draws)
         self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
         with torch.no_grad():
@@ -68,10 +69,10 @@ class Chains:
         return self.sampler.stride(state, noise, self.sampler.is_warming(state))
 
     def _advance(self, num_steps: int) -> None:
-        noise = self.stream.next(num_steps)
-        state, self.trail = self._stride(self.state, noise)
+        steps = self.stream.next(num_steps)
+        state, self.trail = self._stride(self.state, steps)
         recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
-        last = Noise(*(numbers[-1] for numbers in noise))
+        last = partial(self.stream.noise, steps, num_steps - 1)
         self.state = self.sampler.decide(state, last, self.trail)
 
     @torch.no_grad()
@@ -80,7 +81,8 @@ class Chains:
         self.state = self.sampler.move(self.state, position, self._next_noise())
 
     def _next_noise(self) -> Noise:
-        return Noise(*(numbers[0] for numbers in self.stream.next()))
+        noise: Noise = self.stream.noise(self.stream.next(), 0)
+        return noise
 
     @property
     def done(self) -> bool:

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import SiteError
+from ppl.errors import ShapeError, SiteError
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc.adaptation.warmup import Warmup
+from ppl.infer.mcmc.blocks import FullMass, InverseMass, check_blocks, coupled, inverse_mass
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
+from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.machine import (
     MAX_ENERGY_ERROR,
     Draw,
@@ -57,7 +59,8 @@ class FixedLength:
     Args:
         potential_and_grad: Maps ``(chain, dim)`` to potentials ``(chain,)`` and gradients.
         trajectory_length: The time of a transition; it takes
-            ``max(1, int(trajectory_length / step_size))`` leapfrogs.
+            ``max(1, int(trajectory_length / step_size))`` leapfrogs.  One that diverges on the way
+            ends there and is rejected.
     """
 
     native_name = "hmc"
@@ -85,13 +88,14 @@ class FixedLength:
         energy = potential + kinetic_energy(tuning.metric, edge.momentum)
         error = energy_error(energy, state.initial_energy)
         num_steps = state.num_steps + 1
-        finished = (num_steps + 1 - ROUNDING) * tuning.step_size > self.trajectory_length
-        accepted = finished & (noise.log_uniform[:, 0] < -error)
+        diverging = error > MAX_ENERGY_ERROR
+        arrived = (num_steps + 1 - ROUNDING) * tuning.step_size > self.trajectory_length
+        finished = arrived | diverging
+        accepted = arrived & ~diverging & (noise.log_uniform[:, 0] < -error)
         end = Draw(edge.position, edge.gradient, potential, energy)
         draw = select(accepted, end, state.draw)
         depth = torch.zeros_like(num_steps)  # no tree
         accept_prob = torch.exp(-error.clamp(min=0.0))
-        diverging = error > MAX_ENERGY_ERROR
         outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging)
         after = Flight(edge, state.initial_energy, num_steps, draw)
         return select(finished, self.start(draw, tuning.metric, noise), after), outcome
@@ -107,13 +111,14 @@ class HMC(MCMCKernel):
         model: The model; or
         potential_fn: the potential energy (negative log density, nats) of a dict of unconstrained
             values by site, shape ``()``; needs ``initial_params``.
-        step_size: The step size of the leapfrog; where its adaptation starts.
+        step_size: The step size of the leapfrog, perhaps ``(chain,)``; where adaptation starts.
         trajectory_length: The time of a trajectory; default ``step_size * num_steps``, or ``2 pi``.
         num_steps: The leapfrogs of a trajectory at the initial step size.  With another step size
             there are ``max(1, int(trajectory_length / step_size))``.
         adapt_step_size: Whether warm-up adapts the step size (dual averaging).
         adapt_mass_matrix: Whether warm-up adapts the mass matrix.
-        full_mass: Whether the mass matrix is dense instead of diagonal.
+        full_mass: Whether the mass matrix is dense instead of diagonal; or the blocks of sites in
+            which it is, such as ``[("a", "b"), ("c",)]``: other sites have a diagonal one.
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
             shall not use the registered one.
         max_plate_nesting: The largest number of nested plates, if the model has discrete latent
@@ -127,9 +132,13 @@ class HMC(MCMCKernel):
         init_strategy: Chooses the starting points.
         min_stepsize: The smallest step size that adaptation may choose.
         max_stepsize: The largest one.
+        inverse_mass_matrix: The inverse mass to begin with: ``(dim,)`` or, for a dense one,
+            ``(dim, dim)``, with a leading dimension if it differs between chains; or by blocks of
+            sites, such as ``{("a", "b"): matrix}``, where other sites have unit mass.
 
     Raises:
-        SiteError: If not exactly one of `model` and `potential_fn` is given.
+        SiteError: If not exactly one of `model` and `potential_fn` is given, or a site is in
+            several blocks.
 
     Example:
         >>> import ppl.distributions as dist
@@ -148,12 +157,12 @@ class HMC(MCMCKernel):
         self,
         model: Callable[..., Any] | None = None,
         potential_fn: PotentialFn | None = None,
-        step_size: float = 1,
+        step_size: float | Tensor = 1,
         trajectory_length: float | None = None,
         num_steps: int | None = None,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        full_mass: bool = False,
+        full_mass: FullMass = False,
         transforms: Mapping[str, Transform] | None = None,
         max_plate_nesting: int | None = None,
         jit_compile: bool = False,
@@ -164,6 +173,7 @@ class HMC(MCMCKernel):
         *,
         min_stepsize: float = 1e-10,
         max_stepsize: float = 1e10,
+        inverse_mass_matrix: InverseMass | None = None,
     ) -> None:
         if (model is None) == (potential_fn is None):
             raise SiteError(
@@ -174,22 +184,26 @@ class HMC(MCMCKernel):
             require_program("model", model)
         if not 0 < target_accept_prob < 1:
             raise SiteError(f"target_accept_prob must lie in (0, 1), got {target_accept_prob}")
+        if not isinstance(full_mass, bool):
+            check_blocks("full_mass", full_mass)
         self.model, self.potential_fn = model, potential_fn
         self.jit_compile = jit_compile
         self.transforms = transforms
         self.max_plate_nesting = max_plate_nesting
         self.init_strategy = init_strategy
         self.trajectory_length = _trajectory_length(step_size, trajectory_length, num_steps)
-        self._step_size = float(step_size)
+        self._step_size, self._inverse_mass = step_size, inverse_mass_matrix
+        self._full_mass = full_mass
         self._warmup = Warmup(
             0,
             target_accept_prob,
             adapt_step_size,
             adapt_mass_matrix,
-            full_mass,
+            bool(full_mass),
             (min_stepsize, max_stepsize),
         )
         self._given_params: Params | None = None
+        self._layout: Layout | None = None
         self._chains: Chains | None = None
         self._walk: Walk | None = None
 
@@ -199,19 +213,21 @@ class HMC(MCMCKernel):
         """Return what is to be sampled, and where `num_chains` chains start."""
         given = self._given_params
         if self.potential_fn is not None:
-            return Target.of_potential(self.potential_fn, self.transforms, num_chains, given)
-        assert self.model is not None
-        strategy = self.init_strategy
-        return Target.of_model(
-            self.model,
-            args,
-            kwargs,
-            self.transforms,
-            strategy,
-            num_chains,
-            given,
-            self.max_plate_nesting,
-        )
+            target = Target.of_potential(self.potential_fn, self.transforms, num_chains, given)
+        else:
+            assert self.model is not None
+            target = Target.of_model(
+                self.model,
+                args,
+                kwargs,
+                self.transforms,
+                self.init_strategy,
+                num_chains,
+                given,
+                self.max_plate_nesting,
+            )
+        self._layout = target.layout
+        return target
 
     def start(
         self,
@@ -223,12 +239,27 @@ class HMC(MCMCKernel):
     ) -> Chains:
         """Return chains that start at `position`, shape ``(chain, dim)``."""
         machine = self._machine(potential_and_grad, position.device)
-        pooled = len(position) >= MANY
-        warmup = replace(self._warmup, num_steps=warmup_steps, pooled=pooled)
-        sampler = Sampler(machine, warmup, num_samples)
+        sampler = Sampler(machine, self._warmup_of(warmup_steps, position), num_samples)
         stride = choose_stride(sampler, position)
-        self._chains = Chains(sampler, position, self._step_size, seeds, stride)
+        step_size = _step_size_of(self._step_size, position)
+        self._chains = Chains(sampler, position, step_size, seeds, stride)
         return self._chains
+
+    def _warmup_of(self, num_steps: int, position: Tensor) -> Warmup:
+        """Return the warm-up of chains at `position`, with the mass matrix that it begins with."""
+        layout, given, mask = self._layout, self._inverse_mass, None
+        assert layout is not None
+        if given is not None:
+            given = inverse_mass(given, layout, position, self._warmup.full_mass)
+        if self._warmup.full_mass:
+            mask = coupled(layout, self._full_mass)
+        return replace(
+            self._warmup,
+            num_steps=num_steps,
+            pooled=len(position) >= MANY,
+            coupled=None if mask is None else mask.to(position.device),
+            inverse_mass=given,
+        )
 
     def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
         return FixedLength(potential_and_grad, self.trajectory_length)
@@ -293,11 +324,19 @@ class HMC(MCMCKernel):
 
     @property
     def step_size(self) -> float | Tensor:
-        """The step size in use: a number, or ``(chain,)`` where several chains have run."""
+        """The step size in use: a number, or ``(chain,)`` where several chains have run.
+
+        The next run begins with what is set, and with the mass matrix that is in use.
+        """
         if self._chains is None:
             return self._step_size
         step_size = self._chains.state.tuning.step_size
         return float(step_size) if len(step_size) == 1 else step_size
+
+    @step_size.setter
+    def step_size(self, step_size: float | Tensor) -> None:
+        self._keep_tuning()
+        self._step_size = step_size
 
     @property
     def num_steps(self) -> int:
@@ -307,14 +346,47 @@ class HMC(MCMCKernel):
 
     @property
     def inverse_mass_matrix(self) -> Tensor:
-        """The inverse mass in use, ``(dim,)`` or ``(dim, dim)``; of many chains a batch."""
-        if self._chains is None:
-            raise SiteError("there is no mass matrix before the first run")
-        inverse = self._chains.state.tuning.metric.inverse
-        return inverse[0] if len(inverse) == 1 else inverse
+        """The inverse mass in use, ``(dim,)`` or ``(dim, dim)``; of several chains a batch.
+
+        Rows and columns are the numbers of the unconstrained sites, sorted by the sites' names.
+        The next run begins with what is set (also by blocks of sites, as the argument of the same
+        name), and with the step size that is in use.
+        """
+        if self._chains is not None:
+            inverse = self._chains.state.tuning.metric.inverse
+            return inverse[0] if len(inverse) == 1 else inverse
+        if isinstance(self._inverse_mass, Tensor):
+            return self._inverse_mass
+        raise SiteError("there is no mass matrix before the first run")
+
+    @inverse_mass_matrix.setter
+    def inverse_mass_matrix(self, inverse: InverseMass) -> None:
+        self._keep_tuning()
+        self._inverse_mass = inverse
+
+    def _keep_tuning(self) -> None:
+        """Let the next run begin with the tuning of the last one."""
+        if self._chains is not None:
+            self._step_size, self._inverse_mass = self.step_size, self.inverse_mass_matrix
+            self._chains = None
 
 
-def _trajectory_length(step_size: float, length: float | None, num_steps: int | None) -> float:
+def _trajectory_length(
+    step_size: float | Tensor, length: float | None, num_steps: int | None
+) -> float:
     if length is not None:
         return float(length)
-    return step_size * num_steps if num_steps is not None else 2 * math.pi
+    if num_steps is None:
+        return 2 * math.pi
+    return num_steps * float(torch.as_tensor(step_size, dtype=torch.float64).mean())
+
+
+def _step_size_of(step_size: float | Tensor, position: Tensor) -> Tensor:
+    steps = torch.as_tensor(step_size).to(position)
+    num_chains = len(position)
+    if tuple(steps.shape) not in ((), (num_chains,)):
+        raise ShapeError(
+            f"step_size has shape {tuple(steps.shape)}, but {num_chains} chains run together: give "
+            f"a number, or one for each of them, shape {(num_chains,)}"
+        )
+    return steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +35,26 @@ class Layout:
     def sizes(self) -> list[int]:
         """How many numbers each site has."""
         return [shape.numel() for shape in self.shapes]
+
+    @property
+    def dim(self) -> int:
+        """The length of the vector."""
+        return sum(self.sizes)
+
+    def places(self, names: Sequence[str]) -> Tensor:
+        """Return where in the vector the numbers of these sites are, site after site.
+
+        Raises:
+            MissingSiteError: If a site is unknown.
+        """
+        unknown = sorted(set(names) - set(self.names))
+        if unknown:
+            raise MissingSiteError(
+                f"the sites {unknown} are not among the latent sites that are sampled, "
+                f"{list(self.names)}"
+            )
+        parts = dict(zip(self.names, torch.arange(self.dim).split(self.sizes), strict=True))
+        return torch.cat([torch.arange(0), *(parts[name] for name in names)])
 
     def pack(self, values: Mapping[str, Tensor], batch_dim: int = 0) -> Tensor:
         """Return the values as vectors, shape ``(*batch, dim)``, in the widest dtype of the sites.

@@ -8,14 +8,18 @@ of a tree where a chain needs one, and takes ten times as long.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from ctypes import c_bool, c_double, c_int64, c_void_p
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ppl import cpp
-from ppl.infer.mcmc.machine import Noise
+from ppl.infer.mcmc.machine import NUM_COINS, Noise
+from ppl.infer.mcmc.noise import StreamState
 from ppl.infer.mcmc.recording import FIELDS, Trail
 from ppl.infer.mcmc.sampler import Sampler, State
 
@@ -27,22 +31,66 @@ class Settings(ctypes.Structure):
     """The struct of the same name in ``cpp/records.hpp``."""
 
     _fields_ = [
-        ("chains", ctypes.c_int64),
-        ("dim", ctypes.c_int64),
-        ("dense", ctypes.c_int64),
-        ("num_warmup", ctypes.c_int64),
-        ("adapts_until", ctypes.c_int64),
-        ("target_accept_prob", ctypes.c_double),
-        ("min_step", ctypes.c_double),
-        ("max_step", ctypes.c_double),
-        ("window_start", ctypes.c_int64),
-        ("window_end", ctypes.c_int64),
-        ("max_tree_depth", ctypes.c_int64),
-        ("multinomial", ctypes.c_int64),
-        ("trajectory_length", ctypes.c_double),
-        ("num_stops", ctypes.c_int64),
-        ("stops", ctypes.c_void_p),
+        ("chains", c_int64),
+        ("dim", c_int64),
+        ("dense", c_int64),
+        ("num_warmup", c_int64),
+        ("adapts_until", c_int64),
+        ("target_accept_prob", c_double),
+        ("min_step", c_double),
+        ("max_step", c_double),
+        ("window_start", c_int64),
+        ("window_end", c_int64),
+        ("max_tree_depth", c_int64),
+        ("multinomial", c_int64),
+        ("trajectory_length", c_double),
+        ("num_stops", c_int64),
+        ("stops", c_void_p),
     ]
+
+
+class Steps(NamedTuple):
+    """Successive steps, whose noise is a function of the chains' seeds and the steps' numbers."""
+
+    seeds: Tensor  # (chain,)
+    first: int
+    number: int
+
+
+class CounterStream:
+    """The noise of successive steps without a store of numbers: see ``cpp/noise.hpp``.
+
+    Args:
+        seeds: A seed for each chain.
+        like: A tensor of shape ``(chain, dim)`` on the CPU whose dtype the noise shall have.
+    """
+
+    def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
+        self._seeds, self._like, self._next = torch.tensor(seeds), like, 0
+        self._draw = cpp.load(SOURCE)[f"noise_{DTYPES[like.dtype]}"]
+        self._draw.argtypes = [c_void_p, *[c_int64] * 3, c_void_p, c_void_p]
+
+    def next(self, num_steps: int = 1) -> Steps:
+        """Return the next steps."""
+        steps = Steps(self._seeds, self._next, num_steps)
+        self._next += num_steps
+        return steps
+
+    def noise(self, steps: Steps, step: int) -> Noise:
+        """Return the noise of one of the steps, shapes ``(chain, ...)``."""
+        normal = torch.empty_like(self._like, memory_format=torch.contiguous_format)
+        log_uniform = normal.new_empty(len(normal), NUM_COINS)
+        to = normal.data_ptr(), log_uniform.data_ptr()
+        self._draw(steps.seeds.data_ptr(), *normal.shape, steps.first + step, *to)
+        return Noise(normal, log_uniform)
+
+    def state(self) -> StreamState:
+        """Return plain tensors from which `restore` continues the stream."""
+        return StreamState(self._seeds, torch.tensor(self._next))
+
+    def restore(self, state: StreamState) -> None:
+        """Continue where `state` was taken."""
+        self._seeds, self._next = state.generators, int(state.used)
 
 
 class NativeStride:
@@ -56,31 +104,33 @@ class NativeStride:
         OSError: If the C++ cannot be compiled.
     """
 
+    open_stream = CounterStream
+
     def __init__(self, sampler: Sampler, position: Tensor) -> None:
         library = cpp.load(SOURCE)
         name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = library[f"{name}_begin"], library[f"{name}_complete"]
-        self._complete.argtypes = [ctypes.c_void_p] * 10 + [ctypes.c_bool]
+        self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 4]
         self._stops = torch.tensor(sampler.stops)  # C++ holds its address
         self._settings = _settings(sampler, position, self._stops)
         self._potential_and_grad = sampler.machine.potential_and_grad
 
-    def __call__(self, state: State, noise: Noise) -> tuple[State, Trail]:
-        """Return the state after one leapfrog for each row of the noise, and the trail."""
+    def __call__(self, state: State, steps: Steps) -> tuple[State, Trail]:
+        """Return the state after the steps, one leapfrog each, and the trail."""
         leaves, spec = tree_flatten(state)
         leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
         state = tree_unflatten(leaves, spec)
-        trail = _empty_trail(noise.normal)
-        states = (ctypes.c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
+        edge, seeds = state.machine.edge.position, steps.seeds.data_ptr()
+        trail = _empty_trail(edge, steps.number)
+        states = (c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
         settings = ctypes.byref(self._settings)
-        edge, rows_left = state.machine.edge.position, len(noise.normal)
         self._begin(states, settings)
-        for row in zip(*map(_row_addresses, (*noise, *trail)), strict=True):
-            rows_left -= 1
+        for row, to in enumerate(zip(*map(_row_addresses, trail), strict=True)):
             potential, gradient = self._potential_and_grad(edge)
             potential, gradient = potential.contiguous(), gradient.contiguous()
             found = potential.data_ptr(), gradient.data_ptr()
-            self._complete(states, settings, *found, *row, rows_left > 0)
+            goes_on = row + 1 < steps.number
+            self._complete(states, settings, *found, seeds, steps.first + row, goes_on, *to)
         return state, trail
 
 
@@ -105,14 +155,14 @@ def _settings(sampler: Sampler, position: Tensor, stops: Tensor) -> Settings:
     )
 
 
-def _empty_trail(normal: Tensor) -> Trail:
-    """Return a trail with a row for each row of the noise, ``(step, chain, dim)``."""
-    steps = normal.shape[:2]
+def _empty_trail(position: Tensor, num_steps: int) -> Trail:
+    """Return a trail with a row for each step of chains at positions ``(chain, dim)``."""
+    rows = (num_steps, len(position))
     return Trail(
-        normal.new_empty(steps, dtype=torch.bool),
-        normal.new_empty(steps, dtype=torch.long),
-        torch.empty_like(normal),
-        normal.new_empty((*steps, len(FIELDS))),
+        position.new_empty(rows, dtype=torch.bool),
+        position.new_empty(rows, dtype=torch.long),
+        position.new_empty((num_steps, *position.shape)),
+        position.new_empty((*rows, len(FIELDS))),
     )
 
 

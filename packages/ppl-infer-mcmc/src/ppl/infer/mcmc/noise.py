@@ -22,8 +22,8 @@ MAX_STEPS = 128  # but for no more steps than these, and for no fewer than are a
 class StreamState(NamedTuple):
     """Everything that is needed to go on with the same noise."""
 
-    generators: Tensor  # (chain, byte), the generators' states before the current block
-    used: Tensor  # (), steps of the current block that were handed out
+    generators: Tensor  # (chain, ...), what the chains' numbers come from
+    used: Tensor  # (), steps that were handed out since
 
 
 class NoiseStream:
@@ -53,9 +53,9 @@ class NoiseStream:
         self._used += num_steps
         return Noise(*(numbers[first : self._used] for numbers in self._block))
 
-    def peek(self, num_steps: int) -> Noise:
-        """Return noise such as :meth:`next` does, without using it up."""
-        return Noise(*(numbers[:num_steps] for numbers in self._block))
+    def noise(self, steps: Noise, step: int) -> Noise:
+        """Return the noise of one of several steps, shapes ``(chain, ...)``."""
+        return Noise(*(numbers[step] for numbers in steps))
 
     def state(self) -> StreamState:
         """Return plain tensors from which `restore` continues the stream."""

@@ -17,6 +17,7 @@ from torch.distributions import Transform
 
 from ppl.errors import SiteError
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc.blocks import FullMass, InverseMass
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
 from ppl.infer.mcmc.machine import (
@@ -100,7 +101,10 @@ class NoUTurn:
         self.potential_and_grad = potential_and_grad
         self.max_tree_depth = max_tree_depth
         self.multinomial = multinomial
-        self.native_settings = {"max_tree_depth": max_tree_depth, "multinomial": multinomial}
+        self.native_settings: dict[str, float] = {
+            "max_tree_depth": max_tree_depth,
+            "multinomial": multinomial,
+        }
         self.schedule = schedule(max_tree_depth, device)
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Trajectory:
@@ -213,10 +217,11 @@ class NUTS(HMC):
         model: The model; or
         potential_fn: the potential energy (negative log density, nats) of a dict of unconstrained
             values by site, shape ``()``; needs ``initial_params``.
-        step_size: The step size of the leapfrog; where its adaptation starts.
+        step_size: The step size of the leapfrog, perhaps ``(chain,)``; where adaptation starts.
         adapt_step_size: Whether warm-up adapts the step size (dual averaging).
         adapt_mass_matrix: Whether warm-up adapts the mass matrix.
-        full_mass: Whether the mass matrix is dense instead of diagonal.
+        full_mass: Whether the mass matrix is dense instead of diagonal; or the blocks of sites in
+            which it is, such as ``[("a", "b"), ("c",)]``: other sites have a diagonal one.
         use_multinomial_sampling: Choose the draw by density, else by slice sampling as in the
             original paper.
         transforms: Bijections from the support of a site to unconstrained space, for the sites that
@@ -231,9 +236,13 @@ class NUTS(HMC):
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
         max_tree_depth: A trajectory has at most ``2 ** max_tree_depth - 1`` leapfrogs.
         init_strategy: Chooses the starting points.
+        inverse_mass_matrix: The inverse mass to begin with: ``(dim,)`` or, for a dense one,
+            ``(dim, dim)``, with a leading dimension if it differs between chains; or by blocks of
+            sites, such as ``{("a", "b"): matrix}``, where other sites have unit mass.
 
     Raises:
-        SiteError: If not exactly one of `model` and `potential_fn` is given.
+        SiteError: If not exactly one of `model` and `potential_fn` is given, or a site is in
+            several blocks.
 
     Example:
         >>> import ppl.distributions as dist
@@ -253,10 +262,10 @@ class NUTS(HMC):
         self,
         model: Callable[..., Any] | None = None,
         potential_fn: PotentialFn | None = None,
-        step_size: float = 1,
+        step_size: float | Tensor = 1,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        full_mass: bool = False,
+        full_mass: FullMass = False,
         use_multinomial_sampling: bool = True,
         transforms: Mapping[str, Transform] | None = None,
         max_plate_nesting: int | None = None,
@@ -266,6 +275,8 @@ class NUTS(HMC):
         target_accept_prob: float = 0.8,
         max_tree_depth: int = 10,
         init_strategy: Strategy = init_to_uniform,
+        *,
+        inverse_mass_matrix: InverseMass | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -279,6 +290,7 @@ class NUTS(HMC):
             jit_compile=jit_compile,
             target_accept_prob=target_accept_prob,
             init_strategy=init_strategy,
+            inverse_mass_matrix=inverse_mass_matrix,
         )
         if max_tree_depth < 1:
             raise SiteError(f"max_tree_depth must be at least 1, got {max_tree_depth}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, agree, fail_with_nan, record
+from ppl.capture import CaptureError, agree, batch_first, fail_with_nan, record
 from ppl.errors import NotFiniteError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.integrator import PotentialAndGrad
@@ -204,7 +204,7 @@ def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> Potentia
     nearby = position + 0.1 * torch.randn(position.shape, dtype=position.dtype).to(position.device)
     try:
         vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
-        program = fail_with_nan(record(vectorized, position))
+        program = batch_first(fail_with_nan(record(vectorized, position)))
         gradient, value = (x[:CHAINS_COMPARED] for x in program(nearby))
     except (CaptureError, RuntimeError) as error:
         cause = str(error)

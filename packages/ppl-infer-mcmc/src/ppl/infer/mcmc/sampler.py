@@ -30,8 +30,8 @@ class State(NamedTuple):
     waits: Tensor  # (chain,) bool: stands still, until its window ends or for good
 
 
-Stride = Callable[[State, Noise], tuple[State, Trail]]
-"""Several leapfrogs: takes noise with a leading dimension for them."""
+Stride = Callable[[State, Any], tuple[State, Trail]]
+"""Several leapfrogs: takes their noise, as its stream hands it out."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Sampler:
     warmup: Warmup
     num_draws: float
 
-    def begin(self, position: Tensor, step_size: float, noise: Noise) -> State:
+    def begin(self, position: Tensor, step_size: float | Tensor, noise: Noise) -> State:
         """Return the state of chains that start at `position`, shape ``(chain, dim)``."""
-        steps = torch.full_like(position[:, 0], step_size)
+        steps = torch.zeros_like(position[:, 0]) + step_size
         draw = self._draw(position)
         tuning = Tuning(steps, self.warmup.first_metric(draw))
         machine = self.machine.start(draw, tuning.metric, noise)
@@ -111,10 +111,13 @@ class Sampler:
         """Return whether any chain is in warm-up."""
         return bool((state.iteration < self.warmup.num_steps).any())
 
-    def decide(self, state: State, noise: Noise, trail: Trail) -> State:
+    def decide(self, state: State, noise: Callable[[], Noise], trail: Trail) -> State:
         """Return the state with new tuning for the chains that wait for it.
 
-        `trail` is that of the leapfrogs since the last decision.
+        Args:
+            state: The state after some leapfrogs.
+            noise: Draws the noise of transitions that begin anew.
+            trail: What the chains did since the last decision.
         """
         if self.warmup.pooled and self.is_warming(state):
             state = self._gather(state, noise, trail)
@@ -128,7 +131,7 @@ class Sampler:
         tuning = self.warmup.settle(state.adaptation, state.tuning, over)
         return state._replace(tuning=tuning, waits=state.iteration == self.num_iterations)
 
-    def _gather(self, state: State, noise: Noise, trail: Trail) -> State:
+    def _gather(self, state: State, noise: Callable[[], Noise], trail: Trail) -> State:
         """Let chains that learn from each other adapt, and the last end a window with the others.
 
         A chain that is stuck so holds nobody up, and goes on with what the others have learnt.
@@ -137,14 +140,14 @@ class Sampler:
         state = state._replace(adaptation=adaptation, tuning=tuning)
         if float(state.waits.float().mean()) < QUORUM:
             return state
-        restarted = self.machine.restart(state.machine, tuning.metric, noise)
+        restarted = self.machine.restart(state.machine, tuning.metric, noise())
         return state._replace(
             machine=select(state.waits, state.machine, restarted),
             iteration=state.iteration.max().expand_as(state.iteration),
             waits=torch.ones_like(state.waits),
         )
 
-    def _end_windows(self, state: State, noise: Noise) -> State:
+    def _end_windows(self, state: State, noise: Callable[[], Noise]) -> State:
         """Renew the metric of the chains whose window has ended, and then their step size."""
         ends = torch.tensor(self.warmup.window_ends, device=state.waits.device)
         ended = state.waits & torch.isin(state.iteration, ends)
@@ -153,7 +156,7 @@ class Sampler:
         adaptation, tuning = self.warmup.renew_metric(
             state.adaptation, state.tuning, state.machine.draw, ended, self._shares(state)
         )
-        restarted = self.machine.restart(state.machine, tuning.metric, noise)
+        restarted = self.machine.restart(state.machine, tuning.metric, noise())
         machine = select(ended, restarted, state.machine)
         state = state._replace(machine=machine, tuning=tuning, adaptation=adaptation)
         return self._search_step_size(state, ended)

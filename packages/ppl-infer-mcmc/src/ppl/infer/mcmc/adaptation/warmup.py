@@ -36,6 +36,9 @@ class Warmup:
         full_mass: Whether the metric is dense.
         step_bounds: The smallest and the largest step size that adaptation may choose.
         pooled: Whether all chains share one step size and one metric, learnt from all of them.
+        coupled: Which pairs of numbers a dense metric couples, bool ``(dim, dim)``; default all.
+        inverse_mass: The inverse mass to begin with, of the shape of the metric's; default unit,
+            or what many chains suggest.
     """
 
     num_steps: int
@@ -45,6 +48,8 @@ class Warmup:
     full_mass: bool = False
     step_bounds: tuple[float, float] = (1e-10, 1e10)
     pooled: bool = False
+    coupled: Tensor | None = None
+    inverse_mass: Tensor | None = None
 
     @property
     def pools_from(self) -> int:
@@ -69,7 +74,13 @@ class Warmup:
         return windows(self.num_steps, self.pooled)
 
     def first_metric(self, start: Draw) -> Metric:
-        """Return the metric that warm-up begins with: the unit, or what many chains suggest.
+        """Return the metric that warm-up begins with."""
+        if self.inverse_mass is None:
+            return self._suggested_metric(start)
+        return self._metric(self.inverse_mass)
+
+    def _suggested_metric(self, start: Draw) -> Metric:
+        """Return the unit metric, or what many chains suggest.
 
         For a normal target with independent coordinates, positions and gradients from anywhere
         satisfy ``gradient = (position - mean) / variance``: the ratio of their spreads is the
@@ -81,7 +92,10 @@ class Warmup:
             ratio = start.position.std(0) / start.gradient.std(0)
             usable = ratio.isfinite() & (ratio > 0)
             unit = torch.where(usable, ratio, 1.0).expand_as(unit)
-        return metric.dense(unit.diag_embed()) if self.full_mass else metric.diagonal(unit)
+        return self._metric(unit.diag_embed() if self.full_mass else unit)
+
+    def _metric(self, inverse: Tensor) -> Metric:
+        return metric.dense(inverse) if self.full_mass else metric.diagonal(inverse)
 
     def begin(self, position: Tensor, step_size: Tensor) -> Adaptation:
         """Return the adaptation before the first transition, of chains at ``(chain, dim)``."""
@@ -136,11 +150,13 @@ class Warmup:
         moments = adaptation.moments
         emptied = welford.begin(moments.mean, self.full_mass)
         if self.pooled and not shared:
-            renewed = self.first_metric(draw)
+            renewed = self._suggested_metric(draw)
         else:
             moments = welford.pooled(moments) if shared else moments
             estimate = welford.shrunk_covariance(moments)
-            renewed = metric.dense(estimate) if self.full_mass else metric.diagonal(estimate)
+            if self.coupled is not None:
+                estimate = estimate.where(self.coupled, 0.0)
+            renewed = self._metric(estimate)
         return (
             adaptation._replace(moments=select(ended, emptied, adaptation.moments)),
             tuning._replace(metric=select(ended, renewed, tuning.metric)),

@@ -24,11 +24,12 @@ struct Flight {
     const real error = energy_error(energy, *initial_energy);
     ++*num_steps;
     const real next_time = (*num_steps + 1 - real(ROUNDING)) * step_size;
-    const bool finished = next_time > real(context.settings.trajectory_length);
-    if (finished && context.noise.log_uniform[0] < -error)
+    const bool diverging = error > MAX_ENERGY_ERROR;
+    const bool finished = diverging || next_time > real(context.settings.trajectory_length);
+    if (finished && !diverging && context.log_uniform[0] < -error)
       copy({edge.position, edge.gradient, &potential, &energy}, draw, context.settings.dim);
     const real accept_prob = std::exp(-std::max(error, real(0)));
-    return {finished, error > MAX_ENERGY_ERROR, draw, accept_prob, *num_steps, 0, false};
+    return {finished, diverging, draw, accept_prob, *num_steps, 0, false};
   }
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "metric.hpp"
+#include "noise.hpp"
 
 constexpr double MAX_ENERGY_ERROR = 1000.0;
 
@@ -18,6 +19,7 @@ struct Context {
   const Settings& settings;
   Tuning<real> tuning;
   Noise<real> noise;
+  const real* log_uniform;  // NUM_COINS of them
   Scratch<real> scratch;
 };
 
@@ -72,10 +74,11 @@ void swap(const Point<real>& a, const Point<real>& b, int64_t dim) {
 // Puts the point where the draw is, with a fresh momentum, and gives the draw its energy there.
 template <typename real>
 void set_out(const Draw<real>& draw, const Point<real>& point, const Context<real>& context) {
-  const auto& [settings, tuning, noise, scratch] = context;
+  const auto& [settings, tuning, noise, coins, scratch] = context;
   copy(draw.position, point.position, settings.dim);
   copy(draw.gradient, point.gradient, settings.dim);
-  draw_momentum(tuning.metric, settings, noise.normal, point.momentum);
+  noise.draw_normals(scratch.total, settings.dim);
+  draw_momentum(tuning.metric, settings, scratch.total, point.momentum);
   *draw.energy = *draw.potential +
                  kinetic_energy(tuning.metric, settings, point.momentum, scratch.drift);
 }

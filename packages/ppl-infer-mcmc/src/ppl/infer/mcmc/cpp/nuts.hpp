@@ -31,7 +31,7 @@ struct Trajectory {
 
   Outcome<real> step(real potential, const real* gradient, const Context<real>& context) const {
     const Settings& settings = context.settings;
-    const real* coins = context.noise.log_uniform;  // leaf, join, direction, slice
+    const real* coins = context.log_uniform;  // leaf, join, direction, slice
     real energy = kick(edge, time_step(*context.tuning.step_size), potential, gradient, context);
     const real error = energy_error(energy, *initial_energy);
     const bool diverging = error > MAX_ENERGY_ERROR;
@@ -54,7 +54,7 @@ struct Trajectory {
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {
     if (!outcome.subtree_ended) return;
-    const bool turns_round = context.noise.log_uniform[2] < std::log(real(0.5));
+    const bool turns_round = context.log_uniform[2] < std::log(real(0.5));
     if (turns_round) *direction = -*direction;
     if (outcome.finished)
       begin_trajectory(context);
@@ -73,7 +73,7 @@ struct Trajectory {
     const int64_t dim = context.settings.dim;
     set_out(tree.proposal, edge, context);
     *initial_energy = *tree.proposal.energy;
-    *log_slice = context.noise.log_uniform[3];
+    *log_slice = context.log_uniform[3];
     copy(edge, tree.far, dim);
     copy(edge.momentum, tree.momentum_sum, dim);
     *tree.log_weight = 0;

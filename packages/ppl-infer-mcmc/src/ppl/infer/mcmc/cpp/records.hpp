@@ -85,15 +85,6 @@ struct Adaptation {
 };
 
 template <typename real>
-struct Noise {
-  const real *normal, *log_uniform;
-
-  Noise at(int64_t chain, int64_t dim) const {
-    return {normal + chain * dim, log_uniform + chain * NUM_COINS};
-  }
-};
-
-template <typename real>
 struct Trail {
   bool* finished;
   int64_t* iteration;

@@ -48,8 +48,8 @@ void begin_all(const State<Machine>& states, const Settings& settings) {
 
 template <typename Machine, typename real = typename Machine::real>
 void complete_all(const State<Machine>& states, const Settings& settings, const real* potential,
-                  const real* gradient, const Noise<real>& noise, const Trail<real>& trails,
-                  bool begins_next) {
+                  const real* gradient, const int64_t* seeds, int64_t step,
+                  const Trail<real>& trails, bool begins_next) {
   const int64_t dim = settings.dim;
   std::vector<real> room(4 * dim);
   real* next = room.data();
@@ -60,26 +60,47 @@ void complete_all(const State<Machine>& states, const Settings& settings, const 
     *trail.finished = false;
     *trail.iteration = *state.iteration;
     if (*state.waits) continue;
-    const Context<real> context{settings, state.tuning, noise.at(chain, dim), scratch};
+    const Noise<real> noise{uint64_t(seeds[chain]), uint64_t(step)};
+    real coins[NUM_COINS];
+    noise.draw_log_uniforms(coins);
+    const Context<real> context{settings, state.tuning, noise, coins, scratch};
     complete(state, settings, potential[chain], gradient + chain * dim, context, trail);
     if (begins_next && !*state.waits) begin(state, settings, scratch.drift);
   }
 }
 
-#define EXPORT(name, Machine, real)                                                             \
+template <typename real>
+void draw_noise(const int64_t* seeds, int64_t chains, int64_t dim, int64_t step, real* normal,
+                real* log_uniform) {
+  for (int64_t chain = 0; chain < chains; ++chain) {
+    const Noise<real> noise{uint64_t(seeds[chain]), uint64_t(step)};
+    noise.draw_normals(normal + chain * dim, dim);
+    noise.draw_log_uniforms(log_uniform + chain * NUM_COINS);
+  }
+}
+
+#define EXPORT_MACHINE(name, Machine, real)                                                      \
   extern "C" void name##_begin(const State<Machine<real>>* states, const Settings* settings) {   \
     begin_all(*states, *settings);                                                              \
   }                                                                                             \
   extern "C" void name##_complete(const State<Machine<real>>* states, const Settings* settings, \
                                   const real* potential, const real* gradient,                  \
-                                  const real* normal, const real* log_uniform, bool* finished,  \
-                                  int64_t* iteration, real* position, real* fields,             \
-                                  bool begins_next) {                                           \
-    complete_all(*states, *settings, potential, gradient, {normal, log_uniform},                \
+                                  const int64_t* seeds, int64_t step, bool begins_next,         \
+                                  bool* finished, int64_t* iteration, real* position,           \
+                                  real* fields) {                                               \
+    complete_all(*states, *settings, potential, gradient, seeds, step,                          \
                  {finished, iteration, position, fields}, begins_next);                         \
   }
 
-EXPORT(nuts_float, Trajectory, float)
-EXPORT(nuts_double, Trajectory, double)
-EXPORT(hmc_float, Flight, float)
-EXPORT(hmc_double, Flight, double)
+#define EXPORT_NOISE(real)                                                                       \
+  extern "C" void noise_##real(const int64_t* seeds, int64_t chains, int64_t dim, int64_t step,  \
+                               real* normal, real* log_uniform) {                               \
+    draw_noise(seeds, chains, dim, step, normal, log_uniform);                                  \
+  }
+
+EXPORT_MACHINE(nuts_float, Trajectory, float)
+EXPORT_MACHINE(nuts_double, Trajectory, double)
+EXPORT_MACHINE(hmc_float, Flight, float)
+EXPORT_MACHINE(hmc_double, Flight, double)
+EXPORT_NOISE(float)
+EXPORT_NOISE(double)

@@ -46,7 +46,7 @@ struct Tree {
 template <typename real>
 bool disagrees(const real* a, const real* b, const real* first, const real* last,
                const Context<real>& context) {
-  const auto& [settings, tuning, noise, scratch] = context;
+  const auto& [settings, tuning, noise, coins, scratch] = context;
   add(a, b, scratch.total, settings.dim);
   velocity(tuning.metric, settings, scratch.total, scratch.drift);
   return dot(scratch.drift, first, settings.dim) <= 0 ||
