@@ -45,8 +45,8 @@ def _sparse_gp(x: Any, y: Any) -> None:
     shrinkage = pm.HalfCauchy("shrinkage", 0.1)
     inverse_length = pm.HalfCauchy("inverse_length", 1.0, shape=x.shape[-1])
     scale, noise = pm.LogNormal("scale", 0.0, 1.0), pm.LogNormal("noise", -3.0, 1.0)
-    scaled = x * pt.sqrt(shrinkage * inverse_length)
-    squared = ((scaled[:, None] - scaled) ** 2).sum(-1)
+    squares = (x[:, None] - x) ** 2  # data: distances are linear in what is unknown
+    squared = pt.dot(squares, shrinkage * inverse_length)
     distance = pt.sqrt(squared + 1e-12) * 5**0.5
     kernel = scale * (1 + distance + distance**2 / 3) * pt.exp(-distance)
     covariance = kernel + (noise + 1e-6) * np.eye(len(y))
