@@ -43,6 +43,14 @@ def tests(session: nox.Session) -> None:
 
 
 @session
+def posteriors(session: nox.Session) -> None:
+    """Compare NUTS with all reference posteriors in every mode, which takes hours."""
+    prepare(session)
+    options = ("-rA", "-n", "2", "--dist", "worksteal", "--every-mode")
+    run(session, "pytest", "tests/posteriors", *options, *session.posargs, env=ONE_THREAD)
+
+
+@session
 def coverage(session: nox.Session) -> None:
     """Run the tests and report the lines that none of them reaches."""
     pytest(session, "--cov=ppl", "--cov-report=term-missing:skip-covered")

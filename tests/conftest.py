@@ -1,4 +1,4 @@
-"""What pytest collects below tests/, and the option that hands wheels to tests/packaging."""
+"""What pytest collects below tests/, and the options of tests/packaging and tests/posteriors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ collect_ignore = ["plugins", "typing"]  # projects of their own; programs that a
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--wheels``: the folder that ``nox -s wheels`` has filled."""
+    """Add ``--wheels``, the folder that ``nox -s wheels`` has filled, and ``--every-mode``."""
     parser.addoption("--wheels", type=Path, help="run tests/packaging on the wheels of this folder")
+    parser.addoption(
+        "--every-mode", action="store_true", help="run NUTS on each posterior in each mode (hours)"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

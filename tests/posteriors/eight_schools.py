@@ -40,4 +40,10 @@ def _prepare(data: dict[str, list[float]]) -> dict[str, Tensor]:
 
 
 CENTERED = Posterior("eight_schools-eight_schools_centered", centered, _prepare)
-NONCENTERED = Posterior("eight_schools-eight_schools_noncentered", noncentered, _prepare)
+NONCENTERED = Posterior(
+    "eight_schools-eight_schools_noncentered",
+    noncentered,
+    _prepare,
+    {"target_accept_prob": 0.95},  # the long tail of tau
+    num_samples=2000,
+)

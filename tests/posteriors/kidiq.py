@@ -33,4 +33,5 @@ KIDIQ = Posterior(
         ),
         "kid_score": tensor(data["kid_score"]),
     },
+    {"full_mass": True},  # the columns are not centred
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,20 @@ class Posterior:
 
     ``model(**arguments)`` names its sites as the reference does; ``prepare`` makes the arguments
     from the contents of ``data.json``.
+
+    Attributes:
+        options: What NUTS has to know of this posterior.
+        start: Values of sites at which the chains have to start; elsewhere they start at random.
+        num_samples: Draws of each of four chains that tell the means and deviations, after half as
+            many for warm-up.
     """
 
     name: str
     model: Callable[..., Any]
     prepare: Callable[[Mapping[str, Any]], dict[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    start: Mapping[str, Tensor] = field(default_factory=dict)
+    num_samples: int = 500
 
     def __str__(self) -> str:
         return self.name

@@ -34,4 +34,5 @@ RADON = Posterior(
         "x": torch.stack([tensor(data["log_uppm"]), tensor(data["floor_measure"])], -1),
         "log_radon": tensor(data["log_radon"]),
     },
+    num_samples=1000,
 )

@@ -10,12 +10,10 @@ from ppl.capture import record
 from ppl.infer.mcmc.util import initialize_model
 from ppl.validation import validation_enabled
 
-from .eight_schools import CENTERED, NONCENTERED
-from .radon import RADON
-from .wells import WELLS
+from .catalogue import POSTERIORS
 
 
-@pytest.mark.parametrize("posterior", [WELLS, CENTERED, NONCENTERED, RADON], ids=str)
+@pytest.mark.parametrize("posterior", POSTERIORS, ids=str)
 def test_a_recorded_potential_equals_the_eager_one_at_new_points(posterior):
     initial, potential, _, _ = initialize_model(posterior.model, model_kwargs=posterior.arguments)
     batched = vmap(grad_and_value(potential))

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from .eight_schools import CENTERED, NONCENTERED
-from .kidiq import KIDIQ
-from .radon import RADON
-from .wells import WELLS
+from .catalogue import POSTERIORS
 
 
-@pytest.mark.parametrize("posterior", [WELLS, CENTERED, NONCENTERED, KIDIQ, RADON], ids=str)
+@pytest.mark.parametrize("posterior", POSTERIORS, ids=str)
 def test_log_density_agrees_with_stan_up_to_a_constant(posterior):
     points = posterior.log_densities
     ours = torch.stack([posterior.log_density(params) for params, _ in points])

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 import ppl.ops.jit as jit
 import ppl.poutine as poutine
 from ppl.capture import CaptureError
+from ppl.cpp import find_compiler
 from ppl.errors import PPLWarning
 from ppl.poutine.trace_messenger import TraceMessenger
 from ppl.primitives import clear_param_store, get_param_store, module, param, plate, sample
@@ -18,6 +19,7 @@ from ppl.util import set_rng_seed
 
 from .distribution.families import Gamma, Normal
 
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
 NET = nn.Linear(3, 1)
 WEIGHT = torch.arange(3.0, requires_grad=True)
 
@@ -50,6 +52,11 @@ def with_parameters(x, y):
 def with_a_subsampled_parameter(x, y):
     with plate("rows", 3, subsample=torch.tensor([0, 2])):
         return param("u", lambda: torch.arange(1.0, 4.0), event_dim=0) * x[:2]
+
+
+def with_subsampling(x, y):
+    with plate("rows", 3, subsample_size=2) as rows, poutine.scale(scale=y.exp()[:2]):
+        return x[rows] * sample("z", Normal(0.0, 1.0))
 
 
 def with_a_module(x, y):
@@ -106,6 +113,7 @@ FUNCTIONS = [
     several_results,
     with_parameters,
     with_a_subsampled_parameter,
+    with_subsampling,
     with_a_module,
     with_a_closure,
     with_draws,
@@ -183,13 +191,14 @@ def test_after_two_calls_the_function_is_not_run_any_more():
     "change",
     [
         lambda x: (x[:2], {}),
+        lambda x: (torch.stack([x, x], -1)[:, 0], {}),
         lambda x: (x.double(), {}),
         lambda x: (x.clone().requires_grad_(), {}),
         lambda x: (x, {"power": 3}),
         lambda x: (x, {"power": 2.0}),
         lambda x: ([x, x], {}),
     ],
-    ids=["shape", "dtype", "requires_grad", "option", "type of option", "nesting"],
+    ids=["shape", "strides", "dtype", "requires_grad", "option", "type of option", "nesting"],
 )
 def test_another_structure_is_recorded_anew(change):
     def fn(x, power=2):
@@ -207,6 +216,13 @@ def test_another_structure_is_recorded_anew(change):
 def test_an_option_that_is_not_hashable_is_refused():
     with pytest.raises(CaptureError, match="type set .* pass a tensor"):
         jit.trace(lambda x: x)({1})
+
+
+def test_a_tensor_may_lie_otherwise_the_next_time():
+    traced = jit.trace(lambda x: 2 * x.reshape(-1))  # records that x can be viewed so
+    for x in (torch.randn(2, 3), torch.randn(3, 2).mT):
+        for _ in range(3):
+            assert_close(traced(x), 2 * x.reshape(-1))
 
 
 def test_one_tensor_in_two_places_is_two_arguments():
@@ -244,6 +260,15 @@ def test_parameters_of_another_shape_are_recorded_anew():
         for _ in range(3):
             assert traced().item() == size
         clear_param_store()
+
+
+def test_leaves_that_the_function_reaches_by_itself_may_change_their_shape():
+    weight = torch.ones(2, requires_grad=True)
+    traced = jit.trace(lambda: (weight**2).sum())
+    for size in (2, 3):
+        weight.data = torch.ones(size)
+        for _ in range(3):
+            assert traced().item() == size
 
 
 def test_tied_parameters_have_one_gradient():
@@ -416,6 +441,21 @@ def test_it_decorates(make):
     assert double.ignore_warnings
 
 
+def test_threads_may_record_at_the_same_time():
+    results = {}
+
+    def work(i):
+        traced = jit.trace(polynomial, ignore_warnings=True)
+        results[i] = [traced(*arguments(i)) for _ in range(3)], len(traced.compiled)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [num_compiled for _, num_compiled in results.values()] == [1] * 8
+
+
 def test_eight_threads_may_share_a_traced_function():
     traced, results = jit.trace(polynomial), {}
 
@@ -435,25 +475,44 @@ def test_eight_threads_may_share_a_traced_function():
 # the compiler
 
 
-def test_a_compiled_function_equals_the_function_with_draws_and_gradients():
-    flag = torch.distributions.Distribution._validate_args
-    compiled = jit.compile(with_draws)
+COMPILED = [several_results, with_a_module, with_draws, with_subsampling, with_views_and_writes]
+
+
+@needs_compiler
+@pytest.mark.parametrize("fn", COMPILED, ids=lambda fn: fn.__name__)
+def test_a_compiled_function_equals_the_function_with_draws_and_gradients(fn):
+    compiled = jit.compile(fn)
     for i in range(3):
-        expected = value_and_gradients(with_draws, *arguments(i))
+        expected = value_and_gradients(fn, *arguments(i))
         assert_close(value_and_gradients(compiled, *arguments(i)), expected)
-    assert torch.distributions.Distribution._validate_args is flag  # dynamo would switch it off
     (program,) = compiled.compiled.values()
     assert not isinstance(program.forward, torch.fx.GraphModule)
 
 
+@needs_compiler
+def test_tangents_of_a_compiled_function_may_lie_anyhow():
+    compiled = jit.compile(lambda x: x.exp())
+    x = torch.randn(2, 3).requires_grad_()
+    compiled(x), compiled(x)
+    tangent = torch.randn(3, 2)
+    for given in (tangent.mT, tangent.mT.contiguous(), tangent[:1, :1].expand(2, 3)):
+        (actual,) = torch.autograd.grad(compiled(x), x, given)
+        assert_close(actual, given * x.exp())
+
+
+@needs_compiler
+def test_options_reach_the_compiler():
+    compiled = jit.compile(polynomial, jit_options={"no_such_option": 1})
+    with pytest.warns(PPLWarning, match="without compiling: .*no_such_option"):
+        compiled(*arguments(0))
+
+
+def fails_to_compile(*args):
+    raise OSError("no C++ compiler")
+
+
 def test_without_a_working_compiler_the_recording_is_replayed(monkeypatch):
-    def broken(program, **options):
-        def run(*inputs):
-            raise OSError("no C++ compiler")
-
-        return run
-
-    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(jit, "compile_program", fails_to_compile)
     fn = counted(polynomial)
     compiled = jit.compile(fn)
     with pytest.warns(PPLWarning, match="replayed without compiling: no C\\+\\+ compiler") as seen:
@@ -461,3 +520,11 @@ def test_without_a_working_compiler_the_recording_is_replayed(monkeypatch):
     assert len(seen) == 1
     assert_close(results, [polynomial(*arguments(i)) for i in range(4)])
     assert fn.calls == 3  # run, recorded, run again
+
+
+def test_a_compiler_that_gets_it_wrong_is_not_believed(monkeypatch):
+    monkeypatch.setattr(jit, "compile_program", lambda p, *_: lambda *x: [2 * y for y in p(*x)])
+    compiled = jit.compile(polynomial)
+    with pytest.warns(PPLWarning, match="replayed without compiling: .*other values"):
+        results = [compiled(*arguments(i)) for i in range(3)]
+    assert_close(results, [polynomial(*arguments(i)) for i in range(3)])

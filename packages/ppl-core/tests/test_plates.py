@@ -8,6 +8,7 @@ from torch.distributions import constraints
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
+from ppl.capture import CaptureError, record
 from ppl.errors import PlateError, ShapeError
 from ppl.poutine.indep_messenger import IndepMessenger
 from ppl.poutine.plate_messenger import block_plate
@@ -154,6 +155,25 @@ def vectorized(data):
 
 def test_sequential_and_vectorized_plates_have_the_same_density():
     assert_close(log_density(sequential, DATA), log_density(vectorized, DATA))
+
+
+def test_a_density_with_a_sequential_plate_is_recorded():
+    def density(data):
+        return log_density(sequential, data)
+
+    assert_close(record(density, DATA)(2 * DATA), density(2 * DATA))
+
+
+@pytest.mark.parametrize("subsample", [None, torch.tensor([0, 2])])
+def test_indices_that_may_change_are_not_recorded(subsample):
+    """Drawn ones do from run to run, and given ones may be an argument."""
+
+    def total(data):
+        rows = plate("rows", 4, None if subsample is not None else 2, subsample=subsample)
+        return sum(data[i] for i in rows)
+
+    with pytest.raises(CaptureError):
+        record(total, DATA)
 
 
 def test_nested_plates_have_the_same_density_whichever_are_sequential():

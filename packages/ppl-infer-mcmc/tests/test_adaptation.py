@@ -14,7 +14,7 @@ from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.adaptation.windows import windows
 from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.hmc import FixedLength
+from ppl.infer.mcmc.fixed_length import FixedLength
 from ppl.infer.mcmc.integrator import Point, leapfrog
 from ppl.infer.mcmc.machine import energy_error
 from ppl.infer.mcmc.nuts import NoUTurn
@@ -217,7 +217,7 @@ def test_a_slow_chain_holds_nobody_up():
     end = run.sampler.warmup.window_ends[0]
     waits = torch.arange(64) < 48
     state = run.state._replace(waits=waits, iteration=torch.where(waits, end, 2))
-    noise = partial(run.stream.noise, run.stream.next(), 0)
+    noise = partial(run.stream.draw_last, run.stream.next())
     with torch.no_grad():
         after = run.sampler.decide(state, noise, run.trail)
         late = run.sampler.decide(state._replace(waits=torch.arange(64) < 47), noise, run.trail)

@@ -42,10 +42,16 @@ def position(chains=4, dim=5):
 # which numbers a block couples
 
 
-def test_one_block_of_every_site_couples_all_numbers_and_none_couples_none():
+def test_one_block_of_every_site_couples_all_numbers():
     assert coupled(LAYOUT, [("c", "a", "b")]).all()
-    assert torch.equal(coupled(LAYOUT, []), torch.eye(5, dtype=torch.bool))
-    assert coupled(LAYOUT, True) is None
+    assert all(coupled(LAYOUT, full_mass) is None for full_mass in (True, False, []))
+
+
+def test_no_block_at_all_is_the_diagonal_metric():
+    diagonal, no_block = (
+        run(NUTS(model, full_mass=full_mass), 5, 30).get_samples() for full_mass in (False, [])
+    )
+    assert_close(no_block, diagonal, rtol=0.0, atol=0.0)
 
 
 def block_run(together, num_draws=1):

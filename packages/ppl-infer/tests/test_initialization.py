@@ -91,6 +91,25 @@ def test_given_values_come_first_and_the_fallback_serves_the_rest():
     assert strategy(site_of(dist.Normal(9.0, 1.0), name="y")).item() == 0.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [3, 3.0, [3.0]])
+def test_a_given_number_has_the_dtype_of_a_draw(value, dtype):
+    prior = dist.Normal(torch.zeros([1] * isinstance(value, list), dtype=dtype), 1.0)
+    found = init_to_value(site_of(prior), values={"x": value})
+    assert found.dtype == dtype
+    assert found.shape == prior.batch_shape
+    assert (found == 3.0).all()
+
+
+def test_a_given_tensor_keeps_its_dtype_and_a_category_stays_an_integer():
+    double = torch.tensor(3.0, dtype=torch.float64)
+    assert init_to_value(site_of(dist.Normal(0.0, 1.0)), values={"x": double}) is double
+    category = init_to_value(site_of(dist.Categorical(torch.ones(4))), values={"x": 3})
+    assert category.dtype == torch.long
+    improper = dist.ImproperUniform(dist.constraints.real, (), ())
+    assert init_to_value({"name": "x", "fn": improper}, values={"x": 3.0}) == 3.0
+
+
 def test_a_generated_strategy_is_made_anew_for_each_execution():
     values = iter([1.0, 2.0])
     strategy = init_to_generated(

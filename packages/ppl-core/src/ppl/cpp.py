@@ -25,8 +25,12 @@ FLAGS = (
 
 
 def find_compiler() -> str | None:
-    """Return the path of a C++ compiler, None if there is none: then nothing can be compiled."""
-    return next(filter(None, map(shutil.which, ("c++", "g++", "clang++", "cl"))), None)
+    """Return the path of a C++ compiler, None if there is none: then nothing can be compiled.
+
+    That of ``$CXX`` comes first.
+    """
+    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 @cache
@@ -34,13 +38,16 @@ def load(source: Path) -> ctypes.CDLL:
     """Return the library made of a source file and the headers beside it.
 
     Libraries are kept in ``$PPL_CACHE_DIR``, by default ``$XDG_CACHE_HOME/ppl`` or
-    ``~/.cache/ppl``, under a name that says what they were made of and for which machine.
+    ``~/.cache/ppl``, under a name that says what they were made of and for which machine.  Where
+    nothing can be written there, the process compiles for itself.
 
     Raises:
         OSError: If there is no compiler, or it fails; says what it printed.
     """
-    library = _cache_folder() / f"{source.stem}-{_fingerprint(source)}.so"
+    name = f"{source.stem}-{_fingerprint(source)}.so"
+    library = _cache_folder() / name
     if not library.exists():
+        library = _writable(library.parent) / name
         _compile(source, library)
     return ctypes.CDLL(str(library))
 
@@ -49,26 +56,48 @@ def _compile(source: Path, library: Path) -> None:
     compiler = find_compiler()
     if compiler is None:
         raise OSError("there is no C++ compiler: install one, such as g++ or clang++")
-    handle, unfinished = tempfile.mkstemp(dir=library.parent, suffix=".so")
-    os.close(handle)
-    done = subprocess.run(
-        [compiler, *FLAGS, str(source), "-o", unfinished], capture_output=True, text=True
-    )
-    if done.returncode:
-        os.unlink(unfinished)
-        raise OSError(f"{compiler} could not compile {source.name}:\n{done.stderr}")
-    os.replace(unfinished, library)  # at once: another process may be doing the same
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        unfinished = os.path.join(folder, library.name)
+        done = subprocess.run(
+            [compiler, *FLAGS, str(source), "-o", unfinished], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise OSError(f"{compiler} could not compile {source.name}:\n{done.stderr}")
+        os.replace(unfinished, library)  # at once: another process may be doing the same
 
 
 def _fingerprint(source: Path) -> str:
     files = sorted([source, *source.parent.glob("*.hpp")])
-    machine = (platform.node(), platform.machine(), platform.processor(), find_compiler())
+    machine = (platform.node(), platform.machine(), _processor(), find_compiler())
     text = repr((FLAGS, machine)).encode() + b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(text).hexdigest()[:16]
 
 
+def _processor() -> str:
+    """Return what decides which instructions there are: a home may be that of many machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
 def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("PPL_CACHE_DIR") or Path(base) / "ppl")
-    folder.mkdir(parents=True, exist_ok=True)
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.environ.get("PPL_CACHE_DIR") or Path(base) / "ppl")
+
+
+def _writable(folder: Path) -> Path:
+    """Return a folder, made if need be, or where that cannot be a private one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return Path(_private_folder().name)
     return folder
+
+
+@cache
+def _private_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that lasts as long as the process."""
+    return tempfile.TemporaryDirectory(prefix="ppl-")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
+from .capture.recording import one_at_a_time
 from .validation import torch_flag_kept
 
 Compiled = Callable[..., Sequence[Tensor]]
@@ -34,7 +34,6 @@ OPTIONS: Options = {
 MAX_PROGRAMS = 64  # kept in the memory of a process; torch keeps all of them on disk
 
 _generated: OrderedDict[tuple[Any, ...], Generated] = OrderedDict()
-_lock = threading.RLock()  # torch's compiler is not made for threads
 
 
 def compile_program(
@@ -59,16 +58,22 @@ def compile_program(
     examples = [x.detach() for x in (*inputs, *constants)]
     options = {**OPTIONS, **options}
     layouts = ((x.shape, x.stride(), x.dtype, x.device) for x in examples)
-    key = (program.code, *layouts, torch.get_num_threads(), repr(options))
-    with _lock:
+    key = (*_code(program), *layouts, torch.get_num_threads(), repr(options))
+    with one_at_a_time:
         if key not in _generated:
-            with torch_flag_kept():
+            with torch_flag_kept(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
                 _generated[key] = _compile(program, examples, options)
         _generated.move_to_end(key)
         while len(_generated) > MAX_PROGRAMS:
             _generated.popitem(last=False)
         generated = _generated[key]
     return lambda *args: generated([*args, *constants])
+
+
+def _code(program: GraphModule) -> list[str]:
+    """Return the code of a program and of its branches."""
+    return [part.code for part in program.modules() if isinstance(part, GraphModule)]
 
 
 def _compile(program: GraphModule, examples: Sequence[Tensor], options: Options) -> Generated:
@@ -103,9 +108,8 @@ def _compile_publicly(
     program: GraphModule, examples: Sequence[Tensor], options: Options
 ) -> Generated:
     """Return what torch's documented function makes of a program: slower to make and to call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
-        compiled: Any = torch._inductor.compile(program, _fake(examples)[1], options=dict(options))
+    _, fakes = _fake(examples)
+    compiled: Any = torch._inductor.compile(program, fakes, options=dict(options))
 
     def call(inputs: list[Tensor]) -> Sequence[Tensor]:
         return tree_leaves(compiled(*inputs))

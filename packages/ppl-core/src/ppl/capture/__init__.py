@@ -13,6 +13,7 @@ from .agreement import agree as agree
 from .differentiable import DifferentiableProgram as DifferentiableProgram
 from .differentiable import record_with_gradient as record_with_gradient
 from .factorization import fail_with_nan as fail_with_nan
+from .folding import fold_constants as fold_constants
 from .orientation import batch_first as batch_first
 from .recording import CaptureError as CaptureError
 from .recording import is_recording as is_recording

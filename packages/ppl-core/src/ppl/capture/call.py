@@ -59,7 +59,7 @@ class Call:
 
 def metadata(tensor: Tensor) -> Hashable:
     """Return what a recording assumes of a tensor."""
-    return tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad
 
 
 def _description(leaf: Any) -> Hashable:

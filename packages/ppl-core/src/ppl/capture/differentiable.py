@@ -49,7 +49,7 @@ class DifferentiableProgram:
         results: tuple[Tensor, ...] = _Replay.apply(self, *inputs)  # type: ignore[no-untyped-call]
         return results
 
-    def map(self, compiler: Callable[[Flat], Flat]) -> DifferentiableProgram:
+    def map(self, compiler: Callable[[Any], Flat]) -> DifferentiableProgram:
         """Return the program with both halves replaced by what a compiler makes of them."""
         backward = None if self.backward is None else compiler(self.backward)
         return replace(self, forward=compiler(self.forward), backward=backward)

@@ -1,11 +1,14 @@
 """Matrix products of a recorded program the way round that leaves the batch in front.
 
-A model multiplies its data by a vector, ``x @ w``.  For a batch of vectors ``torch.func.vmap`` makes
-of that the matrix product ``x @ w.mT`` and turns the result round, so that what follows runs along
-the batch: slowly, if the batch is small.  ``w @ x.mT`` has the same numbers in the right order.
+A model multiplies its data by a vector, ``x @ w``.  For a batch of vectors ``torch.func.vmap``
+makes of that the matrix product ``x @ w.mT`` and turns the result round, so that what follows runs
+along the batch: slowly, if the batch is small.  ``w @ x.mT`` has the same numbers in the right
+order.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
@@ -24,7 +27,8 @@ def batch_first(program: GraphModule) -> GraphModule:
 
 
 def _turn_round(program: GraphModule, product: Node) -> None:
-    left, right = product.args
+    factors: Any = product.args
+    left, right = factors
     with program.graph.inserting_before(product):
         turned = program.graph.call_function(
             aten.mm.default, (right.args[0], _transpose(program, left))
@@ -36,12 +40,12 @@ def _turn_round(program: GraphModule, product: Node) -> None:
     product.replace_all_uses_with(as_before)
 
 
-def _transpose(program: GraphModule, factor: Node) -> Node:
+def _transpose(program: GraphModule, factor: Any) -> Any:
     if _is_transpose(factor):
         return factor.args[0]
     return program.graph.call_function(aten.permute.default, (factor, [1, 0]))
 
 
-def _is_transpose(node: Node) -> bool:
+def _is_transpose(node: Any) -> bool:
     is_permutation = node.target is aten.permute.default and list(node.args[1]) == [1, 0]
     return is_permutation or node.target is aten.t.default

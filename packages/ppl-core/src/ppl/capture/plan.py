@@ -47,6 +47,7 @@ class Plan:
         given = [*call.tensors, *_distinct(statements.leaves)]
         reached = leaves_behind(_tensors(result), given)
         self._reached = [leaf for leaf in reached if all(leaf is not x for x in given)]
+        self._reached_structure = list(map(metadata, self._reached))
 
     def record(self, fn: Callable[..., Any], call: Call, result: Any) -> None:
         """Record what ``fn`` does at the call where it returned ``result``.
@@ -66,8 +67,9 @@ class Plan:
             self.program = record_with_gradient(flat, inputs, _tensors(result))
 
     def fits(self, leaves: Leaves) -> bool:
-        """Return whether the parameters are of the kind that the program was recorded with."""
-        return _structure(leaves) == self._structure
+        """Return whether all leaves are of the kind that the program was recorded with."""
+        same = list(map(metadata, self._reached)) == self._reached_structure
+        return same and _structure(leaves) == self._structure
 
     def replay(self, call: Call, leaves: Leaves) -> Any:
         """Return what the program makes of the tensors of a call."""

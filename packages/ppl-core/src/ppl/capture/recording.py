@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from ..poutine.messenger import Messenger
 from ..validation import validation_enabled
 
 _recording: ContextVar[bool] = ContextVar("ppl_recording", default=False)
+one_at_a_time = threading.RLock()  # torch's tracer and compiler patch what all threads share
 
 
 class CaptureError(PPLError, RuntimeError):
@@ -67,14 +69,14 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
     """
     last = LastSite()
     try:
-        with validation_enabled(False), _while_recording(), last:
+        with one_at_a_time, validation_enabled(False), _while_recording(), last:
             program: GraphModule = make_fx(fn)(*example_args)
     except Exception as error:
         raise CaptureError(
             f"the function cannot be recorded as a tensor program{_place(error, last)}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    program.graph.eliminate_dead_code(_has_effect)
+    program.graph.eliminate_dead_code(has_effect)
     program.recompile()
     return program
 
@@ -104,6 +106,6 @@ def _while_recording() -> Iterator[None]:
         _recording.reset(token)
 
 
-def _has_effect(node: Node) -> bool:
+def has_effect(node: Node) -> bool:
     """Whether a node matters though nobody uses its value: so do checks of factorizations."""
     return node.is_impure() or node.target is torch.ops.aten._linalg_check_errors.default

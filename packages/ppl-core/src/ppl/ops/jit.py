@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.fx import GraphModule
 
 import ppl.poutine as poutine
 from ppl.capture.call import Call
-from ppl.capture.differentiable import DifferentiableProgram
+from ppl.capture.differentiable import DifferentiableProgram, Flat
 from ppl.capture.parameters import GivenParams, Leaf, ParamStatements
 from ppl.capture.plan import Plan
 from ppl.capture.recording import CaptureError, is_recording
 from ppl.errors import warn
+from ppl.inductor import Compiled, compile_program
 from ppl.util import get_rng_state, set_rng_state
-from ppl.validation import torch_flag_kept
 
-Compiler = Callable[[DifferentiableProgram], DifferentiableProgram]
+Compiler = Callable[[GraphModule], Flat]
 
 
 def trace(
@@ -65,25 +67,46 @@ def compile(
 ) -> Any:
     """Return a version of ``fn`` that compiles what :func:`trace` would replay.
 
-    Without a working compiler it replays, and says so.
+    Without a working compiler it replays, and says so.  Draws are those of the function itself.
 
     Args:
         fn: A function as for :func:`trace`; None to get a decorator.
         ignore_warnings: Whether not to warn about what cannot be recorded or compiled.
-        jit_options: Options of ``torch.compile``; draws are always those of torch without compiler.
+        jit_options: Options of inductor, see ``torch._inductor.list_options()``.
     """
     if fn is None:
         return functools.partial(compile, ignore_warnings=ignore_warnings, jit_options=jit_options)
-    compiler = functools.partial(with_inductor, options=jit_options or {})
+    compiler = functools.partial(Compiling, options=jit_options or {})
     return CompiledFunction(fn, ignore_warnings, jit_options, compiler=compiler)
 
 
-def with_inductor(program: DifferentiableProgram, options: dict[str, Any]) -> DifferentiableProgram:
-    """Return a program whose two halves are compiled when they are first run."""
-    options = {**options, "fallback_random": True}
-    return program.map(
-        functools.partial(torch.compile, fullgraph=True, dynamic=False, options=options)
-    )
+class Compiling:
+    """A recorded program that is compiled when it is first called.
+
+    Args:
+        program: The program.
+        options: Of inductor.
+    """
+
+    def __init__(self, program: GraphModule, options: dict[str, Any]) -> None:
+        self.program, self.options = program, options
+        self._strides: list[tuple[int, ...]] = []
+        self._compiled: Compiled | None = None
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        """Return the results at inputs of the first ones' shapes, which may lie otherwise."""
+        if self._compiled is None:
+            self._strides = [x.stride() for x in inputs]
+            self._compiled = compile_program(self.program, inputs, self.options)
+        return self._compiled(*map(_lay_out, inputs, self._strides))
+
+
+def _lay_out(tensor: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """Return a tensor with these strides, the same one if it has them."""
+    if tensor.stride() == strides:
+        return tensor
+    other = torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype, device=tensor.device)
+    return other.copy_(tensor)
 
 
 class CompiledFunction:
@@ -93,7 +116,8 @@ class CompiledFunction:
         fn: The function; see :func:`trace`.
         ignore_warnings: Whether not to warn about what cannot be recorded or compiled.
         jit_options: Options of the compiler, kept for those who ask.
-        compiler: What to make of a recorded program; default: it is replayed as it is.
+        compiler: What to make of the two halves of a recording; default: they are replayed as
+            they are.
     """
 
     def __init__(
@@ -164,7 +188,7 @@ class CompiledFunction:
             set_rng_state(state)
             plan.check(call, statements.leaves, result)
         if plan.program is not None and self.compiler is not None:
-            with _drawing_again(state), torch_flag_kept():
+            with _drawing_again(state):
                 self._compile(plan, call, result)
         self._plans[call.structure] = plan
         return result
@@ -191,7 +215,7 @@ class CompiledFunction:
         """Compile the program of a plan, unless there is no compiler or it gets it wrong."""
         assert plan.program is not None and self.compiler is not None
         recorded = plan.program
-        plan.program = self.compiler(recorded)
+        plan.program = recorded.map(self.compiler)
         try:
             plan.check(call, plan.statements.leaves, result)
         except Exception as error:  # compilers fail in every way

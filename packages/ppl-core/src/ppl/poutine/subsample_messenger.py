@@ -65,7 +65,7 @@ class SubsampleMessenger(IndepMessenger):
                 )
             size = -1  # elements of unknown number: independence only
         super().__init__(name, size, dim, device)
-        self.subsample_size = size
+        self.subsample_size, self._is_whole = size, False
         if size != -1:
             self._choose(subsample_size, subsample)
 
@@ -86,6 +86,7 @@ class SubsampleMessenger(IndepMessenger):
         if len(chosen) != subsample_size and subsample is None:
             subsample_size = len(chosen)  # replayed from an execution with another batch size
         self.subsample_size, self._indices = subsample_size, chosen
+        self._is_whole = subsample is None and subsample_size == self.size
 
     def _frame(self) -> CondIndepStackFrame:
         return CondIndepStackFrame(
@@ -125,7 +126,7 @@ class SubsampleMessenger(IndepMessenger):
             msg["value"] = taken
 
     def _iteration_order(self) -> list[int]:
-        if self._indices is None:
+        if self._indices is None or self._is_whole:  # a recording must not look at values
             return super()._iteration_order()
         return [int(index) for index in self._indices]
 

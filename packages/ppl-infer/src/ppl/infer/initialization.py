@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ def init_to_value(
     if site is None:
         return functools.partial(init_to_value, values=values, fallback=fallback)
     if site["name"] in values:
-        return as_value(values[site["name"]], site["fn"])
+        return _as_draw(values[site["name"]], site["fn"])
     return None if fallback is None else fallback(site)
 
 
@@ -148,6 +149,17 @@ class InitMessenger(Messenger):
                 f"distribution needs {tuple(expected)}; expand the value"
             )
         msg["value"], msg["done"] = value, True
+
+
+def _as_draw(value: Any, fn: Any) -> Tensor:
+    """The value as a tensor: a number or a list has no dtype, so that of a draw is taken."""
+    tensor: Tensor = as_value(value, fn)
+    if hasattr(value, "dtype"):
+        return tensor
+    with suppress(NotImplementedError):  # an improper prior has no draws
+        draw = fn.sample()
+        return tensor.to(draw) if draw.is_floating_point() else tensor
+    return tensor
 
 
 def _unconstrained(site: Site) -> tuple[Any, Tensor]:

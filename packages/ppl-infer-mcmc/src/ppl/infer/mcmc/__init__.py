@@ -1,5 +1,7 @@
 """Hamiltonian Monte Carlo and the No-U-Turn sampler: many chains as one batch of state machines."""
 
+from .adaptation.arrowhead_mass import ArrowheadMassMatrix as ArrowheadMassMatrix
+from .adaptation.block_mass import BlockMassMatrix as BlockMassMatrix
 from .api import MCMC as MCMC
 from .hmc import HMC as HMC
 from .mcmc_kernel import MCMCKernel as MCMCKernel

@@ -178,7 +178,7 @@ class MCMC:
         return self._draws
 
     def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
-        """Look at what costs little: a verdict sorts all draws, which may take longer than a run."""
+        """Look at what costs little: a verdict sorts all draws, which may outlast the run."""
         diverging = self._found().fields.get("diverging", torch.zeros(()))
         return bool(diverging.any()) or any(
             bool((stats.split_gelman_rubin(draws.double()) > infer_diagnostics.MAX_R_HAT).any())

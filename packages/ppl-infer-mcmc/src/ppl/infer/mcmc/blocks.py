@@ -34,7 +34,7 @@ def check_blocks(argument: str, blocks: Iterable[Any]) -> None:
 
 
 def coupled(layout: Layout, full_mass: FullMass) -> Tensor | None:
-    """Return which numbers of a position share a block, bool ``(dim, dim)``; None where all do.
+    """Return which numbers of a position share a block, bool ``(dim, dim)``; None without blocks.
 
     >>> layout = Layout.of({"a": torch.zeros(()), "b": torch.zeros(()), "c": torch.zeros(())})
     >>> coupled(layout, [("a", "c")]).int()
@@ -42,7 +42,7 @@ def coupled(layout: Layout, full_mass: FullMass) -> Tensor | None:
             [0, 1, 0],
             [1, 0, 1]], dtype=torch.int32)
     """
-    if isinstance(full_mass, bool):
+    if isinstance(full_mass, bool) or not full_mass:
         return None
     together = torch.eye(layout.dim, dtype=torch.bool)
     for block in full_mass:
@@ -51,20 +51,23 @@ def coupled(layout: Layout, full_mass: FullMass) -> Tensor | None:
     return together
 
 
-def partition(layout: Layout, full_mass: FullMass) -> dict[Names, tuple[int, ...]]:
-    """Return the shape of each block's mass; the sites without a block are one that is diagonal."""
-    blocks = [layout.names] if full_mass is True else [tuple(b) for b in full_mass or ()]
-    shapes: dict[Names, tuple[int, ...]] = {b: (len(layout.places(b)),) * 2 for b in blocks}
-    rest = tuple(name for name in layout.names if not any(name in block for block in blocks))
-    return shapes | ({rest: (len(layout.places(rest)),)} if rest else {})
+def split_blocks(inverse: Tensor, layout: Layout, full_mass: FullMass) -> dict[Names, Tensor]:
+    """Return the blocks of an inverse mass, and the diagonal of the sites in none of them.
 
-
-def take_block(inverse: Tensor, layout: Layout, names: Names, is_dense: bool) -> Tensor:
-    """Return a block ``(n, n)``, or its diagonal ``(n,)``, of a whole inverse mass."""
-    at = layout.places(names).to(inverse.device)
-    if is_dense:
-        return inverse[at[:, None], at]
-    return inverse[at] if inverse.dim() == 1 else inverse.diagonal()[at]
+    Args:
+        inverse: Of shape ``(dim,)`` or ``(dim, dim)``; of several chains the mean counts.
+        layout: The order of the sites.
+        full_mass: The blocks.
+    """
+    is_dense = bool(full_mass)
+    inverse = inverse.diag() if is_dense and inverse.dim() == 1 else inverse
+    inverse = inverse.mean(0) if inverse.dim() > 1 + is_dense else inverse
+    diagonal = inverse.diagonal() if is_dense else inverse
+    blocks = [layout.names] if full_mass is True else [tuple(names) for names in full_mass or ()]
+    rest = tuple(name for name in layout.names if not any(name in names for names in blocks))
+    places = {names: layout.places(names).to(inverse.device) for names in (*blocks, rest)}
+    found = {names: inverse[places[names][:, None], places[names]] for names in blocks}
+    return found | ({rest: diagonal[places[rest]]} if rest else {})
 
 
 def inverse_mass(given: InverseMass, layout: Layout, position: Tensor, is_dense: bool) -> Tensor:

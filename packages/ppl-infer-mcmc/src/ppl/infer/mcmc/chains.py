@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ppl.infer.mcmc import recording
 from ppl.infer.mcmc.machine import Noise
-from ppl.infer.mcmc.noise import NoiseStream, StreamState
+from ppl.infer.mcmc.noise import NoiseStream, Steps, StreamState
 from ppl.infer.mcmc.recording import Recording, Trail
 from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride
 
@@ -46,7 +46,7 @@ class Chains:
     ) -> None:
         self.sampler = sampler
         self._stride = stride or self._plain_stride
-        self.stream = getattr(stride, "open_stream", NoiseStream)(seeds, position)
+        self.stream = NoiseStream(seeds, position)
         endless = math.isinf(sampler.num_draws)
         self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
         with torch.no_grad():
@@ -65,14 +65,15 @@ class Chains:
         """Advance by one leapfrog."""
         self._advance(1)
 
-    def _plain_stride(self, state: State, noise: Noise) -> tuple[State, Trail]:
-        return self.sampler.stride(state, noise, self.sampler.is_warming(state))
+    def _plain_stride(self, state: State, steps: Steps) -> tuple[State, Trail]:
+        warming = self.sampler.is_warming(state)
+        return self.sampler.stride(state, self.stream.draw(steps), warming)
 
     def _advance(self, num_steps: int) -> None:
         steps = self.stream.next(num_steps)
         state, self.trail = self._stride(self.state, steps)
         recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
-        last = partial(self.stream.noise, steps, num_steps - 1)
+        last = partial(self.stream.draw_last, steps)
         self.state = self.sampler.decide(state, last, self.trail)
 
     @torch.no_grad()
@@ -81,8 +82,7 @@ class Chains:
         self.state = self.sampler.move(self.state, position, self._next_noise())
 
     def _next_noise(self) -> Noise:
-        noise: Noise = self.stream.noise(self.stream.next(), 0)
-        return noise
+        return self.stream.draw_last(self.stream.next())
 
     @property
     def done(self) -> bool:

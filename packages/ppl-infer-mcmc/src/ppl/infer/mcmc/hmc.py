@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,24 +13,23 @@ from torch.distributions import Transform
 
 from ppl.errors import ShapeError, SiteError
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc.adaptation.block_mass import BlockMassMatrix
+from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.blocks import FullMass, InverseMass, check_blocks, coupled, inverse_mass
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
-from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.machine import (
-    MAX_ENERGY_ERROR,
-    Draw,
-    Machine,
-    Noise,
-    Outcome,
-    Tuning,
-    energy_error,
-    set_out,
+from ppl.infer.mcmc.blocks import (
+    FullMass,
+    InverseMass,
+    check_blocks,
+    coupled,
+    inverse_mass,
+    split_blocks,
 )
-from ppl.infer.mcmc.masking import select
+from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.fixed_length import ROUNDING, FixedLength
+from ppl.infer.mcmc.integrator import PotentialAndGrad
+from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.machine import Machine
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
-from ppl.infer.mcmc.metric import Metric, kinetic_energy
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.potential import Params, PotentialFn
 from ppl.infer.mcmc.sampler import Sampler
@@ -41,64 +40,6 @@ from ppl.poutine.program_errors import require_program
 from ppl.validation import validation_enabled
 
 MANY = 16  # chains: so many learn from each other during warm-up
-ROUNDING = 1e-3  # of a step: a length of four steps has four, however the division rounds
-
-
-class Flight(NamedTuple):
-    """Where each chain is in its transition."""
-
-    edge: Point  # the next leapfrog starts here
-    initial_energy: Tensor  # (chain,)
-    num_steps: Tensor  # (chain,), leapfrogs so far
-    draw: Draw  # the draw the transition started from
-
-
-class FixedLength:
-    """The transition of Hamiltonian Monte Carlo, one leapfrog a step.
-
-    Args:
-        potential_and_grad: Maps ``(chain, dim)`` to potentials ``(chain,)`` and gradients.
-        trajectory_length: The time of a transition; it takes
-            ``max(1, int(trajectory_length / step_size))`` leapfrogs.  One that diverges on the way
-            ends there and is rejected.
-    """
-
-    native_name = "hmc"
-
-    def __init__(self, potential_and_grad: PotentialAndGrad, trajectory_length: float) -> None:
-        self.potential_and_grad = potential_and_grad
-        self.trajectory_length = trajectory_length
-        self.native_settings = {"trajectory_length": trajectory_length}
-
-    def start(self, draw: Draw, metric: Metric, noise: Noise) -> Flight:
-        """Return the state in which every chain begins a transition at `draw`."""
-        point, draw = set_out(draw, metric, noise)
-        num_steps = torch.zeros_like(draw.potential, dtype=torch.long)
-        return Flight(point, draw.energy, num_steps, draw)
-
-    def restart(self, state: Flight, metric: Metric, noise: Noise) -> Flight:
-        """Return the state in which every chain begins its transition anew from its last draw."""
-        return self.start(state.draw, metric, noise)
-
-    def step(self, state: Flight, tuning: Tuning, noise: Noise) -> tuple[Flight, Outcome]:
-        """Return the state one leapfrog later, and the outcome of the transitions that ended."""
-        edge, potential = leapfrog(
-            self.potential_and_grad, tuning.metric, state.edge, tuning.step_size
-        )
-        energy = potential + kinetic_energy(tuning.metric, edge.momentum)
-        error = energy_error(energy, state.initial_energy)
-        num_steps = state.num_steps + 1
-        diverging = error > MAX_ENERGY_ERROR
-        arrived = (num_steps + 1 - ROUNDING) * tuning.step_size > self.trajectory_length
-        finished = arrived | diverging
-        accepted = arrived & ~diverging & (noise.log_uniform[:, 0] < -error)
-        end = Draw(edge.position, edge.gradient, potential, energy)
-        draw = select(accepted, end, state.draw)
-        depth = torch.zeros_like(num_steps)  # no tree
-        accept_prob = torch.exp(-error.clamp(min=0.0))
-        outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging)
-        after = Flight(edge, state.initial_energy, num_steps, draw)
-        return select(finished, self.start(draw, tuning.metric, noise), after), outcome
 
 
 class HMC(MCMCKernel):
@@ -247,12 +188,11 @@ class HMC(MCMCKernel):
 
     def _warmup_of(self, num_steps: int, position: Tensor) -> Warmup:
         """Return the warm-up of chains at `position`, with the mass matrix that it begins with."""
-        layout, given, mask = self._layout, self._inverse_mass, None
+        layout, given = self._layout, self._inverse_mass
         assert layout is not None
         if given is not None:
             given = inverse_mass(given, layout, position, self._warmup.full_mass)
-        if self._warmup.full_mass:
-            mask = coupled(layout, self._full_mass)
+        mask = coupled(layout, self._full_mass)
         return replace(
             self._warmup,
             num_steps=num_steps,
@@ -363,6 +303,25 @@ class HMC(MCMCKernel):
     def inverse_mass_matrix(self, inverse: InverseMass) -> None:
         self._keep_tuning()
         self._inverse_mass = inverse
+
+    @property
+    def mass_matrix_adapter(self) -> MassMatrix:
+        """The mass matrix in use by blocks of sites, in a copy; of several chains the mean.
+
+        The next run begins with the inverse mass of what is set; warm-up goes on learning from the
+        covariance of its draws.
+        """
+        inverse, adapter = self.inverse_mass_matrix, BlockMassMatrix()
+        if self._layout is None:
+            raise SiteError("there is no mass matrix before the first run")
+        adapter.inverse_mass_matrix = split_blocks(inverse, self._layout, self._full_mass)
+        return adapter
+
+    @mass_matrix_adapter.setter
+    def mass_matrix_adapter(self, adapter: MassMatrix) -> None:
+        if not any(adapter.mass_matrix_size):
+            raise SiteError("mass_matrix_adapter has no sites: call its configure(...) first")
+        self.inverse_mass_matrix = adapter.inverse_mass_matrix
 
     def _keep_tuning(self) -> None:
         """Let the next run begin with the tuning of the last one."""

@@ -55,6 +55,15 @@ def draw_momentum(metric: Metric, normal: Tensor) -> Tensor:
     return _apply(metric.root, normal)
 
 
+def whiten(metric: Metric, momentum: Tensor) -> Tensor:
+    """Return the standard normals that momenta of shape ``(chain, dim)`` are made of."""
+    if metric.root.dim() == 2:
+        return momentum / metric.root
+    columns = momentum[..., None]
+    normal: Tensor = torch.linalg.solve_triangular(metric.root, columns, upper=True)
+    return normal.squeeze(-1)
+
+
 def kinetic_energy(metric: Metric, momentum: Tensor) -> Tensor:
     """Return half the squared length of the momenta ``(chain, dim)``; shape ``(chain,)``."""
     return 0.5 * (momentum * velocity(metric, momentum)).sum(-1)

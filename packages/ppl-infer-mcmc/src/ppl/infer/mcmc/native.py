@@ -1,25 +1,22 @@
 """The sampler's leapfrogs in C++, around a potential that is evaluated for all chains at once.
 
-The C++ in ``cpp/`` does what `machine`, `integrator`, `tree`, `nuts`, `hmc` and the running
-averages of `adaptation` do, chain by chain and in place: a tensor program has to test all levels
-of a tree where a chain needs one, and takes ten times as long.
+The C++ in ``cpp/`` does what `machine`, `integrator`, `tree`, `nuts`, `fixed_length` and the
+running averages of `adaptation` do, chain by chain and in place: a tensor program has to test all
+levels of a tree where a chain needs one, and takes ten times as long.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from ctypes import c_bool, c_double, c_int64, c_void_p
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ppl import cpp
-from ppl.infer.mcmc.machine import NUM_COINS, Noise
-from ppl.infer.mcmc.noise import StreamState
+from ppl.infer.mcmc.noise import Steps
 from ppl.infer.mcmc.recording import FIELDS, Trail
 from ppl.infer.mcmc.sampler import Sampler, State
 
@@ -49,50 +46,6 @@ class Settings(ctypes.Structure):
     ]
 
 
-class Steps(NamedTuple):
-    """Successive steps, whose noise is a function of the chains' seeds and the steps' numbers."""
-
-    seeds: Tensor  # (chain,)
-    first: int
-    number: int
-
-
-class CounterStream:
-    """The noise of successive steps without a store of numbers: see ``cpp/noise.hpp``.
-
-    Args:
-        seeds: A seed for each chain.
-        like: A tensor of shape ``(chain, dim)`` on the CPU whose dtype the noise shall have.
-    """
-
-    def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
-        self._seeds, self._like, self._next = torch.tensor(seeds), like, 0
-        self._draw = cpp.load(SOURCE)[f"noise_{DTYPES[like.dtype]}"]
-        self._draw.argtypes = [c_void_p, *[c_int64] * 3, c_void_p, c_void_p]
-
-    def next(self, num_steps: int = 1) -> Steps:
-        """Return the next steps."""
-        steps = Steps(self._seeds, self._next, num_steps)
-        self._next += num_steps
-        return steps
-
-    def noise(self, steps: Steps, step: int) -> Noise:
-        """Return the noise of one of the steps, shapes ``(chain, ...)``."""
-        normal = torch.empty_like(self._like, memory_format=torch.contiguous_format)
-        log_uniform = normal.new_empty(len(normal), NUM_COINS)
-        to = normal.data_ptr(), log_uniform.data_ptr()
-        self._draw(steps.seeds.data_ptr(), *normal.shape, steps.first + step, *to)
-        return Noise(normal, log_uniform)
-
-    def state(self) -> StreamState:
-        """Return plain tensors from which `restore` continues the stream."""
-        return StreamState(self._seeds, torch.tensor(self._next))
-
-    def restore(self, state: StreamState) -> None:
-        """Continue where `state` was taken."""
-        self._seeds, self._next = state.generators, int(state.used)
-
-
 class NativeStride:
     """A sampler's stride for chains on the CPU.
 
@@ -103,8 +56,6 @@ class NativeStride:
     Raises:
         OSError: If the C++ cannot be compiled.
     """
-
-    open_stream = CounterStream
 
     def __init__(self, sampler: Sampler, position: Tensor) -> None:
         library = cpp.load(SOURCE)
@@ -121,6 +72,7 @@ class NativeStride:
         leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
         state = tree_unflatten(leaves, spec)
         edge, seeds = state.machine.edge.position, steps.seeds.data_ptr()
+        first = int(steps.first)
         trail = _empty_trail(edge, steps.number)
         states = (c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
         settings = ctypes.byref(self._settings)
@@ -130,7 +82,7 @@ class NativeStride:
             potential, gradient = potential.contiguous(), gradient.contiguous()
             found = potential.data_ptr(), gradient.data_ptr()
             goes_on = row + 1 < steps.number
-            self._complete(states, settings, *found, seeds, steps.first + row, goes_on, *to)
+            self._complete(states, settings, *found, seeds, first + row, goes_on, *to)
         return state, trail
 
 

@@ -1,11 +1,13 @@
-"""Streams of random numbers, one for each chain, drawn ahead in blocks.
+"""The randomness of every step, a function of a chain's seed and of the number of the step.
 
-Each chain has its own generator, so that a chain's noise does not depend on how many chains run
-beside it, and the numbers are drawn on the CPU, so that they do not depend on the device.
+A counter-based generator (Philox 4x32-10: Salmon, Moraes, Dror & Shaw 2011) has no state: a chain's
+noise does not depend on how many chains run beside it, nor on the device, and a run goes on from
+any step.  ``cpp/noise.hpp`` draws the same numbers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,17 +15,26 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.machine import NUM_COINS, Noise
-from ppl.infer.mcmc.sampler import STEPS_AT_ONCE
 
-BLOCK_NUMBERS = 4096  # about so many normals a chain are drawn at once
-MAX_STEPS = 128  # but for no more steps than these, and for no fewer than are asked for at once
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+ROUNDS = 10
+LOW = 0xFFFFFFFF  # 32 bits
+
+
+class Steps(NamedTuple):
+    """Successive steps of some chains; also all that is needed to go on after them."""
+
+    seeds: Tensor  # (chain,), long
+    first: Tensor  # (), long: the number of the first of them
+    number: int
 
 
 class StreamState(NamedTuple):
     """Everything that is needed to go on with the same noise."""
 
-    generators: Tensor  # (chain, ...), what the chains' numbers come from
-    used: Tensor  # (), steps that were handed out since
+    seeds: Tensor  # (chain,)
+    next: Tensor  # (), the number of the next step
 
 
 class NoiseStream:
@@ -36,54 +47,78 @@ class NoiseStream:
 
     def __init__(self, seeds: Sequence[int], like: Tensor) -> None:
         self._like = like
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._num_steps = min(
-            MAX_STEPS, max(STEPS_AT_ONCE, BLOCK_NUMBERS // max(1, like.shape[-1]))
-        )
-        self._draw_block()
+        self._seeds, self._next = torch.tensor(seeds), 0
 
-    def next(self, num_steps: int = 1) -> Noise:
-        """Return the noise of at most `STEPS_AT_ONCE` steps, with shapes ``(step, chain, ...)``.
+    def next(self, num_steps: int = 1) -> Steps:
+        """Return the next steps."""
+        steps = Steps(self._seeds, torch.tensor(self._next), num_steps)
+        self._next += num_steps
+        return steps
 
-        All comes from one block; what an old one has left over is dropped if it is too short.
-        """
-        if self._used + num_steps > self._num_steps:
-            self._draw_block()
-        first = self._used
-        self._used += num_steps
-        return Noise(*(numbers[first : self._used] for numbers in self._block))
+    def draw(self, steps: Steps) -> Noise:
+        """Return the noise of some steps, shapes ``(step, chain, ...)``."""
+        return draw_noise(steps, self._like)
 
-    def noise(self, steps: Noise, step: int) -> Noise:
-        """Return the noise of one of several steps, shapes ``(chain, ...)``."""
-        return Noise(*(numbers[step] for numbers in steps))
+    def draw_last(self, steps: Steps) -> Noise:
+        """Return the noise of the last of some steps, shapes ``(chain, ...)``."""
+        last = Steps(steps.seeds, steps.first + steps.number - 1, 1)
+        return Noise(*(rows[0] for rows in self.draw(last)))
 
     def state(self) -> StreamState:
         """Return plain tensors from which `restore` continues the stream."""
-        return StreamState(self._block_start, torch.tensor(self._used))
+        return StreamState(self._seeds, torch.tensor(self._next))
 
     def restore(self, state: StreamState) -> None:
         """Continue where `state` was taken."""
-        for generator, saved in zip(self._generators, state.generators, strict=True):
-            generator.set_state(saved.clone())  # torch crashes on views
-        self._draw_block()
-        self._used = int(state.used)
+        self._seeds, self._next = state.seeds, int(state.next)
 
-    def _draw_block(self) -> None:
-        self._block_start = torch.stack([g.get_state() for g in self._generators])
-        dim, dtype = self._like.shape[-1], self._like.dtype
-        normals, uniforms = [], []
-        for generator in self._generators:
-            normals.append(torch.randn(self._num_steps, dim, dtype=dtype, generator=generator))
-            uniforms.append(
-                torch.rand(self._num_steps, NUM_COINS, dtype=dtype, generator=generator)
-            )
-        normal = torch.stack(normals, 1).to(self._like.device)  # (step, chain, dim)
-        log_uniform = torch.stack(uniforms, 1).to(self._like.device).log()
-        self._block = Noise(normal, log_uniform)  # (step, chain, ...)
-        self._used = 0
+
+def draw_noise(steps: Steps, like: Tensor) -> Noise:
+    """Return the noise of some steps for positions such as `like`, shapes ``(step, chain, ...)``.
+
+    The first block of four numbers makes the coins, the others make the normals, by pairs
+    (Box & Muller 1958).
+    """
+    dim = like.shape[-1]
+    step = steps.first + torch.arange(steps.number)
+    block = torch.arange(1 + math.ceil(dim / 4)).expand(steps.number, len(steps.seeds), -1)
+    counter = [step[:, None, None] & LOW, step[:, None, None] >> 32, block, torch.zeros_like(block)]
+    words = philox(
+        [x.expand_as(block).to(like.device) for x in counter], steps.seeds.to(like.device)
+    )
+    uniform = ((words >> 8).to(like.dtype) + 0.5) * 2.0**-24  # (step, chain, block, 4)
+    radius = (-2 * uniform[..., 1:, 0::2].log()).sqrt()
+    angle = 2 * math.pi * uniform[..., 1:, 1::2]
+    normal = torch.stack((radius * angle.cos(), radius * angle.sin()), -1).flatten(2)
+    return Noise(normal[..., :dim].contiguous(), uniform[..., 0, :NUM_COINS].log())
+
+
+def philox(counter: Sequence[Tensor], key: Tensor) -> Tensor:
+    """Return four words of 32 random bits for each counter, in a last dimension.
+
+    Args:
+        counter: Four words, each of shape ``(step, chain, block)``.
+        key: 64 bits for each chain, shape ``(chain,)``.
+
+    >>> zero = torch.zeros(1, 1, 1, dtype=torch.long)
+    >>> [hex(word) for word in philox([zero] * 4, zero[0, 0]).flatten().tolist()]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    """
+    a, b, c, d = counter
+    low, high = key[:, None] & LOW, (key[:, None] >> 32) & LOW
+    for _ in range(ROUNDS):
+        first, second = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c  # 64 bits, of which the sign is one
+        a, b, c, d = (
+            ((second >> 32) & LOW) ^ b ^ low,
+            second & LOW,
+            ((first >> 32) & LOW) ^ d ^ high,
+            first & LOW,
+        )
+        low, high = (low + KEY_STEPS[0]) & LOW, (high + KEY_STEPS[1]) & LOW
+    return torch.stack((a, b, c, d), -1)
 
 
 def draw_seeds(num_chains: int) -> list[int]:
     """Return distinct seeds for the chains, drawn from torch's global generator."""
-    first = int(torch.randint(2**31, ()))
-    return [first + chain for chain in range(num_chains)]  # torch's generators read 32 bits
+    first = int(torch.randint(2**62, ()))
+    return [first + chain for chain in range(num_chains)]

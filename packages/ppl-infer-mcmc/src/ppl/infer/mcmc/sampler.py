@@ -14,6 +14,7 @@ from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
 from ppl.infer.mcmc.machine import Draw, Machine, Noise, Tuning
 from ppl.infer.mcmc.masking import select
+from ppl.infer.mcmc.noise import Steps
 from ppl.infer.mcmc.recording import Trail, fields_of
 
 STEPS_AT_ONCE = 32  # leapfrogs between two looks at the chains
@@ -30,8 +31,8 @@ class State(NamedTuple):
     waits: Tensor  # (chain,) bool: stands still, until its window ends or for good
 
 
-Stride = Callable[[State, Any], tuple[State, Trail]]
-"""Several leapfrogs: takes their noise, as its stream hands it out."""
+Stride = Callable[[State, Steps], tuple[State, Trail]]
+"""Takes one leapfrog for each of several steps."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
+from torch.fx import GraphModule
 
 from ppl import settings
+from ppl.capture import fold_constants
 from ppl.cpp import find_compiler
 from ppl.errors import SiteError, warn
 from ppl.inductor import compile_program
@@ -63,7 +65,8 @@ def choose_potential(
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
     try:
-        return RecordedPotential(compile_program(recorded.program, [position]))
+        assert isinstance(recorded.program, GraphModule)
+        return RecordedPotential(compile_program(fold_constants(recorded.program), [position]))
     except Exception as error:  # the compiler has more ways to fail than we could list
         warn(f"the model runs without compilation: {type(error).__name__}: {error}")
         return recorded

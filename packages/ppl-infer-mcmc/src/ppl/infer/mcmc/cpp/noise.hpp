@@ -23,7 +23,7 @@ inline Words philox(Words counter, uint64_t key) {
 }
 
 template <typename real>
-real uniform(uint32_t word) {  // inside (0, 1), also after rounding to 24 bits
+real uniform(uint32_t word) {  // never zero
   return (real(word >> 8) + real(0.5)) * real(0x1p-24);
 }
 

@@ -69,17 +69,7 @@ void complete_all(const State<Machine>& states, const Settings& settings, const 
   }
 }
 
-template <typename real>
-void draw_noise(const int64_t* seeds, int64_t chains, int64_t dim, int64_t step, real* normal,
-                real* log_uniform) {
-  for (int64_t chain = 0; chain < chains; ++chain) {
-    const Noise<real> noise{uint64_t(seeds[chain]), uint64_t(step)};
-    noise.draw_normals(normal + chain * dim, dim);
-    noise.draw_log_uniforms(log_uniform + chain * NUM_COINS);
-  }
-}
-
-#define EXPORT_MACHINE(name, Machine, real)                                                      \
+#define EXPORT(name, Machine, real)                                                      \
   extern "C" void name##_begin(const State<Machine<real>>* states, const Settings* settings) {   \
     begin_all(*states, *settings);                                                              \
   }                                                                                             \
@@ -92,15 +82,7 @@ void draw_noise(const int64_t* seeds, int64_t chains, int64_t dim, int64_t step,
                  {finished, iteration, position, fields}, begins_next);                         \
   }
 
-#define EXPORT_NOISE(real)                                                                       \
-  extern "C" void noise_##real(const int64_t* seeds, int64_t chains, int64_t dim, int64_t step,  \
-                               real* normal, real* log_uniform) {                               \
-    draw_noise(seeds, chains, dim, step, normal, log_uniform);                                  \
-  }
-
-EXPORT_MACHINE(nuts_float, Trajectory, float)
-EXPORT_MACHINE(nuts_double, Trajectory, double)
-EXPORT_MACHINE(hmc_float, Flight, float)
-EXPORT_MACHINE(hmc_double, Flight, double)
-EXPORT_NOISE(float)
-EXPORT_NOISE(double)
+EXPORT(nuts_float, Trajectory, float)
+EXPORT(nuts_double, Trajectory, double)
+EXPORT(hmc_float, Flight, float)
+EXPORT(hmc_double, Flight, double)

@@ -1,0 +1,111 @@
+"""C++ is compiled once for each machine, wherever there is a place and a compiler."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppl import cpp
+
+pytestmark = pytest.mark.skipif(cpp.find_compiler() is None, reason="there is no C++ compiler")
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """Return a source file; libraries go to the folder ``cache`` beside it."""
+    monkeypatch.setenv("PPL_CACHE_DIR", str(tmp_path / "cache"))
+    write(tmp_path, number=5)
+    (tmp_path / "answer.cpp").write_text(
+        '#include "number.hpp"\nextern "C" int answer() { return NUMBER; }'
+    )
+    return tmp_path / "answer.cpp"
+
+
+def write(folder, number):
+    (folder / "number.hpp").write_text(f"#define NUMBER {number}\n")
+
+
+def load(source):
+    """Load a library as a process does that has not loaded it yet."""
+    return cpp.load.__wrapped__(source)
+
+
+def fail(*args, **kwargs):
+    pytest.fail("compiled")
+
+
+def test_a_library_is_compiled_once_for_all_processes(source, monkeypatch):
+    assert load(source).answer() == 5
+    monkeypatch.setattr(cpp, "_compile", fail)
+    assert load(source).answer() == 5
+
+
+def test_a_header_that_changes_compiles_anew(source):
+    load(source)
+    write(source.parent, number=7)
+    assert load(source).answer() == 7
+
+
+def test_a_machine_with_other_instructions_compiles_anew(source, monkeypatch):
+    load(source)
+    monkeypatch.setattr(cpp, "_processor", lambda: "flags: few")
+    load(source)
+    assert len(list((source.parent / "cache").iterdir())) == 2
+
+
+def test_an_error_shows_what_the_compiler_says_and_leaves_nothing_behind(source):
+    source.write_text("int answer() { return unheard_of; }")
+    with pytest.raises(OSError, match=r"could not compile answer\.cpp(.|\n)*unheard_of"):
+        load(source)
+    assert list((source.parent / "cache").iterdir()) == []
+
+
+def test_without_a_compiler_the_error_says_what_to_install(source, monkeypatch):
+    monkeypatch.setattr(cpp.shutil, "which", lambda name: None)
+    with pytest.raises(OSError, match="no C.. compiler: install"):
+        load(source)
+
+
+def test_the_compiler_of_the_environment_comes_first(source, monkeypatch):
+    mine = source.parent / "my-compiler"
+    mine.write_text("#!/bin/sh\necho mine >&2\nexit 1\n")
+    mine.chmod(0o755)
+    monkeypatch.setenv("CXX", str(mine))
+    with pytest.raises(OSError, match="my-compiler could not compile(.|\n)*mine"):
+        load(source)
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [("PPL_CACHE_DIR", ""), ("XDG_CACHE_HOME", "ppl"), ("HOME", ".cache/ppl")],
+)
+def test_the_environment_says_where_libraries_are_kept(source, monkeypatch, variable, folder):
+    for other in ("PPL_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, str(source.parent / "elsewhere"))
+    load(source)
+    (library,) = (source.parent / "elsewhere" / folder).iterdir()
+    assert library.match("answer-*.so")
+
+
+def test_where_nothing_can_be_written_the_process_compiles_for_itself(source, monkeypatch):
+    (source.parent / "file").touch()
+    monkeypatch.setenv("PPL_CACHE_DIR", str(source.parent / "file" / "cache"))
+    library = load(source)
+    assert library.answer() == 5
+    assert not Path(library._name).is_relative_to(source.parent)
+
+
+PROCESS = """
+import pathlib, runpy, sys
+load = runpy.run_path(sys.argv[1])["load"]  # without torch, which takes long to import
+print(load(pathlib.Path(sys.argv[2])).answer())
+"""
+
+
+def test_processes_may_load_at_the_same_time(source):
+    command = [sys.executable, "-c", PROCESS, cpp.__file__, str(source)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    assert [process.communicate()[0].strip() for process in started] == [b"5"] * 4
+    assert len(list((source.parent / "cache").iterdir())) == 1
