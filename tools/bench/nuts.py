@@ -4,10 +4,11 @@
     python tools/bench/nuts.py --python numpyro=/path/to/python --python nutpie=/path/to/python
 
 A system is ``name``, ``name:chains`` or ``name:chains:warmup:draws``, by default 4 chains of 1000 +
-1000 draws: ``numpyro ppl ppl:64:100:500`` shows the usual call beside a better setting.  Each runs twice in its process: the first run is cold, with whatever it has to compile, the second,
-with another seed, warm. The table shows seconds, the smallest bulk effective sample size of all
-numbers of all sites, the largest R-hat, effective draws per second when warm, and the ratio of that
-to the first system's.
+1000 draws: ``numpyro ppl ppl:64:100:500`` shows the usual call beside a better setting.  Each runs
+twice in its process: the first run is cold, with whatever it has to compile, the second, with
+another seed, warm.  The table shows seconds, the smallest bulk effective sample size of all numbers
+of all sites, the largest R-hat, effective draws per second when warm, and the ratio of that to the
+first system's.
 """
 
 from __future__ import annotations

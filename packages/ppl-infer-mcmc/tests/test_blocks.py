@@ -224,6 +224,12 @@ def test_an_inverse_mass_is_symmetric_and_positive_and_of_known_sites():
         refused({("a",): torch.ones(2), ("b", "a"): torch.ones(3)})
 
 
+def test_rounding_does_not_make_an_inverse_mass_asymmetric():
+    almost = COVARIANCE.float()
+    almost[0, 1] *= 1 + 1e-5
+    assert torch.equal(inverse_mass(almost, LAYOUT, position(1).float(), True)[0], almost)
+
+
 def test_step_sizes_of_other_chains_are_refused():
     with pytest.raises(ShapeError, match=r"\(3,\), but 2 chains.*\(2,\)"):
         run(NUTS(model, step_size=torch.ones(3)), 5, 5, num_chains=2)

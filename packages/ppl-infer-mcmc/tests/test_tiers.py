@@ -38,6 +38,21 @@ def test_every_tier_samples_the_posterior(tier, kernel):
     assert abs(float(x.std()) - 0.8**0.5) < 0.15
 
 
+@pytest.mark.parametrize("tier", tiers.TIERS)
+def test_data_in_another_precision_than_the_sites_are_sampled_all_the_same(tier):
+    def mixed():
+        x = sample("x", dist.Normal(torch.tensor(0.0), 2.0))
+        sample("y", dist.Normal(x, 1.0), obs=torch.tensor(1.5, dtype=torch.float64))
+
+    torch.manual_seed(0)
+    with settings.context(mcmc_tier=tier):
+        mcmc = MCMC(NUTS(mixed), 200, num_chains=3, disable_progbar=True)
+        mcmc.run()
+    x = mcmc.get_samples()["x"]
+    assert x.dtype == torch.float32
+    assert abs(float(x.mean()) - 1.2) < 0.25  # more than four standard errors
+
+
 @needs_compiler
 def test_a_compiled_run_is_repeated_by_its_seed():
     one, other, third = (run_nuts(seed=seed, jit_compile=True) for seed in (1, 1, 2))

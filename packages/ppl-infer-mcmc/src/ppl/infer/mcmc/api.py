@@ -23,6 +23,8 @@ from ppl.ops import stats
 
 DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
 
+ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
+
 
 class MCMC:
     """Markov chain Monte Carlo with any kernel.
@@ -183,6 +185,7 @@ class MCMC:
         return bool(diverging.any()) or any(
             bool((stats.split_gelman_rubin(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
             for draws in samples.values()
+            if draws.shape[1] >= ENOUGH_DRAWS
         )
 
     def _verdict(self, samples: Mapping[str, Tensor]) -> Verdict:

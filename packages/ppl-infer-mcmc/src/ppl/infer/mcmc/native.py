@@ -78,11 +78,10 @@ class NativeStride:
         settings = ctypes.byref(self._settings)
         self._begin(states, settings)
         for row, to in enumerate(zip(*map(_row_addresses, trail), strict=True)):
-            potential, gradient = self._potential_and_grad(edge)
-            potential, gradient = potential.contiguous(), gradient.contiguous()
-            found = potential.data_ptr(), gradient.data_ptr()
+            found = [x.contiguous() for x in self._potential_and_grad(edge)]
+            addresses = [x.data_ptr() for x in found]
             goes_on = row + 1 < steps.number
-            self._complete(states, settings, *found, seeds, first + row, goes_on, *to)
+            self._complete(states, settings, *addresses, seeds, first + row, goes_on, *to)
         return state, trail
 
 

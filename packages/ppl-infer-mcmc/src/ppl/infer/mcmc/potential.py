@@ -236,5 +236,5 @@ def _scale(x: Tensor) -> float:
 
 
 def flat(potential_fn: PotentialFn, layout: Layout) -> Callable[[Tensor], Tensor]:
-    """Return the potential as a function of flat positions ``(dim,)``."""
-    return lambda position: potential_fn(layout.unpack(position))
+    """Return the potential as a function of flat positions ``(dim,)``, in their precision."""
+    return lambda position: potential_fn(layout.unpack(position)).to(position.dtype)

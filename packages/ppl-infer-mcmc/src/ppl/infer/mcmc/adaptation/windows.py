@@ -32,7 +32,7 @@ def windows(num_warmup: int, pooled: bool = False) -> Windows:
     >>> windows(100)
     Windows(start=15, ends=(90,))
     >>> windows(100, pooled=True)
-    Windows(start=10, ends=(20, 40, 80))
+    Windows(start=5, ends=(10, 20, 40, 80))
     """
     if num_warmup < SHORTEST:
         return Windows(num_warmup, ())
