@@ -55,9 +55,11 @@ def run_torch(
     mcmc = importlib.import_module(f"{root}.infer.mcmc")
     torch.manual_seed(seed)
     options = {"jit_compile": True, "ignore_jit_warnings": True} if root == "pyro" else {}
+    processes = {"num_processes": 2} if root == "ppl" and chains > 4 else {}
     run = mcmc.MCMC(
-        mcmc.NUTS(model, **options), draws, warmup, num_chains=chains, disable_progbar=True
-    )
+        mcmc.NUTS(model, **options), draws, warmup, num_chains=chains, disable_progbar=True,
+        **processes,
+    )  # fmt: skip
     run.run()
     return {k: v.detach().numpy() for k, v in run.get_samples(group_by_chain=True).items()}
 

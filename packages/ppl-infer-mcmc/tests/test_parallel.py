@@ -177,3 +177,29 @@ def test_a_process_has_one_thread_and_our_default_dtype():
 
 def thread_and_dtype(chain):
     return torch.get_num_threads(), torch.get_default_dtype()
+
+
+def test_batches_in_processes_sample_the_posterior_and_repeat():
+    options = {"num_samples": 50, "warmup_steps": 60, "num_chains": 32, "num_processes": 2}
+    one, other = (run(NUTS(model, jit_compile=True), "vectorized", DATA, **options) for _ in "ab")
+    draws = one.get_samples(group_by_chain=True)["mean"]
+    assert draws.shape == (32, 50)
+    assert torch.equal(draws, other.get_samples(group_by_chain=True)["mean"])
+    assert not torch.equal(draws[:16], draws[16:])
+    assert abs(float(draws.mean()) - float(DATA.sum()) / 5) < 4 * 5**-0.5 / 400**0.5
+    assert list(one.diagnostics()["divergences"]) == [f"chain {i}" for i in range(32)]
+    assert not multiprocessing.active_children()
+
+
+def test_a_batch_is_the_run_of_its_chains_alone():
+    """Nothing is shared between batches: the first is what it is without the second."""
+    options = {"num_samples": 6, "warmup_steps": 4}
+    two = run(NUTS(model), "vectorized", DATA, num_chains=4, num_processes=2, **options)
+    seeds = run(NUTS(model), "vectorized", DATA, num_chains=4, **options)
+    together, apart = (m.get_samples(group_by_chain=True)["mean"] for m in (seeds, two))
+    torch.testing.assert_close(apart, together, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_have_one_size():
+    with pytest.raises(SiteError, match="multiple of num_processes=2.*got 3"):
+        MCMC(NUTS(model), 10, num_chains=3, num_processes=2)

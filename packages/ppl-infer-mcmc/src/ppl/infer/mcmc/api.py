@@ -24,6 +24,9 @@ from ppl.ops import stats
 DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
+DRAWS_JUDGED = (
+    10_000  # at the end of a run: R-hat and ESS of more take longer to compute than to use
+)
 
 
 class MCMC:
@@ -55,10 +58,13 @@ class MCMC:
             own, where also hooks are called and the kernel adapts: what `kernel` is here does not
             change.  All have the same distribution.
         thinning: Keep the last of each `thinning` draws, ``num_samples // thinning`` in all.
+        num_processes: Into how many batches vectorized chains are split, each in a process that is
+            forked once the model is compiled, with one thread of torch.  For many chains on a
+            machine with several processors; what `kernel` is here does not change.
 
     Raises:
         ShapeError: If `initial_params` has not the leading dimension `num_chains`.
-        SiteError: If a number is too small.
+        SiteError: If a number is too small, or `num_chains` is no multiple of `num_processes`.
 
     Example:
         >>> import ppl.distributions as dist
@@ -91,6 +97,7 @@ class MCMC:
         save_params: Sequence[str] | None = None,
         chain_method: ChainMethod = "vectorized",
         thinning: int = 1,
+        num_processes: int = 1,
     ) -> None:
         self.kernel = kernel
         self.num_samples = _at_least("num_samples", num_samples, 1)
@@ -104,6 +111,11 @@ class MCMC:
             )
         if not 1 <= thinning <= num_samples:
             raise SiteError(f"thinning must lie in 1 ... num_samples={num_samples}, got {thinning}")
+        if num_chains % _at_least("num_processes", num_processes, 1):
+            raise SiteError(
+                f"num_chains must be a multiple of num_processes={num_processes}, for batches of "
+                f"one size, got {num_chains}"
+            )
         self._plan = Plan(
             num_samples=num_samples,
             warmup_steps=warmup_steps,
@@ -117,6 +129,7 @@ class MCMC:
             chain_method=chain_method,
             mp_context=mp_context,
             thinning=thinning,
+            num_processes=num_processes,
         )
         self._draws: Draws | None = None
 
@@ -127,7 +140,7 @@ class MCMC:
         """
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         latent = {n: x for n, x in self._draws.samples.items() if n in self._draws.latent}
-        if self._is_suspicious(latent) and not (verdict := self._verdict(latent)).reliable:
+        if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
             warn(str(verdict))
 
     def get_samples(
@@ -188,9 +201,20 @@ class MCMC:
             if draws.shape[1] >= ENOUGH_DRAWS
         )
 
-    def _verdict(self, samples: Mapping[str, Tensor]) -> Verdict:
+    def _quick_verdict(self, samples: Mapping[str, Tensor]) -> Verdict:
+        """Return the verdict on a part of the draws of long chains, all divergences among them."""
+        number = next(iter(samples.values())).shape[:2]
+        divergences = self._found().fields.get("diverging", torch.zeros(number, dtype=torch.bool))
+        every = max(1, number.numel() // DRAWS_JUDGED)
+        kept = (torch.arange(number[1]) % every == 0) | divergences.any(0).cpu()
+        thinned = {name: draws[:, kept] for name, draws in samples.items()}
+        return self._verdict(thinned, divergences[:, kept])
+
+    def _verdict(self, samples: Mapping[str, Tensor], divergences: Tensor | None = None) -> Verdict:
         fields = self._found().fields
-        verdict = infer_diagnostics.trust(samples, fields.get("diverging", 0))
+        if divergences is None:
+            divergences = fields.get("diverging")
+        verdict = infer_diagnostics.trust(samples, 0 if divergences is None else divergences)
         deepest = getattr(self.kernel, "max_tree_depth", torch.inf)
         too_deep = int((fields.get("tree_depth", torch.zeros(())) >= deepest).sum())
         if not too_deep:

@@ -35,6 +35,12 @@ class Plan:
     chain_method: ChainMethod
     mp_context: StartMethod | None
     thinning: int
+    num_processes: int
+
+    @property
+    def width(self) -> int:
+        """How many chains are one batch of tensors."""
+        return self.num_chains // self.num_processes if self.chain_method == "vectorized" else 1
 
     @property
     def num_iterations(self) -> int:

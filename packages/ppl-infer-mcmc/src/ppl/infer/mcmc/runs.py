@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -34,7 +35,9 @@ def run_chains(
         draw_seeds(1)  # the processes used our generators' state: do not use it again
         return Draws.join(chains)
     if is_batch_kernel(kernel, plan):
-        return run_together(kernel, plan, args, kwargs)
+        in_one_process = plan.num_processes == 1 or plan.chain_method != "vectorized"
+        run = run_together if in_one_process else run_in_batches
+        return run(kernel, plan, args, kwargs)
     return run_in_turn(kernel, plan, args, kwargs)
 
 
@@ -76,14 +79,43 @@ def run_together(
         kwargs: Keyword arguments of the model.
         only: Run only this chain, as it would run among the others.
     """
-    width = plan.num_chains if plan.chain_method == "vectorized" else 1
-    firsts = range(0, plan.num_chains, width) if only is None else [only]
-    target, start = prepare(kernel, plan, args, kwargs)
+    firsts = range(0, plan.num_chains, plan.width) if only is None else [only]
+    return _run_batches(plan, *prepare(kernel, plan, args, kwargs), firsts)
+
+
+def run_in_batches(
+    kernel: HMC, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Draws:
+    """Run the chains in batches, each in a process that is forked when all is prepared."""
+    with _one_thread():  # processes cannot share those of a compiled program
+        target, start = prepare(kernel, plan, args, kwargs)
+
+    def task(number: int) -> Draws:
+        return _run_batches(plan, target, start, [number * plan.width])
+
+    how = plan.num_processes, plan.num_iterations * plan.width, "fork", plan.disable_progbar
+    return Draws.join(run_in_processes(task, *how))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(number)
+
+
+def _run_batches(
+    plan: Plan, target: Target, start: Callable[[slice, float], Chains], firsts: Sequence[int]
+) -> Draws:
+    """Run the batches that begin with the given chains, one after another."""
     records: list[Recording] = []
     with validation_enabled(not plan.disable_validation):
         for first in firsts:
-            chains = start(slice(first, first + width), plan.num_samples)
-            with Progress(width, plan.num_iterations, plan.disable_progbar) as progress:
+            chains = start(slice(first, first + plan.width), plan.num_samples)
+            with Progress(plan.width, plan.num_iterations, plan.disable_progbar) as progress:
                 chains.run(progress)
             records.append(chains.record)
         record = Recording(*map(torch.cat, zip(*records, strict=True)))
@@ -101,11 +133,11 @@ def prepare(
         kernel.initial_params = plan.initial_params
     target = kernel.target(plan.num_chains, args, kwargs)
     seeds = draw_seeds(plan.num_chains)
-    width = plan.num_chains if plan.chain_method == "vectorized" else 1
     if plan.disable_validation:
         with validation_enabled(False):
+            batch = target.start[: plan.width]
             potential_and_grad = choose_potential(
-                target.potential, target.start[:width], plan.num_iterations, kernel.jit_compile
+                target.potential, batch, plan.num_iterations, kernel.jit_compile
             )
     else:
         potential_and_grad = one_by_one(target.potential)

@@ -169,15 +169,19 @@ class Sampler:
     def _search_step_size(self, state: State, searching: Tensor) -> State:
         if not self.warmup.adapt_step_size:
             return state
-        step_size = reasonable_step_size(
-            self.machine.potential_and_grad,
-            state.tuning.metric,
-            state.machine.edge,
-            state.machine.initial_energy,
-            state.tuning.step_size,
-            searching,
-        )
+        shared = self._shares(state)
+        if shared and int(state.iteration[0]) > self.warmup.pools_from:
+            step_size = state.adaptation.average.log_step_mean.exp()  # the metric has settled
+        else:
+            step_size = reasonable_step_size(
+                self.machine.potential_and_grad,
+                state.tuning.metric,
+                state.machine.edge,
+                state.machine.initial_energy,
+                state.tuning.step_size,
+                searching,
+            )
         adaptation, tuning = self.warmup.restart_step_size(
-            state.adaptation, state.tuning, step_size, searching, self._shares(state)
+            state.adaptation, state.tuning, step_size, searching, shared
         )
         return state._replace(adaptation=adaptation, tuning=tuning)
