@@ -93,8 +93,14 @@ def run_in_batches(
     def task(number: int) -> Draws:
         return _run_batches(plan, target, start, [number * plan.width])
 
-    how = plan.num_processes, plan.num_iterations * plan.width, "fork", plan.disable_progbar
-    return Draws.join(run_in_processes(task, *how))
+    batches = run_in_processes(
+        task,
+        plan.num_processes,
+        plan.num_iterations * plan.width,
+        mp_context="fork",
+        disable_progbar=plan.disable_progbar,
+    )
+    return Draws.join(batches)
 
 
 @contextmanager
