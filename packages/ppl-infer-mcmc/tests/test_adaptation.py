@@ -191,7 +191,7 @@ def pooled_run(full_mass=False, num_warmup=60, num_draws=40):
 
 
 def test_the_first_metric_of_many_chains_is_exact_for_independent_normals():
-    """Seyboldt, Carlson & Carpenter 2024: whatever the starting points are."""
+    """Whatever the starting points are: gradients are proportional to deviations."""
     run = pooled_run()
     assert_close(run.state.tuning.metric.inverse, (SCALES**2).expand(64, 5))
 

@@ -84,8 +84,7 @@ class Warmup:
 
         For a normal target with independent coordinates, positions and gradients from anywhere
         satisfy ``gradient = (position - mean) / variance``: the ratio of their spreads is the
-        variance (the diagonal case of Seyboldt, Carlson & Carpenter 2024, minimal Fisher
-        divergence).
+        variance.
         """
         unit = torch.ones_like(start.position)
         if self.pooled and self.adapt_mass_matrix:
