@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 
 import pytest
@@ -154,8 +155,16 @@ def test_the_death_of_a_process_ends_all_of_them():
     assert not multiprocessing.active_children()
 
 
-def test_an_interrupt_ends_all_processes():
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+def test_an_interrupt_ends_all_processes(monkeypatch):
+    monkeypatch.setattr("ppl.infer.mcmc.parallel._num_processors", lambda: 2)
+
+    def interrupt():
+        while len(multiprocessing.active_children()) < 2:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run_in_processes(lambda chain: threading.Event().wait(60), 2, 1, disable_progbar=True)
     assert not multiprocessing.active_children()

@@ -44,6 +44,11 @@ def get(alias: str | None = None) -> Any:
     return getattr(holder, attribute)
 
 
+def holders() -> list[str]:
+    """Return the names of the modules that declare settings: another process has to import them."""
+    return sorted({modulename for modulename, _, _ in _registry.values()})
+
+
 def set(**kwargs: Any) -> None:
     """Change settings by name; all values are validated before the first is changed."""
     located = {alias: _locate(alias) for alias in kwargs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -45,6 +46,7 @@ class Environment:
 
     rng: dict[str, Any] = field(default_factory=get_rng_state)
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
+    holders: list[str] = field(default_factory=settings.holders)
     settings: dict[str, Any] = field(default_factory=settings.get)
     params: Any = field(default_factory=lambda: get_param_store().get_state())
 
@@ -52,6 +54,8 @@ class Environment:
         """Make it the state of this process."""
         torch.set_num_threads(1)
         torch.set_default_dtype(self.dtype)
+        for holder in self.holders:
+            importlib.import_module(holder)
         settings.set(**self.settings)
         get_param_store().set_state(self.params)
         set_rng_state(self.rng)
@@ -91,14 +95,15 @@ def run_in_processes(
         try:
             while waiting or running:
                 while waiting and len(running) < _num_processors():
-                    running.append(_start(context, environment, task, waiting.pop(0)))
+                    _start(context, environment, task, waiting.pop(0), running)
                 for chain in _ready(running):
                     if _receive(chain, results, bar):
                         running.remove(chain)
         finally:
             for chain in running:
-                chain.process.terminate()
-                chain.process.join()
+                if chain.process.pid is not None:  # it was started before it all ended
+                    chain.process.terminate()
+                    chain.process.join()
     return [results[number] for number in range(num_chains)]
 
 
@@ -112,9 +117,13 @@ def _num_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(context: Any, environment: Environment, task: Task, number: int) -> Chain:
+def _start(
+    context: Any, environment: Environment, task: Task, number: int, running: list[Chain]
+) -> None:
+    """Start a process, which is among those that run before it does: an interrupt may come."""
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(there, environment, task, number), daemon=True)
+    running.append(Chain(number, process, here))
     try:
         process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -123,7 +132,6 @@ def _start(context: Any, environment: Environment, task: Task, number: int) -> C
             "them at the top level of a module, or pass mp_context='fork'"
         ) from error
     there.close()
-    return Chain(number, process, here)
 
 
 def _ready(running: list[Chain]) -> list[Chain]:
