@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from importlib import metadata
 
@@ -91,6 +92,25 @@ def load(group: str, name: str, provider: str | None = None) -> object:
             f"{name!r} in {group!r} is registered by {owner(owners[0])!r} as {owners[0].value!r}, "
             f"which fails to import: {type(error).__name__}: {error}"
         ) from error
+
+
+def attribute(module: str, group: str, name: str, provider: str | None = None) -> object:
+    """Return what a module has by the plugins of a group, for its ``__getattr__``.
+
+    Args:
+        module: The module's name.
+        group: One of :data:`GROUPS`.
+        name: The attribute.
+        provider: The distribution of ours that provides it, if one does.
+
+    Raises:
+        AttributeError: If nobody provides or registers the name; offers the nearest one.
+        Exception: What :func:`load` raises.
+    """
+    if provider is not None or name in entries(group):
+        return load(group, name, provider)
+    hint = nearest(name, dir(sys.modules[module]))
+    raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def load_module(module: str, provider: str, wanted: str | None = None) -> object:

@@ -149,10 +149,7 @@ _GROUP = "ppl.distributions"
 
 
 def __getattr__(name: str) -> object:
-    if name in plugins.entries(_GROUP):
-        return plugins.load(_GROUP, name)
-    hint = plugins.nearest(name, __dir__())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    return plugins.attribute(__name__, _GROUP, name)
 
 
 def __dir__() -> list[str]:

@@ -118,10 +118,7 @@ _PROVIDERS = dict.fromkeys(
 
 
 def __getattr__(name: str) -> object:
-    if name in _PROVIDERS or name in plugins.entries("ppl.transforms"):
-        return plugins.load("ppl.transforms", name, provider=_PROVIDERS.get(name))
-    hint = plugins.nearest(name, __dir__())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    return plugins.attribute(__name__, "ppl.transforms", name, _PROVIDERS.get(name))
 
 
 def __dir__() -> list[str]:

@@ -24,9 +24,7 @@ from ppl.ops import stats
 DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
-DRAWS_JUDGED = (
-    10_000  # at the end of a run: R-hat and ESS of more take longer to compute than to use
-)
+DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
 
 
 class MCMC:

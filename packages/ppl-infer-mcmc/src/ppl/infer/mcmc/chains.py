@@ -54,9 +54,16 @@ class Chains:
         self.trail: Trail | None = None
 
     @torch.no_grad()
-    def run(self, report: Callable[[Chains], Any] = lambda chains: None) -> None:
-        """Advance until every chain has its draws, and call `report` now and then."""
-        while not self.done:
+    def run(
+        self,
+        report: Callable[[Chains], Any] = lambda chains: None,
+        num_iterations: float = math.inf,
+    ) -> None:
+        """Advance until every chain has its draws, or has made so many transitions.
+
+        `report` is called now and then.
+        """
+        while not self.done and int(self.state.iteration.min()) < num_iterations:
             self._advance(STEPS_AT_ONCE)
             report(self)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -201,10 +200,6 @@ class Stream:
         }
 
 
-class _Enough(Exception):
-    """Ends chains that would go on for ever: these keep no draws."""
-
-
 def _run_together(
     kernel: HMC,
     plan: Plan,
@@ -217,17 +212,15 @@ def _run_together(
     with (
         validation_enabled(not plan.disable_validation),
         Progress(plan.num_chains, plan.num_iterations, plan.disable_progbar) as progress,
-        suppress(_Enough),
     ):
 
         def report(chains: Chains) -> None:
             progress(chains)
             stream.take(chains)
-            if int(chains.state.iteration.min()) >= plan.num_iterations:
-                stream.flush()
-                raise _Enough
 
-        start(slice(None), math.inf).run(report)
+        endless = start(slice(None), math.inf)  # these keep no draws
+        endless.run(report, plan.num_iterations)
+        stream.flush()
     return stream.diagnostics()
 
 

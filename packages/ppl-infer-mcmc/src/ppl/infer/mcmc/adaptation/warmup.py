@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -69,7 +70,7 @@ class Warmup:
         """The first iteration whose draw is collected for the metric."""
         return self._windows.start
 
-    @property
+    @cached_property
     def _windows(self) -> Windows:
         return windows(self.num_steps, self.pooled)
 
@@ -114,7 +115,7 @@ class Warmup:
             alone = adapts & (iteration < self.pools_from)
             renewed = dual_averaging.update(average, outcome.accept_prob, self.target_accept_prob)
             average = select(alone, renewed, average)
-            step_size = average.log_step.exp().clamp(*self.step_bounds)
+            step_size = self._step_size(average.log_step)
             tuning = select(alone, tuning._replace(step_size=step_size), tuning)
         if self.window_ends:
             in_window = (iteration >= self.window_start) & (iteration < self.window_ends[-1])
@@ -136,7 +137,7 @@ class Warmup:
             return adaptation, tuning
         mean = (accept_prob.sum(0) / number)[number > 0].mean()
         average = dual_averaging.update(adaptation.average, mean, self.target_accept_prob)
-        step_size = average.log_step.exp().clamp(*self.step_bounds)
+        step_size = self._step_size(average.log_step)
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)
 
     def renew_metric(
@@ -184,5 +185,8 @@ class Warmup:
         """Return the tuning with the averaged step size for the chains whose warm-up has ended."""
         if not self.adapt_step_size:
             return tuning
-        settled = adaptation.average.log_step_mean.exp().clamp(*self.step_bounds)
+        settled = self._step_size(adaptation.average.log_step_mean)
         return tuning._replace(step_size=select(ended, settled, tuning.step_size))
+
+    def _step_size(self, log_step: Tensor) -> Tensor:
+        return log_step.exp().clamp(*self.step_bounds)
