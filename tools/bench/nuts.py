@@ -1,9 +1,10 @@
 """Race NUTS against its peers: the same models and data, one run, one process for each system.
 
     python tools/bench/nuts.py --systems ppl ppl:64:100:500 numpyro --models eight_schools
-    python tools/bench/nuts.py --python numpyro=/path/to/python --python nutpie=/path/to/python
+    python tools/bench/nuts.py --python numpyro=/path/to/python --python stan=/path/to/python
 
-A system is ``name``, ``name:chains`` or ``name:chains:warmup:draws``, by default 4 chains of 1000 +
+The systems are ppl, pyro, numpyro, nutpie (PyMC) and stan (PyStan), each as ``name``,
+``name:chains`` or ``name:chains:warmup:draws``, by default 4 chains of 1000 +
 1000 draws: ``numpyro ppl ppl:64:100:500`` shows the usual call beside a better setting.  Each runs
 twice in its process: the first run is cold, with whatever it has to compile, the second, with
 another seed, warm.  The table shows seconds, the smallest bulk effective sample size of all numbers
@@ -39,6 +40,10 @@ def sampler(system: str, model: str) -> Any:
         from tools.bench.race import pymc_models
 
         return pymc_models.sampler(model)
+    if system == "stan":
+        from tools.bench.race import stan_models
+
+        return lambda *settings: stan_models.run(model, *settings)
     return lambda *settings: run_torch(system, model, *settings)
 
 

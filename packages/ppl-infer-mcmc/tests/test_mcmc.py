@@ -16,7 +16,7 @@ from ppl.infer.initialization import init_to_value
 from ppl.infer.mcmc import HMC, MCMC, NUTS, MCMCKernel
 from ppl.infer.mcmc.recording import FIELDS
 from ppl.infer.mcmc.util import select_samples
-from ppl.primitives import deterministic, plate, sample
+from ppl.primitives import deterministic, factor, plate, sample
 
 DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
 
@@ -59,7 +59,8 @@ def test_draws_have_the_shapes_of_chains_draws_and_sites(kernel, method):
     assert torch.equal(flat["mean"], samples["mean"].reshape(21))
     assert mcmc.get_samples(num_samples=11)["scale"].shape == (11,)
     fields = mcmc.get_extra_fields()
-    assert set(fields) == set(FIELDS)
+    places = {f"diverged_at.{name}" for name in ("mean", "scale")}
+    assert set(fields) == {*FIELDS, *(places if fields["diverging"].any() else ())}
     assert all(x.shape == (3, 7) for x in fields.values())
     assert fields["diverging"].dtype == torch.bool
     assert ((fields["accept_prob"] >= 0) & (fields["accept_prob"] <= 1)).all()
@@ -133,6 +134,31 @@ def test_the_divergences_of_centered_eight_schools_are_reported_with_what_to_do(
     assert "Do not trust" in printed
     assert "target_accept_prob" in printed
     assert "theta[7]" in printed
+
+
+def walled():
+    """Two numbers whose density falls off a cliff of 2000 nats where one of them exceeds a half."""
+    x = sample("x", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    factor("wall", -2000.0 * (x[0] > 0.5))
+
+
+@pytest.mark.parametrize("thinning", [1, 3])
+@pytest.mark.parametrize("method", ["vectorized", "sequential", "parallel", "hook"])
+@pytest.mark.parametrize("kernel", ["nuts", "hmc"])
+def test_divergences_are_reported_with_their_positions(kernel, method, thinning):
+    how = {"hook_fn": lambda *_: None} if method == "hook" else {"chain_method": method}
+    start = {"x": torch.zeros(3, 2)}
+    mcmc = run(
+        KERNELS[kernel](walled), 32, 10,
+        num_chains=3, initial_params=start, thinning=thinning, **how,
+    )  # fmt: skip
+    fields = mcmc.get_extra_fields()
+    place, diverging = fields["diverged_at.x"], fields["diverging"]
+    assert place.shape == (3, 32 // thinning, 2)
+    assert diverging.any(-1).all()
+    assert (place[diverging][:, 0] > 0.5).all()  # beyond the cliff, where no draw is
+    assert place[~diverging].isnan().all()
+    assert (mcmc.get_samples()["x"][:, 0] <= 0.5).all()
 
 
 def test_good_draws_are_called_reliable_and_nobody_is_warned(capsys):

@@ -137,7 +137,8 @@ class MCMC:
         Warns if transitions diverged or the chains disagree.
         """
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
-        latent = {n: x for n, x in self._draws.samples.items() if n in self._draws.latent}
+        sampled = self._draws.layout.names
+        latent = {n: x for n, x in self._draws.samples.items() if n in sampled}
         if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
             warn(str(verdict))
 
@@ -160,8 +161,14 @@ class MCMC:
 
         For HMC and NUTS ``accept_prob``, ``step_size``, ``tree_depth`` (doublings), ``num_steps``
         (leapfrogs), ``energy``, ``potential_energy`` (nats) and ``diverging``.
+
+        If transitions diverged, ``diverged_at.site`` holds for each site the unconstrained value at
+        which the transition was given up, ``(chain, draw, *unconstrained site)``; it is nan where
+        none diverged.
         """
-        return dict(self._found().fields)
+        found, plan = self._found(), self._plan
+        diverged_at = found.divergences.fields(found.layout, plan.num_chains, plan.num_kept)
+        return {**found.fields, **diverged_at}
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the statistics of each site by its name, and what the kernel reports by label.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from ppl.infer.mcmc import recording
 from ppl.infer.mcmc.machine import Noise
@@ -79,7 +80,8 @@ class Chains:
     def _advance(self, num_steps: int) -> None:
         steps = self.stream.next(num_steps)
         state, self.trail = self._stride(self.state, steps)
-        recording.write(self.record, self.trail, self.sampler.warmup.num_steps)
+        num_warmup = self.sampler.warmup.num_steps
+        self.record = recording.write(self.record, self.trail, num_warmup)
         last = partial(self.stream.draw_last, steps)
         self.state = self.sampler.decide(state, last, self.trail)
 
@@ -98,7 +100,7 @@ class Chains:
 
     def save(self) -> Checkpoint:
         """Return a checkpoint, at whatever leapfrog the chains are."""
-        record = Recording(*(buffer.clone() for buffer in self.record))  # written to in place
+        record = tree_map(torch.clone, self.record)  # written to in place
         return Checkpoint(self.state, self.stream.state(), record)
 
     def load(self, checkpoint: Checkpoint) -> None:

@@ -75,6 +75,6 @@ class FixedLength:
         draw = select(accepted, end, state.draw)
         depth = torch.zeros_like(num_steps)  # no tree
         accept_prob = torch.exp(-error.clamp(min=0.0))
-        outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging)
+        outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging, edge.position)
         after = Flight(edge, state.initial_energy, num_steps, draw)
         return select(finished, self.start(draw, tuning.metric, noise), after), outcome

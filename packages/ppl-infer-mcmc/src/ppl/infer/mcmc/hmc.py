@@ -25,6 +25,7 @@ from ppl.infer.mcmc.blocks import (
     split_blocks,
 )
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.fixed_length import ROUNDING, FixedLength
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
@@ -234,6 +235,10 @@ class HMC(MCMCKernel):
         fields = self.fields()
         step_size, accept_prob = fields["step_size"], fields["accept_prob"]
         return {"step size": f"{step_size:.2e}", "acc. prob": f"{accept_prob:.3f}"}
+
+    def divergences(self) -> Divergences:
+        """Return the transitions after warm-up that diverged, and where."""
+        return self._running().divergences
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the indices of divergent draws and the mean acceptance probability."""

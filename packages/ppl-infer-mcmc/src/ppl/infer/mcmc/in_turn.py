@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import torch
 
+from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.plan import Draws, Plan, Samples
@@ -48,8 +50,14 @@ def run_chain(
         samples = plan.kept(constrain(kernel, plan, stacked))
     by_name = {n: torch.tensor([[f[n] for f in fields]]) for n in fields[0]}
     diagnostics = {label: {f"chain {chain}": x} for label, x in kernel.diagnostics().items()}
+    layout = Layout.of(draws[0])
+    if isinstance(kernel, HMC):
+        divergences = kernel.divergences().numbered_from(chain)
+    else:
+        divergences = Divergences.none(layout.pack(draws[0])[None])
+    divergences = divergences.thinned(plan.thinning, plan.num_kept)
     kernel.cleanup()
-    return Draws(samples, tuple(stacked), plan.thin(by_name), diagnostics)
+    return Draws(samples, layout, plan.thin(by_name), divergences, diagnostics)
 
 
 def set_up(

@@ -46,6 +46,7 @@ class Outcome(NamedTuple):
     num_steps: Tensor  # (chain,), leapfrogs
     tree_depth: Tensor  # (chain,)
     diverging: Tensor  # (chain,) bool
+    end: Tensor  # (chain, dim), the last position that was reached
 
 
 class Machine(Protocol):

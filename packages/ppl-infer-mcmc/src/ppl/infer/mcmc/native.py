@@ -61,7 +61,7 @@ class NativeStride:
         library = cpp.load(SOURCE)
         name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = library[f"{name}_begin"], library[f"{name}_complete"]
-        self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 4]
+        self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]
         self._stops = torch.tensor(sampler.stops)  # C++ holds its address
         self._settings = _settings(sampler, position, self._stops)
         self._potential_and_grad = sampler.machine.potential_and_grad
@@ -114,6 +114,7 @@ def _empty_trail(position: Tensor, num_steps: int) -> Trail:
         position.new_empty(rows, dtype=torch.long),
         position.new_empty((num_steps, *position.shape)),
         position.new_empty((*rows, len(FIELDS))),
+        position.new_empty((num_steps, *position.shape)),
     )
 
 

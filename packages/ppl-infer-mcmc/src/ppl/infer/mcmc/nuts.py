@@ -185,7 +185,8 @@ def _outcome(state: Trajectory, finished: Tensor, diverging: Tensor) -> Outcome:
     account = state.account
     accept_prob = account.accept_sum / account.num_steps
     draw, depth = state.tree.proposal, state.tree.depth
-    return Outcome(finished, draw, accept_prob, account.num_steps, depth, diverging)
+    end = state.edge.position
+    return Outcome(finished, draw, accept_prob, account.num_steps, depth, diverging, end)
 
 
 def _turn_round(state: Trajectory, turns: Tensor) -> Trajectory:

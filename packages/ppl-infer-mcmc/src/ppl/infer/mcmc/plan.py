@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
+from ppl.infer.mcmc.divergences import Divergences
+from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.parallel import StartMethod
 from ppl.infer.mcmc.potential import Params
@@ -53,6 +55,11 @@ class Plan:
         return {n: x for n, x in samples.items() if wanted is None or n in wanted}
 
     @property
+    def num_kept(self) -> int:
+        """Draws of a chain that are kept."""
+        return self.num_samples // self.thinning
+
+    @property
     def kept_draws(self) -> slice:
         """Which of the draws are kept: the last of each group of `thinning`."""
         return slice(self.thinning - 1, None, self.thinning)
@@ -75,14 +82,16 @@ class Draws:
 
     Attributes:
         samples: Constrained values by site, ``(chain, draw, *site)``.
-        latent: The sites that were sampled; the others are computed from them.
+        layout: Of the sites that were sampled; the others are computed from them.
         fields: What the kernel reports of each draw, ``(chain, draw)``, by name.
+        divergences: Where transitions diverged.
         diagnostics: What the kernel reports of each chain, by label and ``"chain 0"``, ...
     """
 
     samples: Samples
-    latent: tuple[str, ...]
+    layout: Layout
     fields: Samples
+    divergences: Divergences
     diagnostics: dict[str, dict[str, Any]]
 
     @classmethod
@@ -91,8 +100,9 @@ class Draws:
         first = chains[0]
         return cls(
             {n: torch.cat([chain.samples[n] for chain in chains]) for n in first.samples},
-            first.latent,
+            first.layout,
             {n: torch.cat([chain.fields[n] for chain in chains]) for n in first.fields},
+            Divergences.join(chain.divergences for chain in chains),
             {
                 label: {name: x for c in chains for name, x in c.diagnostics[label].items()}
                 for label in first.diagnostics

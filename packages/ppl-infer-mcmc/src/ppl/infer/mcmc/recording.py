@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.machine import Outcome
 
 FIELDS = (
@@ -27,6 +28,7 @@ class Trail(NamedTuple):
     iteration: Tensor  # (step, chain), transitions finished before
     position: Tensor  # (step, chain, dim), the draw
     fields: Tensor  # (step, chain, field), see `FIELDS`
+    end: Tensor  # (step, chain, dim), where the transition's last leapfrog led
 
 
 class Recording(NamedTuple):
@@ -34,6 +36,7 @@ class Recording(NamedTuple):
 
     position: Tensor  # (chain, draw + 1, dim)
     fields: Tensor  # (chain, draw + 1, field)
+    divergences: Divergences
 
     @property
     def draws(self) -> Tensor:
@@ -51,6 +54,7 @@ def begin(position: Tensor, num_draws: int) -> Recording:
     return Recording(
         position.new_zeros(chains, num_draws + 1, dim),
         position.new_zeros(chains, num_draws + 1, len(FIELDS)),
+        Divergences.none(position),
     )
 
 
@@ -68,11 +72,12 @@ def fields_of(outcome: Outcome, step_size: Tensor) -> Tensor:
     return torch.stack([value.to(step_size.dtype) for value in values], -1)
 
 
-def write(recording: Recording, trail: Trail, num_warmup: int) -> None:
+def write(recording: Recording, trail: Trail, num_warmup: int) -> Recording:
     """Write the draws of a trail, those after the first `num_warmup` transitions of each chain.
 
+    Returns the recording, with the same buffers and the divergences that came.
+
     The spare slot takes the rest: leapfrogs that did not finish a transition, or one of warm-up.
-    Every chain writes somewhere: so nobody looks at values, and no GPU is waited for.
     """
     draw = trail.iteration - num_warmup
     chain = torch.arange(draw.shape[1], device=draw.device).expand_as(draw)
@@ -80,3 +85,8 @@ def write(recording: Recording, trail: Trail, num_warmup: int) -> None:
     slot = torch.where(trail.finished & (draw >= 0), draw.clamp(max=spare), spare)
     recording.position[chain, slot] = trail.position
     recording.fields[chain, slot] = trail.fields
+    diverging = trail.fields[..., FIELDS.index("diverging")].bool() & (slot < spare)
+    if not bool(diverging.any()):
+        return recording
+    found = Divergences(chain[diverging], slot[diverging], trail.end[diverging])
+    return recording._replace(divergences=Divergences.join([recording.divergences, found]))

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import torch
 
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.in_turn import run_chain, run_in_turn
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
@@ -124,11 +125,15 @@ def _run_batches(
             with Progress(plan.width, plan.num_iterations, plan.disable_progbar) as progress:
                 chains.run(progress)
             records.append(chains.record)
-        record = Recording(*map(torch.cat, zip(*records, strict=True)))
-        samples = plan.kept(target.constrain(record.draws[:, plan.kept_draws]))
-    fields = {name: record.field(name) for name in FIELDS}
+        draws = torch.cat([record.draws for record in records])
+        samples = plan.kept(target.constrain(draws[:, plan.kept_draws]))
+    fields = {name: torch.cat([record.field(name) for record in records]) for name in FIELDS}
+    divergences = Divergences.join(
+        record.divergences.numbered_from(first)
+        for record, first in zip(records, firsts, strict=True)
+    ).thinned(plan.thinning, plan.num_kept)
     diagnostics = _chain_diagnostics(fields, firsts[0])
-    return Draws(samples, target.layout.names, plan.thin(fields), diagnostics)
+    return Draws(samples, target.layout, plan.thin(fields), divergences, diagnostics)
 
 
 def prepare(

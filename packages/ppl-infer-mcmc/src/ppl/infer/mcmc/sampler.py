@@ -86,7 +86,7 @@ class Sampler:
         after = State(machine, tuning, adaptation, iteration, waits & outcome.finished)
         finished = outcome.finished & ~state.waits
         fields = fields_of(outcome, state.tuning.step_size)
-        trail = Trail(finished, state.iteration, outcome.draw.position, fields)
+        trail = Trail(finished, state.iteration, outcome.draw.position, fields, outcome.end)
         return select(state.waits, state, after), trail
 
     def stride(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:

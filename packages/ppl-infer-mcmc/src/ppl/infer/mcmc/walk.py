@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.target import Target
 from ppl.validation import validation_enabled
@@ -18,12 +19,15 @@ class Walk:
     Args:
         target: What is sampled.
         chains: A single chain, of a sampler without end.
+
+    Attributes:
+        divergences: Of the draws after warm-up.
     """
 
     def __init__(self, target: Target, chains: Chains) -> None:
         self.target, self.chains = target, chains
         self._accept_probs: list[float] = []
-        self._divergences: list[int] = []
+        self.divergences = Divergences.none(target.start)
 
     def next(self, params: Params) -> Params:
         """Return the draw after `params`; both are unconstrained values by site."""
@@ -41,11 +45,14 @@ class Walk:
     def diagnostics(self) -> dict[str, Any]:
         """Return the indices of divergent draws and the mean acceptance probability."""
         rate = sum(self._accept_probs) / max(1, len(self._accept_probs))
-        return {"divergences": list(self._divergences), "acceptance rate": rate}
+        return {"divergences": self.divergences.draw.tolist(), "acceptance rate": rate}
 
     def _note(self, draw: int) -> None:
-        if draw >= 0:
-            fields = self.chains.last_fields()
-            self._accept_probs.append(fields["accept_prob"])
-            if fields["diverging"]:
-                self._divergences.append(draw)
+        fields, trail = self.chains.last_fields(), self.chains.trail
+        if draw < 0 or trail is None:
+            return
+        self._accept_probs.append(fields["accept_prob"])
+        if fields["diverging"]:
+            first = torch.zeros(1, dtype=torch.long, device=trail.end.device)
+            found = Divergences(first, first + draw, trail.end[-1])
+            self.divergences = Divergences.join([self.divergences, found])

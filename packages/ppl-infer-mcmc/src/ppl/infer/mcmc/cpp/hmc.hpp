@@ -29,7 +29,7 @@ struct Flight {
     if (finished && !diverging && context.log_uniform[0] < -error)
       copy({edge.position, edge.gradient, &potential, &energy}, draw, context.settings.dim);
     const real accept_prob = std::exp(-std::max(error, real(0)));
-    return {finished, diverging, draw, accept_prob, *num_steps, 0, false};
+    return {finished, diverging, draw, accept_prob, *num_steps, 0, edge.position, false};
   }
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {

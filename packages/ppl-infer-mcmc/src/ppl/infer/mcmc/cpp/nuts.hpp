@@ -48,8 +48,8 @@ struct Trajectory {
       finished = finished || *tree.depth >= settings.max_tree_depth;
     }
     const real accept_prob = *account.accept_sum / *account.num_steps;
-    return {finished,           diverging,   tree.proposal,    accept_prob,
-            *account.num_steps, *tree.depth, finished || joins};
+    return {finished,           diverging,   tree.proposal, accept_prob,
+            *account.num_steps, *tree.depth, edge.position, finished || joins};
   }
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {

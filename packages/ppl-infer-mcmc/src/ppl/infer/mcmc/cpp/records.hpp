@@ -88,11 +88,11 @@ template <typename real>
 struct Trail {
   bool* finished;
   int64_t* iteration;
-  real *position, *fields;
+  real *position, *fields, *end;
 
   Trail at(int64_t chain, int64_t dim) const {
     return {finished + chain, iteration + chain, position + chain * dim,
-            fields + chain * NUM_FIELDS};
+            fields + chain * NUM_FIELDS, end + chain * dim};
   }
 };
 
@@ -103,6 +103,7 @@ struct Outcome {
   Draw<real> draw;
   real accept_prob;
   int64_t num_steps, tree_depth;
+  const real* end;
   bool subtree_ended;
 };
 

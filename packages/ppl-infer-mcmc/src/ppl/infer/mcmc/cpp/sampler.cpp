@@ -21,6 +21,7 @@ void record(const Trail<real>& trail, const Outcome<real>& outcome, real step_si
       *outcome.draw.energy, real(outcome.diverging), *outcome.draw.potential};
   copy(outcome.draw.position, trail.position, dim);
   copy(fields, trail.fields, NUM_FIELDS);
+  copy(outcome.end, trail.end, dim);
 }
 
 template <typename Machine, typename real = typename Machine::real>
@@ -77,9 +78,9 @@ void complete_all(const State<Machine>& states, const Settings& settings, const 
                                   const real* potential, const real* gradient,                  \
                                   const int64_t* seeds, int64_t step, bool begins_next,         \
                                   bool* finished, int64_t* iteration, real* position,           \
-                                  real* fields) {                                               \
+                                  real* fields, real* end) {                                    \
     complete_all(*states, *settings, potential, gradient, seeds, step,                          \
-                 {finished, iteration, position, fields}, begins_next);                         \
+                 {finished, iteration, position, fields, end}, begins_next);                    \
   }
 
 EXPORT(nuts_float, Trajectory, float)
