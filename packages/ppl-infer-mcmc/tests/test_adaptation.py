@@ -86,9 +86,10 @@ def test_running_moments_are_the_moments(dense):
     expected = covariance if dense else covariance.diagonal(dim1=-2, dim2=-1)
     assert_close(moments.mean, draws.mean(1))
     assert_close(welford.covariance(moments), expected)
-    unit = torch.eye(3, dtype=torch.float64) if dense else torch.ones(3, dtype=torch.float64)
-    shrunk = 50 / 55 * expected + 1e-3 * 5 / 55 * unit
-    assert_close(welford.shrunk_covariance(moments), shrunk.expand_as(expected))
+    before = 7.0 * torch.eye(3, dtype=torch.float64)
+    before = before if dense else before.diagonal()
+    shrunk = 50 / 55 * expected + 1e-3 * 5 / 55 * before
+    assert_close(welford.shrunk_covariance(moments, before), shrunk)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])

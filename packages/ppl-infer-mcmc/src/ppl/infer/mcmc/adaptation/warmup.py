@@ -153,7 +153,7 @@ class Warmup:
             renewed = self._suggested_metric(draw)
         else:
             moments = welford.pooled(moments) if shared else moments
-            estimate = welford.shrunk_covariance(moments)
+            estimate = welford.shrunk_covariance(moments, tuning.metric.inverse)
             if self.coupled is not None:
                 estimate = estimate.where(self.coupled, 0.0)
             renewed = self._metric(estimate)

@@ -51,16 +51,15 @@ def covariance(moments: Moments) -> Tensor:
     return moments.scatter / _align(moments.num_draws - 1, moments.scatter)
 
 
-def shrunk_covariance(moments: Moments) -> Tensor:
-    """Return the covariance shrunk towards a small multiple of the unit matrix.
+def shrunk_covariance(moments: Moments, prior: Tensor) -> Tensor:
+    """Return the covariance shrunk towards a small multiple of an earlier estimate of it.
 
-    With ``n`` draws it is ``n / (n + 5) * covariance + 5 / (n + 5) * 1e-3``: the prior counts for
-    five draws, so that few or stuck draws leave a usable metric (Stan reference manual, "HMC
-    algorithm parameters").
+    With ``n`` draws it is ``n / (n + 5) * covariance + 5 / (n + 5) * 1e-3 * prior``: the prior
+    counts for five draws, so that few or stuck draws leave a usable metric (Stan reference manual,
+    "HMC algorithm parameters").  Stan's prior is the unit matrix, which hides variances below
+    1e-6; that of the previous window has their scale.
     """
     count = _align(moments.num_draws, moments.scatter)
-    unit = torch.ones_like(moments.mean)
-    prior = unit.diag_embed() if moments.scatter.dim() == 3 else unit
     return (count * covariance(moments) + 5e-3 * prior) / (count + 5)
 
 
