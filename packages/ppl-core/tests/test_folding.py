@@ -63,3 +63,14 @@ def test_what_is_larger_than_its_constants_is_not_kept():
     program = fold_constants(record(lambda x: (data[:, None] - data).exp() * x, torch.ones(3)))
     assert all(buffer.numel() <= 3 for buffer in program.buffers())
     assert_close(program(data), (data[:, None] - data).exp() * data)
+
+
+def test_a_factor_of_a_matrix_product_is_kept_even_if_it_is_larger():
+    data = torch.arange(3.0)
+
+    def distances(x):
+        return ((data[:, None] - data).square().reshape(9, 1) + data) @ x[:, None]
+
+    program = fold_constants(record(distances, torch.ones(3)))
+    assert operations(program) <= 3  # the product, and what turns its argument and result
+    assert_close(program(data), distances(data))

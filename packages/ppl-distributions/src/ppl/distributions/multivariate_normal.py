@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from ppl.distribution import TorchDistributionMixin
 from ppl.errors import ShapeError
 from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
+from ppl.ops.normal_energy import normal_energy
 
 from .noise import standard_normal
 
@@ -21,6 +23,8 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
     a ``covariance_matrix`` or ``precision_matrix`` that is not positive definite gives a density
     of nan instead of an exception.
     """
+
+    _given_covariance: Tensor | None = None
 
     def __init__(
         self,
@@ -40,13 +44,27 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
         elif precision_matrix is not None:
             self._init_from_factor(loc, precision_to_scale_tril(precision_matrix))
             self.precision_matrix = precision_matrix.expand(self.scale_tril.shape)
+        self._given_covariance = covariance_matrix
 
     def _init_from_factor(self, loc: Tensor, scale_tril: Tensor) -> None:
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(MultivariateNormal, _instance)
+        new._given_covariance = self._given_covariance
         return super().expand(batch_shape, new)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        covariance, scale_tril = self._given_covariance, self._unbroadcasted_scale_tril
+        if covariance is None:
+            return super().log_prob(value)
+        if self._validate_args:
+            self._validate_sample(value)
+        deviation = value - self.loc
+        if deviation.shape[:-1] != scale_tril.shape[:-2]:  # several vectors for a matrix
+            return super().log_prob(value)
+        constant = 0.5 * deviation.shape[-1] * math.log(2 * math.pi)
+        return -constant - normal_energy(deviation, covariance, scale_tril)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         noise = standard_normal(self._extended_shape(sample_shape), self.loc)
