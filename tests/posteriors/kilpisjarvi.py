@@ -41,5 +41,5 @@ KILPISJARVI = Posterior(
     model,
     _prepare,
     {"full_mass": True},  # the correlation of intercept and slope is nearly -1
-    num_samples=2000,
+    num_samples=1000,
 )

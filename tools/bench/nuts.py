@@ -4,12 +4,13 @@
     python tools/bench/nuts.py --python numpyro=/path/to/python --python stan=/path/to/python
 
 The systems are ppl, pyro, numpyro, nutpie (PyMC) and stan (PyStan), each as ``name``,
-``name:chains`` or ``name:chains:warmup:draws``, by default 4 chains of 1000 +
-1000 draws: ``numpyro ppl ppl:64:100:500`` shows the usual call beside a better setting.  Each runs
-twice in its process: the first run is cold, with whatever it has to compile, the second, with
-another seed, warm.  The table shows seconds, the smallest bulk effective sample size of all numbers
-of all sites, the largest R-hat, effective draws per second when warm, and the ratio of that to the
-first system's.
+``name:chains`` or ``name:chains:warmup:draws``, by default 4 chains of 1000 + 1000 draws:
+``numpyro ppl ppl:64:100:500`` shows the usual call beside a better setting.  Each has a process,
+where the first run is cold, with whatever it has to compile; then follow warm ones with other
+seeds.  The table shows seconds, the smallest bulk effective sample size of all numbers of all
+sites, the largest R-hat, effective draws per second when warm, and the ratio of that to the first
+system's.  Seconds and effective sample sizes are means of the warm runs: a single smallest one
+differs by a fifth between seeds.
 """
 
 from __future__ import annotations
@@ -69,38 +70,46 @@ def run_torch(
     return {k: v.detach().numpy() for k, v in run.get_samples(group_by_chain=True).items()}
 
 
-def work(system: str, model: str, file: Path, chains: int, warmup: int, draws: int) -> None:
-    """Run cold and warm, and write times and draws to a file."""
+def work(system: str, model: str, folder: Path, runs: int, *setting: int) -> None:
+    """Run cold and then `runs` times warm, and write times and draws to files."""
     start = perf_counter()
     run = sampler(system, model)
-    run(chains, warmup, draws, 1)
-    middle = perf_counter()
-    samples = run(chains, warmup, draws, 2)
-    times = np.array([middle - start, perf_counter() - middle])
-    np.savez(file, seconds_=times, **samples)
+    run(*setting, 1)
+    np.savez(folder / "0.npz", seconds_=perf_counter() - start)
+    for number in range(1, runs + 1):
+        start = perf_counter()
+        samples = run(*setting, number + 1)
+        np.savez(folder / f"{number}.npz", seconds_=perf_counter() - start, **samples)
 
 
 def measure(system: str, model: str, options: argparse.Namespace) -> list[float] | None:
     """Return seconds cold and warm, smallest bulk ESS and largest R-hat; None if it failed."""
-    import torch
-
-    from ppl.ops.stats import ess_bulk, rhat
-
     name, *setting = system.split(":")
     python = dict(p.split("=") for p in options.python).get(name, sys.executable)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "draws.npz"
-        command = [python, "-m", "tools.bench.nuts", "--worker", name, model, str(file)]
-        command += [*setting, *DEFAULT_SETTING[len(setting) :]]
+        command = [python, "-m", "tools.bench.nuts", "--worker", name, model, folder]
+        command += [str(options.runs), *setting, *DEFAULT_SETTING[len(setting) :]]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
             print(done.stderr.decode().strip().splitlines()[-1])
             return None
-        found = dict(np.load(file))
-    cold, warm = found.pop("seconds_")
+        cold = float(np.load(Path(folder) / "0.npz")["seconds_"])
+        warm = [judge(Path(folder) / f"{i}.npz") for i in range(1, options.runs + 1)]
+    seconds, ess, r_hat = np.array(warm).T
+    return [cold, seconds.mean(), ess.mean(), r_hat.max()]
+
+
+def judge(file: Path) -> list[float]:
+    """Return the seconds of a run, its smallest bulk ESS and its largest R-hat."""
+    import torch
+
+    from ppl.ops.stats import ess_bulk, rhat
+
+    found = dict(np.load(file))
+    seconds = float(found.pop("seconds_"))
     numbers = [torch.as_tensor(x).double().reshape(*x.shape[:2], -1) for x in found.values()]
     joined = torch.cat(numbers, -1)
-    return [cold, warm, float(ess_bulk(joined).min()), float(rhat(joined).max())]
+    return [seconds, float(ess_bulk(joined).min()), float(rhat(joined).max())]
 
 
 def main() -> None:
@@ -109,11 +118,12 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=SYSTEMS)
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--python", action="append", default=[], metavar="SYSTEM=INTERPRETER")
-    parser.add_argument("--worker", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, default=1, help="warm runs of each system")
+    parser.add_argument("--worker", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        system, model, file, *setting = options.worker
-        work(system, model, Path(file), *map(int, setting))
+        system, model, folder, *numbers = options.worker
+        work(system, model, Path(folder), *map(int, numbers))
         return
     for model in options.models:
         print(f"\n{model}")

@@ -135,6 +135,7 @@ def cuda_draws():
     yield torch.randn(3)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_each_device_has_a_generator():
     def run(seed):

@@ -120,6 +120,7 @@ def test_another_thread_leaves_numpy_and_python_alone():
     assert torch.rand(2).tolist() == numbers
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_state_includes_the_generators_of_cuda():
     torch.rand(1, device="cuda")

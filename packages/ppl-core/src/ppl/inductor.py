@@ -62,7 +62,8 @@ def compile_program(
     with one_at_a_time:
         if key not in _generated:
             with torch_flag_kept(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
+                for category in (DeprecationWarning, FutureWarning):  # of torch, about itself
+                    warnings.simplefilter("ignore", category)
                 _generated[key] = _compile(program, examples, options)
         _generated.move_to_end(key)
         while len(_generated) > MAX_PROGRAMS:

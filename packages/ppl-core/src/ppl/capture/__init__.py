@@ -18,3 +18,4 @@ from .orientation import batch_first as batch_first
 from .recording import CaptureError as CaptureError
 from .recording import is_recording as is_recording
 from .recording import record as record
+from .splitting import split_products as split_products

@@ -33,6 +33,7 @@ def _turn_round(program: GraphModule, product: Node) -> None:
         turned = program.graph.call_function(
             aten.mm.default, (right.args[0], _transpose(program, left))
         )
+        turned.meta["val"] = product.meta["val"].mT
         as_before = _transpose(program, turned)
     for user in list(product.users):
         if _is_transpose(user):
@@ -43,7 +44,9 @@ def _turn_round(program: GraphModule, product: Node) -> None:
 def _transpose(program: GraphModule, factor: Any) -> Any:
     if _is_transpose(factor):
         return factor.args[0]
-    return program.graph.call_function(aten.permute.default, (factor, [1, 0]))
+    turned = program.graph.call_function(aten.permute.default, (factor, [1, 0]))
+    turned.meta["val"] = factor.meta["val"].mT
+    return turned
 
 
 def _is_transpose(node: Any) -> bool:

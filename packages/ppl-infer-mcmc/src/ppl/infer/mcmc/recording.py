@@ -75,9 +75,8 @@ def fields_of(outcome: Outcome, step_size: Tensor) -> Tensor:
 def write(recording: Recording, trail: Trail, num_warmup: int) -> Recording:
     """Write the draws of a trail, those after the first `num_warmup` transitions of each chain.
 
-    Returns the recording, with the same buffers and the divergences that came.
-
     The spare slot takes the rest: leapfrogs that did not finish a transition, or one of warm-up.
+    Returns the recording, with the same buffers and the divergences that came.
     """
     draw = trail.iteration - num_warmup
     chain = torch.arange(draw.shape[1], device=draw.device).expand_as(draw)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
 from ppl import settings
-from ppl.capture import fold_constants
+from ppl.capture import fold_constants, split_products
 from ppl.cpp import find_compiler
 from ppl.errors import SiteError, warn
 from ppl.inductor import compile_program
@@ -65,8 +66,10 @@ def choose_potential(
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
     try:
-        assert isinstance(recorded.program, GraphModule)
-        return RecordedPotential(compile_program(fold_constants(recorded.program), [position]))
+        program = recorded.program
+        assert isinstance(program, GraphModule)
+        program = split_products(fold_constants(program), torch.get_num_threads())
+        return RecordedPotential(compile_program(program, [position]))
     except Exception as error:  # the compiler has more ways to fail than we could list
         warn(f"the model runs without compilation: {type(error).__name__}: {error}")
         return recorded
