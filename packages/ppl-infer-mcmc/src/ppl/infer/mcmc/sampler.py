@@ -170,17 +170,18 @@ class Sampler:
         if not self.warmup.adapt_step_size:
             return state
         shared = self._shares(state)
+        step_size = reasonable_step_size(
+            self.machine.potential_and_grad,
+            state.tuning.metric,
+            state.machine.edge,
+            state.machine.initial_energy,
+            state.tuning.step_size,
+            searching,
+        )
         if shared and int(state.iteration[0]) > self.warmup.pools_from:
-            step_size = state.adaptation.average.log_step_mean.exp()  # the metric has settled
-        else:
-            step_size = reasonable_step_size(
-                self.machine.potential_and_grad,
-                state.tuning.metric,
-                state.machine.edge,
-                state.machine.initial_energy,
-                state.tuning.step_size,
-                searching,
-            )
+            # the step size that all chains found, unless the metric has changed much
+            found, guess = state.adaptation.average.log_step_mean, step_size.log().mean()
+            step_size = found.clamp(guess - math.log(2), guess + math.log(2)).exp()
         adaptation, tuning = self.warmup.restart_step_size(
             state.adaptation, state.tuning, step_size, searching, shared
         )

@@ -36,7 +36,7 @@ def windows(num_warmup: int, pooled: bool = False) -> Windows:
     """
     if num_warmup < SHORTEST:
         return Windows(num_warmup, ())
-    start, size, final = _phases(num_warmup, POOLED_PHASES if pooled else PHASES)
+    start, size, final = _pooled_phases(num_warmup) if pooled else _phases(num_warmup)
     last = num_warmup - final
     ends = [start + size]
     while ends[-1] < last:
@@ -46,8 +46,15 @@ def windows(num_warmup: int, pooled: bool = False) -> Windows:
     return Windows(start, tuple(ends))
 
 
-def _phases(num_warmup: int, phases: tuple[int, int, int]) -> tuple[int, int, int]:
-    if num_warmup >= sum(phases):
-        return phases
+def _phases(num_warmup: int) -> tuple[int, int, int]:
+    if num_warmup >= sum(PHASES):
+        return PHASES
     start, final = int(0.15 * num_warmup), int(0.1 * num_warmup)
     return start, num_warmup - start - final, final
+
+
+def _pooled_phases(num_warmup: int) -> tuple[int, int, int]:
+    if num_warmup >= sum(POOLED_PHASES):
+        return POOLED_PHASES
+    start, size, _ = (num_warmup * phase // sum(POOLED_PHASES) for phase in POOLED_PHASES)
+    return start, size, num_warmup - start - size
