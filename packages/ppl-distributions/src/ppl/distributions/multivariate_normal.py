@@ -56,15 +56,15 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
 
     def log_prob(self, value: Tensor) -> Tensor:
         covariance, scale_tril = self._given_covariance, self._unbroadcasted_scale_tril
-        if covariance is None:
-            return super().log_prob(value)
-        if self._validate_args:
-            self._validate_sample(value)
-        deviation = value - self.loc
-        if deviation.shape[:-1] != scale_tril.shape[:-2]:  # several vectors for a matrix
-            return super().log_prob(value)
-        constant = 0.5 * deviation.shape[-1] * math.log(2 * math.pi)
-        return -constant - normal_energy(deviation, covariance, scale_tril)
+        if covariance is not None:
+            if self._validate_args:
+                self._validate_sample(value)
+            deviation = value - self.loc
+            if deviation.shape[:-1] == scale_tril.shape[:-2]:
+                constant = 0.5 * deviation.shape[-1] * math.log(2 * math.pi)
+                return -constant - normal_energy(deviation, covariance, scale_tril)
+        log_prob: Tensor = super().log_prob(value)  # several vectors may share a matrix
+        return log_prob
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         noise = standard_normal(self._extended_shape(sample_shape), self.loc)

@@ -37,7 +37,8 @@ def normal_energy(deviation: Tensor, covariance: Tensor, scale_tril: Tensor) -> 
 def _energy(deviation: Tensor, scale_tril: Tensor) -> Tensor:
     white = torch.linalg.solve_triangular(scale_tril, deviation.unsqueeze(-1), upper=False)
     half_log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return 0.5 * white.square().sum((-2, -1)) + half_log_det
+    energy: Tensor = 0.5 * white.square().sum((-2, -1)) + half_log_det
+    return energy
 
 
 class _NormalEnergy(torch.autograd.Function):
