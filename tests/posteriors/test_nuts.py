@@ -44,13 +44,16 @@ MODES = [
     for chain_method in ("vectorized", "sequential")
 ]
 USUAL = MODES[0]
+FAST = [GAUSSIAN_PROCESS, MESQUITE, PEREGRINES, WELLS]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let a test that asks for a mode have the usual one, or with ``--every-mode`` all."""
+    """Let tests have the usual mode and some posteriors, or with ``--every-mode`` all of them."""
+    every = metafunc.config.getoption("--every-mode")
     if "mode" in metafunc.fixturenames:
-        modes = MODES if metafunc.config.getoption("--every-mode") else [USUAL]
-        metafunc.parametrize("mode", modes, ids=str)
+        metafunc.parametrize("mode", MODES if every else [USUAL], ids=str)
+    if "fast_posterior" in metafunc.fixturenames:
+        metafunc.parametrize("fast_posterior", EXPLORABLE if every else FAST, ids=str)
 
 
 @pytest.mark.parametrize("posterior", EXPLORABLE, ids=str)
@@ -65,12 +68,11 @@ def test_nuts_agrees_with_the_reference(posterior, mode):
     assert all(row.agrees for row in rows)
 
 
-@pytest.mark.parametrize("posterior", [GAUSSIAN_PROCESS, MESQUITE, PEREGRINES, WELLS], ids=str)
-def test_every_mode_makes_the_same_draws(posterior):
-    expected = draw(posterior, USUAL, 20)
+def test_every_mode_makes_the_same_draws(fast_posterior):
+    expected = draw(fast_posterior, USUAL, 20)
     for mode in MODES[1:]:
-        samples = draw(posterior, mode, 20)
-        for name in posterior.reference:  # trajectories amplify the errors of rounding
+        samples = draw(fast_posterior, mode, 20)
+        for name in fast_posterior.reference:  # trajectories amplify the errors of rounding
             torch.testing.assert_close(samples[name], expected[name], rtol=1e-5, atol=1e-6)
 
 

@@ -54,7 +54,7 @@ def run_chain(
     if isinstance(kernel, HMC):
         divergences = kernel.divergences().numbered_from(chain)
     else:
-        divergences = Divergences.none(layout.pack(draws[0])[None])
+        divergences = Divergences.none(torch.zeros(1, layout.dim))
     divergences = divergences.thinned(plan.thinning, plan.num_kept)
     kernel.cleanup()
     return Draws(samples, layout, plan.thin(by_name), divergences, diagnostics)

@@ -68,7 +68,9 @@ def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotentia
     try:
         program = recorded.program
         assert isinstance(program, GraphModule)
-        program = split_products(fold_constants(program), torch.get_num_threads())
+        program = fold_constants(program)
+        if position.device.type == "cpu":
+            program = split_products(program, torch.get_num_threads())
         return RecordedPotential(compile_program(program, [position]))
     except Exception as error:  # the compiler has more ways to fail than we could list
         warn(f"the model runs without compilation: {type(error).__name__}: {error}")
