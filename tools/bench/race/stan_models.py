@@ -98,14 +98,6 @@ MODELS = {
     "item_response": _ITEM_RESPONSE,
 }
 BINARY = {"logistic", "logistic_large", "item_response"}
-SITES = {  # what the other systems sample, by what Stan calls it: the same names
-    "eight_schools": ["mu", "tau", "eta"],
-    "logistic": ["weights", "intercept"],
-    "logistic_large": ["weights", "intercept"],
-    "hierarchy": ["mean", "spread", "sigma", "z"],
-    "sparse_gp": ["shrinkage", "inverse_length", "scale", "noise"],
-    "item_response": ["ability", "difficulty", "discrimination"],
-}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -132,5 +124,5 @@ def run(name: str, chains: int, warmup: int, draws: int, seed: int) -> dict[str,
     # PyStan returns (*site, draws of all chains, interleaved)
     return {
         site: np.moveaxis(fit[site], -1, 0).reshape(draws, chains, -1).swapaxes(0, 1)
-        for site in SITES[name]
+        for site in fit.param_names
     }

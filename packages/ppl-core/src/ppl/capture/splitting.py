@@ -29,13 +29,11 @@ def split_products(program: GraphModule, num_threads: int) -> GraphModule:
     """
     for product in program.graph.find_nodes(op="call_function", target=aten.mm.default):
         (rows, inner), (_, columns) = (factor.meta["val"].shape for factor in product.args)
-        if rows * inner * columns < LARGE:
-            continue
-        for target, length in ((by_columns, columns), (by_terms, inner)):
-            parts = _num_parts(length, num_threads)
-            if length == max(rows, inner, columns) and parts > 1:
-                product.target, product.args = target, (*product.args, parts)
-                break
+        longest = max(rows, inner, columns)
+        parts = _num_parts(longest, num_threads)
+        if rows * inner * columns >= LARGE and longest in (inner, columns) and parts > 1:
+            product.target = by_columns if longest == columns else by_terms
+            product.args = (*product.args, parts)
     program.recompile()
     return program
 

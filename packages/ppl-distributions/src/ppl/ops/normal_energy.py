@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ppl.ops.cholesky import eye_like
+from ppl.ops.cholesky import eye_like, triangular_solve
 
 
 def normal_energy(deviation: Tensor, covariance: Tensor, scale_tril: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def normal_energy(deviation: Tensor, covariance: Tensor, scale_tril: Tensor) -> 
 
 
 def _energy(deviation: Tensor, scale_tril: Tensor) -> Tensor:
-    white = torch.linalg.solve_triangular(scale_tril, deviation.unsqueeze(-1), upper=False)
+    white = triangular_solve(deviation.unsqueeze(-1), scale_tril)
     half_log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     energy: Tensor = 0.5 * white.square().sum((-2, -1)) + half_log_det
     return energy
@@ -58,7 +58,7 @@ class _NormalEnergy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         deviation, scale_tril = ctx.saved_tensors
-        root = torch.linalg.solve_triangular(scale_tril, eye_like(scale_tril), upper=False)
+        root = triangular_solve(eye_like(scale_tril), scale_tril)
         pull = root.mT @ (root @ deviation.unsqueeze(-1))
         slope = 0.5 * (root.mT @ root - pull * pull.mT)
         return grad.unsqueeze(-1) * pull.squeeze(-1), grad.unsqueeze(-1).unsqueeze(-1) * slope, None

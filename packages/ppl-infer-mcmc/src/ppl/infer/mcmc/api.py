@@ -190,7 +190,7 @@ class MCMC:
         util.print_summary(found.samples, prob)
         if "diverging" in found.fields:
             print(f"\nNumber of divergences: {int(found.fields['diverging'].sum())}")
-        print(self._verdict(found.samples))
+        print(self._verdict(found.samples, self._diverging()))
 
     def _found(self) -> Draws:
         if self._draws is None:
@@ -199,8 +199,7 @@ class MCMC:
 
     def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
         """Look at what costs little: a verdict sorts all draws, which may outlast the run."""
-        diverging = self._found().fields.get("diverging", torch.zeros(()))
-        return bool(diverging.any()) or any(
+        return bool(self._diverging().any()) or any(
             bool((stats.split_gelman_rubin(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
             for draws in samples.values()
             if draws.shape[1] >= ENOUGH_DRAWS
@@ -208,18 +207,20 @@ class MCMC:
 
     def _quick_verdict(self, samples: Mapping[str, Tensor]) -> Verdict:
         """Return the verdict on a part of the draws of long chains, all divergences among them."""
-        number = next(iter(samples.values())).shape[:2]
-        divergences = self._found().fields.get("diverging", torch.zeros(number, dtype=torch.bool))
-        every = max(1, number.numel() // DRAWS_JUDGED)
-        kept = (torch.arange(number[1]) % every == 0) | divergences.any(0).cpu()
+        diverging = self._diverging()
+        every = max(1, diverging.numel() // DRAWS_JUDGED)
+        kept = (torch.arange(diverging.shape[1]) % every == 0) | diverging.any(0).cpu()
         thinned = {name: draws[:, kept] for name, draws in samples.items()}
-        return self._verdict(thinned, divergences[:, kept])
+        return self._verdict(thinned, diverging[:, kept])
 
-    def _verdict(self, samples: Mapping[str, Tensor], divergences: Tensor | None = None) -> Verdict:
+    def _diverging(self) -> Tensor:
+        """Return which transitions diverged, ``(chain, draw)``; none if nobody tells."""
+        none = torch.zeros(self._plan.num_chains, self._plan.num_kept, dtype=torch.bool)
+        return self._found().fields.get("diverging", none)
+
+    def _verdict(self, samples: Mapping[str, Tensor], diverging: Tensor) -> Verdict:
         fields = self._found().fields
-        if divergences is None:
-            divergences = fields.get("diverging")
-        verdict = infer_diagnostics.trust(samples, 0 if divergences is None else divergences)
+        verdict = infer_diagnostics.trust(samples, diverging)
         deepest = getattr(self.kernel, "max_tree_depth", torch.inf)
         too_deep = int((fields.get("tree_depth", torch.zeros(())) >= deepest).sum())
         if not too_deep:

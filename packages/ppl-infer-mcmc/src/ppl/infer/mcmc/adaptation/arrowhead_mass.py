@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Values, Vectors, check_shapes, flat
+from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Shapes, Values, Vectors, flat
 from ppl.infer.mcmc.blocks import Names
 from ppl.ops.arrowhead import SymmArrowhead, sqrt, triu_gram, triu_inverse, triu_matvecmul
 from ppl.ops.welford import WelfordArrowheadCovariance
@@ -18,7 +18,8 @@ class ArrowheadMassMatrix(MassMatrix):
     """A mass matrix with the rows and columns of some sites, the head, and a diagonal elsewhere.
 
     The mass is the covariance of the gradients of the potential energy, which for a normal target
-    is its precision.  All sites are one block, the head in front.
+    is its precision.  All sites are one block; those that are configured with a shape
+    ``(n, n)`` are the head, in front.
 
     Args:
         init_scale: The multiple of the unit matrix that the mass begins with.
@@ -32,30 +33,18 @@ class ArrowheadMassMatrix(MassMatrix):
                 [0., 0., 1.]])
     """
 
-    def configure(
-        self,
-        mass_matrix_shape: Mapping[Names, tuple[int, ...]],
-        adapt_mass_matrix: bool = True,
-        options: Mapping[str, Any] = {},
-    ) -> None:
-        """Begin anew; sites whose shape is ``(n, n)`` are the head."""
-        check_shapes(mass_matrix_shape)
-        blocks = sorted(mass_matrix_shape.items(), key=lambda block: -len(block[1]))
+    def _begin(self, shapes: Shapes, options: Mapping[str, Any]) -> None:
+        blocks = sorted(shapes.items(), key=lambda block: -len(block[1]))
         self._names = tuple(name for names, _ in blocks for name in names)
-        self._adapts = adapt_mass_matrix
         head = sum(shape[0] for _, shape in blocks if len(shape) == 2)
         unit = self.init_scale * torch.ones(sum(shape[0] for _, shape in blocks), **options)
         self.mass_matrix = {self._names: SymmArrowhead(unit.diag()[:head], unit[head:])}
 
-    def update(self, z: Values, z_grad: Values) -> None:
-        """Learn from a gradient; the position is not used."""
-        if self._adapts:
-            self._moments.update(flat(z_grad, self._names))
+    def _learn(self, z: Values, z_grad: Values) -> None:
+        self._moments.update(flat(z_grad, self._names))
 
-    def end_adaptation(self) -> None:
-        """Make the covariance of the gradients since the last time the mass."""
-        if self._adapts:
-            self.mass_matrix = {self._names: SymmArrowhead(*self._moments.get_covariance())}
+    def _renew(self) -> None:
+        self.mass_matrix = {self._names: SymmArrowhead(*self._moments.get_covariance())}
 
     @property
     def mass_matrix(self) -> dict[Names, SymmArrowhead]:

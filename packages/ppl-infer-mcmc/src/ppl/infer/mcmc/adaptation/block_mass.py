@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc import metric
-from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Values, Vectors, check_shapes, flat
+from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Shapes, Values, Vectors, flat
 from ppl.infer.mcmc.blocks import Names
 from ppl.infer.mcmc.metric import Metric
 from ppl.ops.welford import WelfordCovariance
@@ -32,31 +32,19 @@ class BlockMassMatrix(MassMatrix):
                 [0.7500, 1.5006]])
     """
 
-    def configure(
-        self,
-        mass_matrix_shape: Mapping[Names, tuple[int, ...]],
-        adapt_mass_matrix: bool = True,
-        options: Mapping[str, Any] = {},
-    ) -> None:
-        """Begin anew with a multiple of the unit matrix."""
-        check_shapes(mass_matrix_shape)
-        unit = {n: torch.ones(shape[0], **options) for n, shape in mass_matrix_shape.items()}
+    def _begin(self, shapes: Shapes, options: Mapping[str, Any]) -> None:
+        unit = {n: torch.ones(shape[0], **options) for n, shape in shapes.items()}
         self.inverse_mass_matrix = {
             names: self.init_scale * (unit[names] if len(shape) == 1 else unit[names].diag())
-            for names, shape in mass_matrix_shape.items()
+            for names, shape in shapes.items()
         }
-        self._adapts = adapt_mass_matrix
 
-    def update(self, z: Values, z_grad: Values) -> None:
-        """Learn from a position; the gradient is not used."""
-        if self._adapts:
-            for names, running in self._moments.items():
-                running.update(flat(z, names))
+    def _learn(self, z: Values, z_grad: Values) -> None:
+        for names, running in self._moments.items():
+            running.update(flat(z, names))
 
-    def end_adaptation(self) -> None:
-        """Make the covariance of the positions since the last time the inverse mass."""
-        if self._adapts:
-            self.inverse_mass_matrix = {n: x.get_covariance() for n, x in self._moments.items()}
+    def _renew(self) -> None:
+        self.inverse_mass_matrix = {n: x.get_covariance() for n, x in self._moments.items()}
 
     @property
     def inverse_mass_matrix(self) -> Vectors:

@@ -14,6 +14,7 @@ from ppl.infer.mcmc.blocks import Names, check_blocks
 
 Vectors = dict[Names, Tensor]
 Values = Mapping[str, Tensor]
+Shapes = Mapping[Names, tuple[int, ...]]
 
 
 class MassMatrix(ABC):
@@ -30,10 +31,9 @@ class MassMatrix(ABC):
         self.init_scale = init_scale
         self.configure({})
 
-    @abstractmethod
     def configure(
         self,
-        mass_matrix_shape: Mapping[Names, tuple[int, ...]],
+        mass_matrix_shape: Shapes,
         adapt_mass_matrix: bool = True,
         options: Mapping[str, Any] = {},
     ) -> None:
@@ -48,14 +48,28 @@ class MassMatrix(ABC):
             ShapeError: If a shape is another one.
             SiteError: If a site is in two blocks.
         """
+        check_shapes(mass_matrix_shape)
+        self._adapts = adapt_mass_matrix
+        self._begin(mass_matrix_shape, options)
 
-    @abstractmethod
     def update(self, z: Values, z_grad: Values) -> None:
         """Learn from a position and the gradient of the potential energy there."""
+        if self._adapts:
+            self._learn(z, z_grad)
 
-    @abstractmethod
     def end_adaptation(self) -> None:
         """Use what was learnt since the last time, from two positions or more."""
+        if self._adapts:
+            self._renew()
+
+    @abstractmethod
+    def _begin(self, shapes: Shapes, options: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def _learn(self, z: Values, z_grad: Values) -> None: ...
+
+    @abstractmethod
+    def _renew(self) -> None: ...
 
     @property
     @abstractmethod
@@ -90,7 +104,7 @@ class MassMatrix(ABC):
     def _normal(self, names: Names, momentum: Tensor) -> Tensor: ...
 
 
-def check_shapes(shapes: Mapping[Names, tuple[int, ...]]) -> None:
+def check_shapes(shapes: Shapes) -> None:
     """Check the shapes of blocks."""
     check_blocks("mass_matrix_shape", shapes)
     for names, shape in shapes.items():

@@ -21,7 +21,8 @@ def windows(num_warmup: int, pooled: bool = False) -> Windows:
 
     A fast initial phase finds the typical set, windows of doubling length estimate the metric, and
     a fast final phase settles the step size.  A window whose successor would not fit is extended
-    to the end.  Warm-ups below 150 iterations give 15 % and 10 % to the fast phases.
+    to the end.  Warm-ups below 150 iterations give 15 % and 10 % to the fast phases; if chains
+    learn from each other, those below 30 have all phases in proportion.
 
     Args:
         num_warmup: Iterations of each chain.
