@@ -139,7 +139,7 @@ def prepare(session: nox.Session) -> None:
 
 def requirement(distribution: Path) -> str:
     """Return what pip is asked for: the folder, and for the meta-distribution its plots too."""
-    return f"{distribution}[viz]" if distribution.name == "ppl" else str(distribution)
+    return f"{distribution}[viz]" if distribution.name == "ppl-all" else str(distribution)
 
 
 def fingerprint() -> str:

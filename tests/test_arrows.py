@@ -25,7 +25,7 @@ ARROWS = {
 
 
 def test_the_declared_dependencies_are_the_arrows_of_the_design() -> None:
-    assert declared_dependencies() == ARROWS | {"ppl": set(ARROWS)}
+    assert declared_dependencies() == ARROWS | {"ppl-all": set(ARROWS)}
 
 
 def test_no_path_has_two_owners() -> None:

@@ -92,6 +92,6 @@ def test_core_alone_names_what_the_rest_needs(fresh: Callable) -> None:
 
 
 def test_uninstalling_one_distribution_leaves_the_others_whole(fresh: Callable) -> None:
-    environment = fresh("ppl")
+    environment = fresh("ppl-all")
     environment.uninstall("ppl-infer-svi", "ppl-autoguide", "ppl-contrib-flows")
     assert float(environment.run(NUTS_ON_A_TINY_MODEL)) == pytest.approx(POSTERIOR_MEAN, abs=0.15)

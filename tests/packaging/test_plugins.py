@@ -85,7 +85,7 @@ print(float((terms.mean() - dist.kl_divergence(p, q)) / error), "Gompertz" in di
 @pytest.fixture(scope="module")
 def acme(fresh: Callable):
     """Return an environment with all of ppl and the third party's plugin."""
-    return fresh("ppl", "ppl-acme")
+    return fresh("ppl-all", "ppl-acme")
 
 
 def test_a_plugin_is_found_by_name(acme) -> None:
@@ -129,7 +129,7 @@ def test_the_distribution_of_a_plugin_needs_core_alone(fresh: Callable) -> None:
 
 
 def test_a_broken_plugin_breaks_its_own_names_and_nothing_else(fresh: Callable) -> None:
-    environment = fresh("ppl", "ppl-acme", "ppl-broken")
+    environment = fresh("ppl-all", "ppl-acme", "ppl-broken")
     assert len(environment.run(LOAD).split()) == 3
     listing = environment.run("import runpy; runpy.run_module('ppl', run_name='__main__')")
     assert "Haunted  (ppl-broken)" in listing
@@ -149,7 +149,7 @@ except Exception as error:
 
 
 def test_two_owners_of_a_name_are_refused_with_both_named(fresh: Callable) -> None:
-    environment = fresh("ppl", "ppl-acme", "ppl-rival")
+    environment = fresh("ppl-all", "ppl-acme", "ppl-rival")
     program = """
 import ppl.distributions as dist
 from ppl.errors import DuplicatePluginError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from tools.arrows import PACKAGES
 from tools.merged_view import owners
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from .conftest import CONSTRAINTS, ROOT
+
 NAMES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 WITH_CODE = sorted(path.parent.name for path in ROOT.glob("packages/*/src"))
 
@@ -69,7 +71,7 @@ def test_a_wheel_is_typed_in_a_package_of_its_own(wheels, name: str) -> None:
 
 
 def test_the_meta_distribution_holds_no_file(wheels) -> None:
-    assert wheels["ppl"].files() == []
+    assert wheels["ppl-all"].files() == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,6 +80,21 @@ def test_a_wheel_carries_its_license_and_its_readme(wheels, name: str) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["License-File"] == "LICENSE"
     assert str(metadata.get_payload()).startswith(f"# {name}\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wheel_names_the_pythons_that_it_runs_on(wheels, name: str) -> None:
+    classifiers = wheels[name].metadata().get_all("Classifier")
+    pythons = [line.rpartition(" ")[2] for line in classifiers if "Python :: 3." in line]
+    assert pythons == ["3.10", "3.11", "3.12", "3.13"]
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_a_wheel_takes_no_torch_that_is_newer_than_the_tested_one(wheels, name: str) -> None:
+    """The engine uses inner parts of torch, so an untested release is refused, not tried."""
+    (pin,) = re.findall(r"^torch==(\d+)\.(\d+)", CONSTRAINTS.read_text(), re.MULTILINE)
+    (needed,) = [line for line in wheels[name].requirements() if line.startswith("torch")]
+    assert f"<{pin[0]}.{int(pin[1]) + 1}" in needed
 
 
 def test_an_environment_sees_the_wheel_and_not_the_checkout(fresh: Callable) -> None:

@@ -82,7 +82,8 @@ def test_a_known_name_that_is_absent_names_the_distribution_to_install(install):
         plugins.load(GROUP, "NUTS", provider="ppl-absent")
     assert isinstance(caught.value, MissingDistributionError)
     assert str(caught.value) == (
-        "'NUTS' is provided by ppl-absent, which is not installed: pip install ppl-absent"
+        "'NUTS' is provided by ppl-absent, which is not installed: pip install ppl-absent "
+        "(before its first release: pip install ./packages/ppl-absent in a clone of ppl)"
     )
 
 

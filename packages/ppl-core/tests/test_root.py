@@ -40,7 +40,8 @@ def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
     with pytest.raises(MissingDistributionError) as caught:
         ppl.optim  # noqa: B018
     assert str(caught.value) == (
-        "ppl.optim is provided by ppl-optim, which is not installed: pip install ppl-optim"
+        "ppl.optim is provided by ppl-optim, which is not installed: pip install ppl-optim "
+        "(before its first release: pip install ./packages/ppl-optim in a clone of ppl)"
     )
     assert "optim" not in dir(ppl)
 

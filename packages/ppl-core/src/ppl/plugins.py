@@ -38,6 +38,19 @@ GROUPS = (
 )
 
 
+DISTRIBUTIONS = (
+    "ppl-all",
+    "ppl-autoguide",
+    "ppl-contrib-flows",
+    "ppl-core",
+    "ppl-distributions",
+    "ppl-infer",
+    "ppl-infer-mcmc",
+    "ppl-infer-svi",
+    "ppl-optim",
+)  # ours
+
+
 @cache
 def entries(group: str) -> dict[str, tuple[metadata.EntryPoint, ...]]:
     """Return the entry points of a group by name, without importing any of them.
@@ -139,11 +152,13 @@ def missing(name: str, provider: str) -> MissingDistributionError:
         version = metadata.version(provider)
     except metadata.PackageNotFoundError:
         return MissingDistributionError(
-            f"{name} is provided by {provider}, which is not installed: pip install {provider}"
+            f"{name} is provided by {provider}, which is not installed: pip install {provider} "
+            f"(before its first release: pip install ./packages/{provider} in a clone of ppl)"
         )
     return MissingDistributionError(
         f"{name} is to be provided by {provider}, whose installed version {version} does not have "
-        f"it: pip install --upgrade {provider}"
+        f"it: pip install --upgrade {provider}; if several commands of pip install --target filled "
+        "one folder, fill it by one command: each replaces what the one before has put there"
     )
 
 
