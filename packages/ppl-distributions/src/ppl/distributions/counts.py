@@ -11,16 +11,30 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
 from ppl.ops.special import log_binomial
 
 from .noise import standard_gamma, standard_uniform
+from .trials import BinaryParameters, is_given, log_trial, log_trials, trial_entropy
 
 
-class Bernoulli(torch.distributions.Bernoulli, TorchDistributionMixin):
+class Bernoulli(BinaryParameters, torch.distributions.Bernoulli, TorchDistributionMixin):
     """Bernoulli with success probability ``probs`` or log odds ``logits``, on {0, 1}."""
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return log_trial(self, value)
 
-class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
+    def entropy(self) -> Tensor:
+        return trial_entropy(self)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.probs * self._failure_probs
+
+
+class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistributionMixin):
     """Successes among ``total_count`` trials of probability ``probs`` (or ``logits``).
 
     Attributes:
@@ -45,42 +59,93 @@ class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
             return torch.where(total <= thresh, exact, _poisson_of_the_rarer(total, probs))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if not self.approx_log_prob_tol:
-            exact: Tensor = super().log_prob(value)
-            return exact
         if self._validate_args:
             self._validate_sample(value)
-        total, logits = self.total_count, self.logits
-        successes = value * logsigmoid(logits) + (total - value) * logsigmoid(-logits)
-        return successes + log_binomial(total, value, tol=self.approx_log_prob_tol)
+        failures = self.total_count - value
+        return self._log_choices(value, failures) + log_trials(self, value, failures)
+
+    def _log_choices(self, successes: Tensor, failures: Tensor) -> Tensor:
+        if self.approx_log_prob_tol:
+            return log_binomial(self.total_count, successes, tol=self.approx_log_prob_tol)
+        log_all = (self.total_count + 1).lgamma()
+        return log_all - (successes + 1).lgamma() - (failures + 1).lgamma()
+
+    def entropy(self) -> Tensor:
+        probs = self.log_prob(self.enumerate_support(False)).exp()
+        return -log_power(probs, probs).sum(0)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.total_count * self.probs * self._failure_probs
 
 
-class Geometric(torch.distributions.Geometric, TorchDistributionMixin):
+class Geometric(BinaryParameters, torch.distributions.Geometric, TorchDistributionMixin):
     """Failures before the first success of probability ``probs`` (or ``logits``), on 0, 1, ..."""
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             u = standard_uniform(self._extended_shape(sample_shape), self.probs)
-            return (u.log() / (-self.probs).log1p()).floor()
+            return (u.log() / self._log_failure()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # torch assigns at a boolean index, which vmap and make_fx cannot follow
         if self._validate_args:
             self._validate_sample(value)
-        value, probs = broadcast_all(value, self.probs)
-        certain = (probs == 1) & (value == 0)  # where 0 * log(0) means 0
-        failure = torch.where(certain, 0.0, probs)
-        return value * (-failure).log1p() + probs.log()
+        if is_given(self, "probs"):
+            return log_power_of_rest(value, self.probs) + log_nonnegative(self.probs)
+        return multiply_log(value, self._log_failure()) + logsigmoid(self.logits)
+
+    def _log_failure(self) -> Tensor:
+        given_probs = is_given(self, "probs")
+        return (-self.probs).log1p() if given_probs else logsigmoid(-self.logits)
+
+    def entropy(self) -> Tensor:
+        return trial_entropy(self) / self.probs
+
+    @property
+    def mean(self) -> Tensor:
+        return self._failure_probs / self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / self.probs
 
 
-class NegativeBinomial(torch.distributions.NegativeBinomial, TorchDistributionMixin):
+class NegativeBinomial(
+    BinaryParameters, torch.distributions.NegativeBinomial, TorchDistributionMixin
+):
     """Successes of probability ``probs`` (or ``logits``) before ``total_count`` failures."""
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return draws of a Poisson whose mean is a gamma variable."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self.logits.exp())
+            return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self._odds())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        total = self.total_count + value
+        log_choices = total.lgamma() - (value + 1).lgamma() - self.total_count.lgamma()
+        # without a failure to wait for the value is 0, though lgamma(0) is infinite
+        log_choices = log_choices.masked_fill(total == 0, 0.0)
+        return log_choices + log_trials(self, value, self.total_count)
+
+    def _odds(self) -> Tensor:
+        if is_given(self, "probs"):
+            return self.probs / (1 - self.probs)
+        return self.logits.exp()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total_count * self._odds()
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / self._failure_probs
+
+    @property
+    def mode(self) -> Tensor:
+        return ((self.total_count - 1) * self._odds()).floor().clamp(min=0.0)
 
 
 class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
@@ -111,15 +176,14 @@ class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
         return super().expand(batch_shape, new)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if not self.is_sparse:
-            density: Tensor = super().log_prob(value)
-            return density
         if self._validate_args:
             self._validate_sample(value)
+        if not self.is_sparse:
+            return log_power(value, self.rate) - self.rate - (value + 1).lgamma()
         rate, value = broadcast_all(self.rate, value)
         index = value.nonzero(as_tuple=True)
         count = value[index]
-        rest = torch.xlogy(count, rate[index]) - (count + 1).lgamma()
+        rest = log_power(count, rate[index]) - (count + 1).lgamma()
         return (-rate).index_put(index, rest, accumulate=True)
 
 
