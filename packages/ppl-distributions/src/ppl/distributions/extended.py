@@ -8,6 +8,7 @@ from torch import Tensor
 from . import constraints
 from .beta_binomial import BetaBinomial
 from .counts import Binomial
+from .trials import given
 
 
 class ExtendedBinomial(Binomial):
@@ -29,7 +30,7 @@ class ExtendedBinomial(Binomial):
             self._validate_sample(value)
         possible = (value >= 0) & (value <= self.total_count)
         inside = Binomial(
-            self.total_count.clamp(min=0), logits=self.logits, validate_args=False
+            self.total_count.clamp(min=0), **given(self), validate_args=False
         ).log_prob(torch.where(possible, value, 0.0))
         return torch.where(possible, inside, -torch.inf)
 

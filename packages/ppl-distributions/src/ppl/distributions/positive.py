@@ -6,8 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from ppl.distribution import Distribution, TorchDistributionMixin
+from ppl.ops.powers import log_power
+from ppl.ops.special import log_beta
 
 from .conjugacy import multiply_gammas
 from .noise import standard_exponential, standard_gamma
@@ -21,6 +24,9 @@ class Chi2(torch.distributions.Chi2, TorchDistributionMixin):
         shape = self._extended_shape(sample_shape)
         return standard_gamma(self.concentration.expand(shape)) / self.rate
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        return gamma_log_prob(self, value)
+
 
 class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
     """Exponential with ``rate > 0`` (mean ``1 / rate``), on the nonnegative numbers."""
@@ -30,12 +36,21 @@ class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
 
 
 class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
-    """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on positive numbers."""
+    """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on x >= 0."""
+
+    support = constraints.nonnegative
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         upper = standard_gamma((self.df1 / 2).expand(shape)) / self.df1
         return upper * self.df2 / standard_gamma((self.df2 / 2).expand(shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        a, b, ratio = self.df1 / 2, self.df2 / 2, self.df1 / self.df2
+        tail = a * ratio.log() - (a + b) * (ratio * value).log1p()
+        return log_power(a - 1, value) + tail - log_beta(a, b)
 
 
 class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
@@ -44,6 +59,9 @@ class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return gamma_log_prob(self, value)
 
     def conjugate_update(self, other: Distribution) -> tuple[Gamma, Tensor]:
         """Return the normalized product with another gamma density, and its log normalizer."""
@@ -69,9 +87,12 @@ class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
+        positive = value > 0
+        value = torch.where(positive, value, 1.0)
         # torch's Jacobian squares the value, which overflows from 1e19 on in single precision
         normalizer = self.concentration * self.rate.log() - self.concentration.lgamma()
-        return normalizer - (self.concentration + 1) * value.log() - self.rate / value
+        density = normalizer - (self.concentration + 1) * value.log() - self.rate / value
+        return torch.where(positive, density, -torch.inf)
 
 
 class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
@@ -79,12 +100,23 @@ class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
 
 
 class Weibull(torch.distributions.Weibull, TransformedDistribution):
-    """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the positive numbers."""
+    """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the nonnegative numbers."""
+
+    support = constraints.nonnegative
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         # as one formula: torch's three transforms take four times as long
         ratio = value / self.scale
-        power = torch.xlogy(self.concentration - 1, ratio)
+        power = log_power(self.concentration - 1, ratio)
         return (self.concentration / self.scale).log() + power - ratio**self.concentration
+
+
+def gamma_log_prob(dist: Any, value: Tensor) -> Tensor:
+    """Return the log density of a gamma distribution, and its limit at 0."""
+    if dist._validate_args:
+        dist._validate_sample(value)
+    concentration, rate = dist.concentration, dist.rate
+    power = log_power(concentration - 1, value)
+    return concentration * rate.log() + power - rate * value - concentration.lgamma()

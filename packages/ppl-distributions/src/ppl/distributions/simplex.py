@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import Distribution, TorchDistributionMixin
+from ppl.ops.powers import log_power
 
+from .categorical import Categorical
 from .conjugacy import multiply_dirichlets
 from .noise import sample_dirichlet
 from .transformed import TransformedDistribution
@@ -19,6 +21,13 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        concentration = self.concentration
+        log_normalizer = concentration.lgamma().sum(-1) - concentration.sum(-1).lgamma()
+        return log_power(concentration - 1, value).sum(-1) - log_normalizer
 
     def conjugate_update(self, other: Distribution) -> tuple[Dirichlet, Tensor]:
         """Return the normalized product with another Dirichlet density, and its log normalizer."""
@@ -36,3 +45,17 @@ class RelaxedOneHotCategorical(
     torch.distributions.RelaxedOneHotCategorical, TransformedDistribution
 ):
     """Concrete relaxation of a categorical at a ``temperature``, on the simplex (Maddison 2017)."""
+
+    def __init__(
+        self,
+        temperature: Tensor,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(temperature, probs, logits, validate_args)
+        self.base_dist._categorical = Categorical(probs, logits)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(RelaxedOneHotCategorical, _instance)
+        return super().expand(batch_shape, new)
