@@ -47,7 +47,9 @@ class ContinuousBernoulli(
         )
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return super().expand(batch_shape, self._get_checked_instance(ContinuousBernoulli, _instance))
+        return super().expand(
+            batch_shape, self._get_checked_instance(ContinuousBernoulli, _instance)
+        )
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

@@ -12,7 +12,6 @@ from torch.distributions import register_kl as register_kl
 
 from ppl.distribution import Delta, ExpandedDistribution, Independent, MaskedDistribution
 from ppl.distribution.util import scale_and_mask, sum_rightmost
-
 from ppl.ops.powers import log_power, multiply_log
 
 from .categorical import Categorical, OneHotCategorical

@@ -6,7 +6,6 @@ import math
 
 from torch import Tensor
 
-from .. import constraints
 from .vectors import Normalize
 
 
