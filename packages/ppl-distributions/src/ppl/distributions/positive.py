@@ -117,6 +117,7 @@ def gamma_log_prob(dist: Any, value: Tensor) -> Tensor:
     """Return the log density of a gamma distribution, and its limit at 0."""
     if dist._validate_args:
         dist._validate_sample(value)
-    concentration, rate = dist.concentration, dist.rate
+    concentration: Tensor = dist.concentration
+    rate: Tensor = dist.rate
     power = log_power(concentration - 1, value)
     return concentration * rate.log() + power - rate * value - concentration.lgamma()
