@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,6 +47,11 @@ class TorchDistributionMixin(Distribution):
         def variance(self) -> Tensor: ...
 
         def rsample(self, sample_shape: Any = torch.Size()) -> Tensor: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and "expand" not in vars(cls):
+            cls.expand = _expand_or_wrap(cls.expand)  # type: ignore[method-assign]
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""
@@ -162,6 +168,19 @@ class TorchDistributionMixin(Distribution):
         from .masked import MaskedDistribution  # which derives from this class
 
         return MaskedDistribution(self, mask)
+
+
+def _expand_or_wrap(expand: Any) -> Any:
+    """Return a method for a class with its own ``__init__``, which an inherited one may refuse."""
+
+    @wraps(expand)
+    def either(self: Any, batch_shape: Any, _instance: Any = None) -> Any:
+        try:
+            return expand(self, batch_shape, _instance)
+        except NotImplementedError:  # what torch says to an __init__ that it does not know
+            return TorchDistributionMixin.expand(self, batch_shape)
+
+    return either
 
 
 class TorchDistribution(torch.distributions.Distribution, TorchDistributionMixin):
