@@ -38,8 +38,7 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 class LogisticNormal(torch.distributions.LogisticNormal, TransformedDistribution):
     """Stick-breaking image of ``k - 1`` normals with ``loc`` and ``scale > 0``, on the simplex."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return _keep_inside(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -58,8 +57,7 @@ class RelaxedOneHotCategorical(
 ):
     """Concrete relaxation of a categorical at a ``temperature``, on the simplex (Maddison 2017)."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return _keep_inside(draw)
 
 
