@@ -10,6 +10,7 @@ from torch import Tensor
 from ppl.distribution import TorchDistributionMixin
 
 from . import saddle_point
+from .counts import has_probs
 
 MANY = 2**12  # categories, from which on draws are made in double precision
 
@@ -66,4 +67,6 @@ class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return saddle_point.multinomial(value, self.logits)
+        if has_probs(self._categorical):
+            return saddle_point.multinomial(value, self.probs)
+        return saddle_point.multinomial_of_logits(value, self.logits)
