@@ -11,10 +11,11 @@ from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
 from ppl.capture import CaptureError, agree, batch_first, fail_with_nan, record
-from ppl.errors import NotFiniteError, warn
+from ppl.errors import NotFiniteError, ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.opaque import opaque
 from ppl.poutine.messenger import Messenger
 from ppl.validation import validation_enabled
 
@@ -59,7 +60,6 @@ class ModelPotential:
         args: Its arguments.
         kwargs: Its keyword arguments.
         transforms: See :class:`UnconstrainedMessenger`.
-        subsamples: Fixed indices of the plates that subsample, by plate.
         max_plate_nesting: The number of batch dimensions of plates, if the model has discrete
             latent sites: these are summed out.
     """
@@ -70,10 +70,9 @@ class ModelPotential:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         transforms: Mapping[str, Transform] = {},
-        subsamples: Mapping[str, Tensor] = {},
         max_plate_nesting: int | None = None,
     ) -> None:
-        self.model = poutine.substitute(model, data=subsamples)
+        self.model = model
         if max_plate_nesting is not None:
             self.model = enumerate_discrete(self.model, max_plate_nesting)
         self.max_plate_nesting = max_plate_nesting
@@ -121,6 +120,7 @@ class ModelPotential:
             log_prob = log_prob.amax(tuple(range(log_prob.dim() - self.max_plate_nesting)))
         return bool(log_prob.isfinite().all())
 
+    @opaque
     def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
         with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
             trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
@@ -236,5 +236,21 @@ def _scale(x: Tensor) -> float:
 
 
 def flat(potential_fn: PotentialFn, layout: Layout) -> Callable[[Tensor], Tensor]:
-    """Return the potential as a function of flat positions ``(dim,)``, in their precision."""
-    return lambda position: potential_fn(layout.unpack(position)).to(position.dtype)
+    """Return the potential as a function of flat positions ``(dim,)``, in their precision.
+
+    One number is a potential energy, whatever its shape.
+
+    Raises:
+        ShapeError: When the potential is not one number.
+    """
+
+    def potential(position: Tensor) -> Tensor:
+        value = torch.as_tensor(potential_fn(layout.unpack(position)))
+        if value.numel() != 1:
+            raise ShapeError(
+                f"the potential energy has shape {tuple(value.shape)}, but must be one number: sum "
+                "over the elements of the sites"
+            )
+        return value.reshape(()).to(position.dtype)
+
+    return potential
