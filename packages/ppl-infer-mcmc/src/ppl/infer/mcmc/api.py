@@ -21,7 +21,10 @@ from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
 from ppl.ops import stats
 
-DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
+DEPTH_ADVICE = (
+    "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories; centre "
+    "and scale regressors, as in (x - x.mean()) / x.std(), or use float64"
+)
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
 DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
@@ -134,9 +137,14 @@ class MCMC:
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 
-        Warns if transitions diverged or the chains disagree.
+        Warns if transitions diverged or the chains disagree.  If it is interrupted after warm-up, or
+        the model raises an error, the draws made so far are kept, and the exception is raised.
         """
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
+        if self._draws.stopped is not None:
+            chains, draws = self._draws.shape
+            warn(f"the run was stopped: {draws} draws of {chains} chains are kept")
+            raise self._draws.stopped
         sampled = self._draws.layout.names
         latent = {n: x for n, x in self._draws.samples.items() if n in sampled}
         if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
@@ -166,8 +174,8 @@ class MCMC:
         which the transition was given up, ``(chain, draw, *unconstrained site)``; it is nan where
         none diverged.
         """
-        found, plan = self._found(), self._plan
-        diverged_at = found.divergences.fields(found.layout, plan.num_chains, plan.num_kept)
+        found = self._found()
+        diverged_at = found.divergences.fields(found.layout, *found.shape)
         return {**found.fields, **diverged_at}
 
     def diagnostics(self) -> dict[str, Any]:
@@ -215,7 +223,7 @@ class MCMC:
 
     def _diverging(self) -> Tensor:
         """Return which transitions diverged, ``(chain, draw)``; none if nobody tells."""
-        none = torch.zeros(self._plan.num_chains, self._plan.num_kept, dtype=torch.bool)
+        none = torch.zeros(self._found().shape, dtype=torch.bool)
         return self._found().fields.get("diverging", none)
 
     def _verdict(self, samples: Mapping[str, Tensor], diverging: Tensor) -> Verdict:

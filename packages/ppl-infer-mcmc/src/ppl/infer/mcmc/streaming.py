@@ -219,8 +219,10 @@ def _run_together(
             stream.take(chains)
 
         endless = start(slice(None), math.inf)  # these keep no draws
-        endless.run(report, plan.num_iterations)
-        stream.flush()
+        try:
+            endless.run(report, plan.num_iterations)
+        finally:  # after an interrupt, too
+            stream.flush()
     return stream.diagnostics()
 
 
