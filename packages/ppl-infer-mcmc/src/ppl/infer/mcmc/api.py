@@ -137,8 +137,8 @@ class MCMC:
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 
-        Warns if transitions diverged or the chains disagree.  If it is interrupted after warm-up, or
-        the model raises an error, the draws made so far are kept, and the exception is raised.
+        Warns if transitions diverged or the chains disagree.  After an interrupt or an error in the
+        midst of sampling the draws made so far are kept, and the exception is raised.
         """
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         if self._draws.stopped is not None:
