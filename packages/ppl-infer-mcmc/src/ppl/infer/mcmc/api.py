@@ -19,6 +19,7 @@ from ppl.infer.mcmc.parallel import StartMethod
 from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
+from ppl.infer.mcmc.threads import threads_for
 from ppl.ops import stats
 
 DEPTH_ADVICE = (
@@ -134,6 +135,7 @@ class MCMC:
         )
         self._draws: Draws | None = None
 
+    @threads_for(0)  # what is around the potential's program is little work
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 

@@ -26,6 +26,7 @@ from ppl.infer.mcmc.progress import Progress
 from ppl.infer.mcmc.recording import FIELDS
 from ppl.infer.mcmc.runs import is_batch_kernel, prepare
 from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.threads import threads_for
 from ppl.ops.streaming import CountMeanVarianceStats, StatsOfDict, StreamingStats
 from ppl.randomness import seeded
 from ppl.validation import validation_enabled
@@ -100,6 +101,7 @@ class StreamingMCMC:
         self._statistics: StreamingStats | None = None
         self._diagnostics: dict[str, dict[str, Any]] = {}
 
+    @threads_for(0)  # what is around the potential's program is little work
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model."""
         self._statistics = copy.deepcopy(self._given)
