@@ -11,6 +11,8 @@ import pytest
 from tools.arrows import declared_dependencies
 from tools.merged_view import build, conflicts, owners
 
+from ppl import plugins
+
 ROOT = Path(__file__).resolve().parent.parent
 ARROWS = {
     "ppl-core": set(),
@@ -26,6 +28,10 @@ ARROWS = {
 
 def test_the_declared_dependencies_are_the_arrows_of_the_design() -> None:
     assert declared_dependencies() == ARROWS | {"ppl-all": set(ARROWS)}
+
+
+def test_the_core_knows_our_distributions_from_those_of_strangers() -> None:
+    assert set(plugins.DISTRIBUTIONS) == set(declared_dependencies())
 
 
 def test_no_path_has_two_owners() -> None:
