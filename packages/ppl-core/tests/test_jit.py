@@ -41,7 +41,7 @@ def polynomial(x, y):
 
 
 def several_results(x, y):
-    return {"sum": x + y, "nothing": None, "index": (x > 0).nonzero().numel() * 0, "kept": x}
+    return {"sum": x + y, "nothing": None, "index": x.numel(), "kept": x}
 
 
 def with_parameters(x, y):

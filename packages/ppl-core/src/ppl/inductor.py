@@ -20,9 +20,12 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
+from .capture.agreement import overlaps, points_near, same_function
 from .capture.recording import one_at_a_time
+from .errors import PPLError
 from .validation import torch_flag_kept
 
+aten = torch.ops.aten
 Compiled = Callable[..., Sequence[Tensor]]
 Generated = Callable[[list[Tensor]], Sequence[Tensor]]  # empties the list
 Options = Mapping[str, Any]
@@ -51,9 +54,13 @@ def compile_program(
             nobody checks.  Calls have no gradient.
         options: Of inductor, see ``torch._inductor.list_options()``, added to `OPTIONS`.
 
+    What is compiled is compared with the program, at the inputs and near them.
+
     Raises:
-        Exception: Any, if there is no compiler or it fails.
+        MiscompiledError: If it gives something else.
+        Exception: Any other, if there is no compiler or it fails.
     """
+    recorded = program
     program, constants = lift_constants(program)
     examples = [x.detach() for x in (*inputs, *constants)]
     options = {**OPTIONS, **options}
@@ -68,8 +75,47 @@ def compile_program(
         _generated.move_to_end(key)
         while len(_generated) > MAX_PROGRAMS:
             _generated.popitem(last=False)
-        generated = _generated[key]
-    return lambda *args: generated([*args, *constants])
+        compiled = CompiledProgram(_generated[key], constants, recorded)
+    if not same_function(compiled.flat, compiled.flat_recorded, points_near(inputs)):
+        raise MiscompiledError(
+            "what the compiler made of it gives other values than it; please report it to torch"
+        )
+    return compiled
+
+
+class MiscompiledError(PPLError, RuntimeError):
+    """A compiled program gives something else than what it was compiled from."""
+
+
+class CompiledProgram:
+    """What the compiler made of a program; a pickle of it holds the program alone."""
+
+    def __init__(
+        self, generated: Generated, constants: Sequence[Tensor], recorded: GraphModule
+    ) -> None:
+        self._generated, self._constants, self._recorded = generated, constants, recorded
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        """Return the results at inputs laid out like the first ones."""
+        return self._generated([*inputs, *self._constants])
+
+    def flat(self, *inputs: Tensor) -> list[Tensor]:
+        """Return the results as a list."""
+        return list(self(*inputs))
+
+    def flat_recorded(self, *inputs: Tensor) -> list[Tensor]:
+        """Return the results of the program itself, as a list."""
+        return tree_leaves(self._recorded(*inputs))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _same, (self._recorded,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledProgram:
+        return self  # never changes
+
+
+def _same(program: GraphModule) -> GraphModule:
+    return program
 
 
 def _code(program: GraphModule) -> list[str]:
@@ -91,15 +137,10 @@ def _generate(program: GraphModule, examples: Sequence[Tensor], options: Options
     from torch._inductor.compile_fx import compile_fx_inner
     from torch._inductor.decomposition import select_decomp_table
 
-    def flat(*inputs: Tensor) -> list[Tensor]:
-        return tree_leaves(program(*inputs))
-
     mode, fakes = _fake(examples)
     context = torch._guards.TracingContext(mode)  # without one torch does not use its cache
     with config.patch(dict(options)), torch.no_grad(), torch._guards.tracing(context):
-        with mode:
-            functional = torch.func.functionalize(flat, remove="mutations")
-            graph = make_fx(functional, select_decomp_table())(*fakes)
+        graph = _functional(program, mode, fakes, select_decomp_table())
         compiled: Any = compile_fx_inner(graph, fakes, is_inference=True)
     generated: Generated = getattr(compiled, "current_callable", compiled)
     return generated
@@ -109,13 +150,59 @@ def _compile_publicly(
     program: GraphModule, examples: Sequence[Tensor], options: Options
 ) -> Generated:
     """Return what torch's documented function makes of a program: slower to make and to call."""
-    _, fakes = _fake(examples)
-    compiled: Any = torch._inductor.compile(program, fakes, options=dict(options))
+    mode, fakes = _fake(examples)
+    with torch.no_grad():
+        graph = _functional(program, mode, fakes, torch._decomp.core_aten_decompositions())
+    compiled: Any = torch._inductor.compile(graph, fakes, options=dict(options))
 
     def call(inputs: list[Tensor]) -> Sequence[Tensor]:
         return tree_leaves(compiled(*inputs))
 
     return call
+
+
+def _functional(
+    program: GraphModule, mode: Any, fakes: Sequence[Tensor], decompositions: Any
+) -> GraphModule:
+    """Return a program of simpler operations, none of which writes into a tensor."""
+
+    def flat(*inputs: Tensor) -> list[Tensor]:
+        return tree_leaves(program(*inputs))
+
+    with mode:
+        functional = torch.func.functionalize(flat, remove="mutations")
+        graph: GraphModule = make_fx(functional, decompositions)(*fakes)
+    return give_memory(graph)
+
+
+SCATTERS = {  # what inductor does in place, where it sees nobody else who needs the old values
+    aten.index_put.default,
+    aten._unsafe_index_put.default,
+    aten.slice_scatter.default,
+    aten.select_scatter.default,
+    aten.diagonal_scatter.default,
+    aten.as_strided_scatter.default,
+}
+
+
+def give_memory(graph: GraphModule) -> GraphModule:
+    """Change a functional program in place: what is written into has memory for each element.
+
+    Inductor writes into expanded zeros, as derivatives of look-ups begin with, as if their elements
+    did not share their memory.
+    """
+    for node in graph.graph.nodes:
+        if node.target in SCATTERS and overlaps(node.args[0].meta["val"]):
+            with graph.graph.inserting_before(node):
+                own = graph.graph.call_function(
+                    aten.clone.default,
+                    (node.args[0],),
+                    {"memory_format": torch.contiguous_format},
+                )
+            own.meta["val"] = node.args[0].meta["val"].contiguous()
+            node.replace_input_with(node.args[0], own)
+    graph.recompile()
+    return graph
 
 
 def _fake(examples: Sequence[Tensor]) -> tuple[Any, list[Any]]:

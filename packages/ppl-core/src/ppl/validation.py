@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 _enabled: bool = __debug__  # in the process
+_is_silent: ContextVar[bool] = ContextVar("ppl_silent", default=False)
 _enabled_here: ContextVar[bool | None] = ContextVar("ppl_validation", default=None)  # in a block
 
 
@@ -61,6 +62,21 @@ def validation_enabled(is_validate: bool = True) -> Iterator[None]:
 
 
 @contextmanager
+def unchecked() -> Iterator[None]:
+    """Switch all checks off for a ``with`` block, in this thread alone.
+
+    Unlike :func:`validation_enabled` it also silences distributions that were told to check when
+    they were made, before the block or in it: what is recorded cannot depend on values.
+    """
+    with validation_enabled(False), _blocks.silencing():
+        token = _is_silent.set(True)
+        try:
+            yield
+        finally:
+            _is_silent.reset(token)
+
+
+@contextmanager
 def torch_flag_kept() -> Iterator[None]:
     """Give torch its flag back after a ``with`` block: its compiler switches the checks off."""
     flag = _flag_of_torch()
@@ -81,12 +97,25 @@ class _FollowingFlag:
         return self.default if here is None else here
 
 
+class _SilencingFlag(_FollowingFlag):
+    """Also stands before the flags of the instances, while anybody wants them silent."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> bool:
+        if _is_silent.get():
+            return False
+        own: bool | None = None if instance is None else vars(instance).get("_validate_args")
+        return super().__get__(instance, owner) if own is None else own
+
+    def __set__(self, instance: object, value: bool) -> None:
+        vars(instance)["_validate_args"] = value
+
+
 class _Blocks:
     """Counts the open blocks of all threads: the last one to close gives torch its flag back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._num_open = 0
+        self._num_open = self._num_silencing = 0
 
     def __enter__(self) -> None:
         with self._lock:
@@ -94,6 +123,20 @@ class _Blocks:
             flag = _flag_of_torch()
             if not isinstance(flag, _FollowingFlag):
                 _set_flag_of_torch(_FollowingFlag(flag))
+
+    @contextmanager
+    def silencing(self) -> Iterator[None]:
+        """Let instances ask the class; to be used inside of an open block."""
+        with self._lock:
+            self._num_silencing += 1
+            _set_flag_of_torch(_SilencingFlag(self._default()))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_silencing -= 1
+                if self._num_silencing == 0:
+                    _set_flag_of_torch(_FollowingFlag(self._default()))
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
@@ -104,7 +147,12 @@ class _Blocks:
 
     def set_default_of_torch(self, is_validate: bool) -> None:
         with self._lock:
-            _set_flag_of_torch(_FollowingFlag(is_validate) if self._num_open else is_validate)
+            kind = _SilencingFlag if self._num_silencing else _FollowingFlag
+            _set_flag_of_torch(kind(is_validate) if self._num_open else is_validate)
+
+    def _default(self) -> bool:
+        flag = _flag_of_torch()
+        return flag.default if isinstance(flag, _FollowingFlag) else bool(flag)
 
 
 def _flag_of_torch() -> Any:

@@ -14,17 +14,13 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map_only
 
-from ..errors import PPLError
 from ..lines import line_of_error, quote
 from ..poutine.messenger import Messenger
-from ..validation import validation_enabled
+from ..validation import unchecked
+from .refusals import CaptureError, refusals
 
 _recording: ContextVar[bool] = ContextVar("ppl_recording", default=False)
 one_at_a_time = threading.RLock()  # torch's tracer and compiler patch what all threads share
-
-
-class CaptureError(PPLError, RuntimeError):
-    """A function cannot be recorded: it depends on values in a way that a tensor program cannot."""
 
 
 def is_recording() -> bool:
@@ -68,13 +64,19 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
         example_args: Its arguments; no two of them may be one object.
     """
     last = LastSite()
+
+    def watched(*args: Any) -> Any:
+        with refusals():
+            return fn(*args)
+
     try:
-        with one_at_a_time, validation_enabled(False), _while_recording(), last:
-            program: GraphModule = make_fx(fn)(*example_args)
+        with one_at_a_time, unchecked(), _while_recording(), last:
+            program: GraphModule = make_fx(watched)(*example_args)
     except Exception as error:
+        kind = "" if isinstance(error, CaptureError) else f"{type(error).__name__}: "
         raise CaptureError(
             f"the function cannot be recorded as a tensor program{_place(error, last)}: "
-            f"{type(error).__name__}: {error}"
+            f"{kind}{error}"
         ) from error
     program.graph.eliminate_dead_code(has_effect)
     program.recompile()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from ppl import settings
-from ppl.capture import fold_constants, split_products
+from ppl.capture import Pass, fold_constants, optimize, split_products
 from ppl.cpp import find_compiler
 from ppl.errors import SiteError, warn
 from ppl.inductor import compile_program
@@ -66,15 +66,17 @@ def choose_potential(
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
     try:
-        program = recorded.program
-        assert isinstance(program, GraphModule)
-        program = fold_constants(program)
-        if position.device.type == "cpu":
-            program = split_products(program, torch.get_num_threads())
+        program = optimize(recorded.program, [position], _passes(position))
         return RecordedPotential(compile_program(program, [position]))
     except Exception as error:  # the compiler has more ways to fail than we could list
         warn(f"the model runs without compilation: {type(error).__name__}: {error}")
         return recorded
+
+
+def _passes(position: Tensor) -> list[Pass]:
+    if position.device.type != "cpu":
+        return [fold_constants]
+    return [fold_constants, partial(split_products, num_threads=torch.get_num_threads())]
 
 
 def choose_stride(sampler: Sampler, position: Tensor) -> Stride | None:
