@@ -14,6 +14,7 @@ from .agreement import points_near as points_near
 from .agreement import same_function as same_function
 from .differentiable import DifferentiableProgram as DifferentiableProgram
 from .differentiable import record_with_gradient as record_with_gradient
+from .factorization import factorizes_infinity as factorizes_infinity
 from .factorization import fail_with_nan as fail_with_nan
 from .folding import fold_constants as fold_constants
 from .orientation import batch_first as batch_first

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from .recording import CaptureError
+from .refusals import CaptureError
+from .surroundings import modes
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class Call:
             CaptureError: If an argument is neither a tensor nor hashable.
         """
         leaves, spec = tree_flatten((args, kwargs))
-        modes = (torch.is_grad_enabled(), torch.get_default_dtype())
-        structure = (spec, tuple(map(_description, leaves)), modes)
+        structure = (spec, tuple(map(_description, leaves)), modes())
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         return Call(args, kwargs, tensors, structure, leaves, spec)
 
@@ -59,7 +60,9 @@ class Call:
 
 def metadata(tensor: Tensor) -> Hashable:
     """Return what a recording assumes of a tensor."""
-    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad
+    layout = tensor.stride() if tensor.layout is torch.strided else tensor.layout
+    flags = (tensor.requires_grad, tensor.is_conj(), tensor.is_neg())
+    return type(tensor), tensor.shape, layout, tensor.dtype, tensor.device, flags
 
 
 def _description(leaf: Any) -> Hashable:
@@ -72,4 +75,6 @@ def _description(leaf: Any) -> Hashable:
             f"an argument of type {type(leaf).__name__} can be neither an input of a recording nor "
             f"a fixed option, since it is not hashable: {leaf!r}; pass a tensor"
         ) from None
+    if isinstance(leaf, Number):
+        return type(leaf), repr(leaf)  # 0.0 is not -0.0, and nan is nan
     return type(leaf), leaf

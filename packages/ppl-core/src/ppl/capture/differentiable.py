@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.fx import Graph, GraphModule, Node
 
-from .recording import record_objects
+from .recording import draws, record_objects
+from .refusals import CaptureError
 
 Flat = Callable[..., Sequence[Tensor]]
+Again = Callable[[], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class DifferentiableProgram:
         num_results: How many results there are.
         differentiable: The positions of the results with a gradient, one tangent for each.
         differentiated: The positions of the inputs whose gradients ``backward`` returns.
+        draws: Whether it draws at random.
     """
 
     forward: Flat
@@ -40,13 +42,18 @@ class DifferentiableProgram:
     num_results: int
     differentiable: tuple[int, ...]
     differentiated: tuple[int, ...]
+    draws: bool = False
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the results at other inputs; they can be differentiated once."""
+    def __call__(self, *inputs: Tensor, again: Again | None = None) -> tuple[Tensor, ...]:
+        """Return the results at other inputs.
+
+        They can be differentiated once.  Where a derivative is to be differentiated itself it comes
+        from `again`, which runs the function at the inputs.
+        """
         if self.backward is None:
             with torch.no_grad():
                 return tuple(self.forward(*inputs))
-        results: tuple[Tensor, ...] = _Replay.apply(self, *inputs)  # type: ignore[no-untyped-call]
+        results: tuple[Tensor, ...] = _Replay.apply(self, again, *inputs)  # type: ignore[no-untyped-call]
         return results
 
     def map(self, compiler: Callable[[Any], Flat]) -> DifferentiableProgram:
@@ -59,10 +66,13 @@ class _Replay(torch.autograd.Function):
     """Runs both halves of a program as one operation of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, program: DifferentiableProgram, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, program: DifferentiableProgram, again: Again | None, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
         values = program.forward(*inputs)
         results, kept = values[: program.num_results], values[program.num_results :]
-        ctx.program, ctx.num_inputs = program, len(inputs)
+        ctx.program, ctx.again, ctx.inputs = program, again, inputs
+        ctx.versions = _versions(inputs)
         ctx.save_for_backward(*kept)
         ctx.mark_non_differentiable(
             *(r for i, r in enumerate(results) if i not in program.differentiable)
@@ -70,13 +80,47 @@ class _Replay(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *tangents: Tensor) -> tuple[Tensor | None, ...]:
         program = ctx.program
-        needed = (tangents[i] for i in program.differentiable)
-        found = program.backward(*ctx.saved_tensors, *needed)
+        needed = [tangents[i] for i in program.differentiable]
+        if torch.is_grad_enabled():  # the derivative may be differentiated itself
+            found = _twice_differentiable(ctx, needed)
+        else:
+            found = program.backward(*ctx.saved_tensors, *needed)
         gradients = dict(zip(program.differentiated, found, strict=True))
-        return (None, *(gradients.get(i) for i in range(ctx.num_inputs)))
+        return (None, None, *(gradients.get(i) for i in range(len(ctx.inputs))))
+
+
+def _twice_differentiable(ctx: Any, tangents: list[Tensor]) -> Sequence[Tensor | None]:
+    """Return the gradients of a replay as functions of its inputs."""
+    program, sources = ctx.program, [ctx.inputs[i] for i in ctx.program.differentiated]
+    if ctx.again is None or program.draws or _versions(ctx.inputs) != ctx.versions:
+        with torch.no_grad():
+            found = program.backward(*ctx.saved_tensors, *tangents)
+        return [_Once.apply(x, *sources, *tangents) for x in found]  # type: ignore[no-untyped-call]
+    with torch.enable_grad():
+        results = ctx.again()
+    wanted = [results[i] for i in program.differentiable]
+    return torch.autograd.grad(wanted, sources, tangents, create_graph=True, allow_unused=True)
+
+
+class _Once(torch.autograd.Function):
+    """A gradient that cannot be differentiated, and says so."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *sources: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *tangents: Tensor) -> tuple[Tensor | None, ...]:
+        raise CaptureError(
+            "the replay of a function that draws, or whose arguments have changed in place since, "
+            "can be differentiated once; call the function itself for higher derivatives"
+        )
+
+
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    return [x._version for x in tensors if not x.is_inference()]
 
 
 def record_with_gradient(
@@ -110,12 +154,12 @@ def record_with_gradient(
 
     if not (differentiable and sources):
         program = record_objects(lambda *flat: list(fn(*flat)), *inputs)
-        return DifferentiableProgram(program, None, len(results), (), ())
+        return DifferentiableProgram(program, None, len(results), (), (), draws(program))
     tangents = [torch.ones_like(results[i], requires_grad=False) for i in differentiable]
     program = record_objects(joint, *inputs, *tangents)
     forward, backward = cut(program, len(inputs), len(results))
     return DifferentiableProgram(
-        forward, backward, len(results), differentiable, tuple(differentiated)
+        forward, backward, len(results), differentiable, tuple(differentiated), draws(program)
     )
 
 

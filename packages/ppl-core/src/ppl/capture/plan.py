@@ -15,7 +15,9 @@ from .agreement import agree
 from .call import Call, metadata
 from .differentiable import DifferentiableProgram, record_with_gradient
 from .parameters import GivenParams, Leaf, ParamStatements, leaves_behind
-from .recording import CaptureError, alias
+from .recording import alias
+from .refusals import CaptureError
+from .surroundings import Surroundings, unchanged
 
 Leaves = dict[str, Leaf]
 
@@ -27,6 +29,8 @@ class Plan:
     function reaches by itself, such as the parameters of a module.
 
     Args:
+        fn: The function.
+        surroundings: What it reads besides its arguments.
         statements: The param statements of the function, with the leaves that answered them.
         call: A call of the function.
         result: What the function returned.
@@ -36,8 +40,16 @@ class Plan:
         is_settled: Whether the program agreed at a second call, or was given up.
     """
 
-    def __init__(self, statements: ParamStatements, call: Call, result: Any) -> None:
-        self.statements = statements
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        surroundings: Surroundings,
+        statements: ParamStatements,
+        call: Call,
+        result: Any,
+    ) -> None:
+        self._fn, self._surroundings, self.statements = fn, surroundings, statements
+        self.look_around()
         self.program: DifferentiableProgram | None = None
         self.is_settled = False
         self._structure = _structure(statements.leaves)
@@ -49,8 +61,12 @@ class Plan:
         self._reached = [leaf for leaf in reached if all(leaf is not x for x in given)]
         self._reached_structure = list(map(metadata, self._reached))
 
-    def record(self, fn: Callable[..., Any], call: Call, result: Any) -> None:
-        """Record what ``fn`` does at the call where it returned ``result``.
+    def look_around(self) -> None:
+        """Remember what the function reads besides its arguments, as it is now."""
+        self._read = self._surroundings.values()
+
+    def record(self, call: Call, result: Any) -> None:
+        """Record what the function does at the call where it returned ``result``.
 
         Raises:
             CaptureError: If it cannot be recorded.
@@ -60,7 +76,7 @@ class Plan:
         def flat(*inputs: Tensor) -> list[Tensor]:
             args, kwargs = call.with_tensors(inputs[:num_tensors])
             with GivenParams(leaves):
-                return _tensors(fn(*args, **kwargs))
+                return _tensors(self._fn(*args, **kwargs))
 
         inputs = [*map(alias, call.tensors), *_distinct(leaves), *self._reached]
         with poutine.block():
@@ -69,12 +85,18 @@ class Plan:
     def fits(self, leaves: Leaves) -> bool:
         """Return whether all leaves are of the kind that the program was recorded with."""
         same = list(map(metadata, self._reached)) == self._reached_structure
-        return same and _structure(leaves) == self._structure
+        same = same and _structure(leaves) == self._structure
+        return same and unchanged(self._read, self._surroundings.values())
 
     def replay(self, call: Call, leaves: Leaves) -> Any:
         """Return what the program makes of the tensors of a call."""
         assert self.program is not None
-        tensors = iter(self.program(*self._inputs(call, leaves)))
+
+        def again() -> list[Tensor]:
+            with poutine.block(), GivenParams(leaves):
+                return _tensors(self._fn(*call.args, **call.kwargs))
+
+        tensors = iter(self.program(*self._inputs(call, leaves), again=again))
         pairs = zip(self._is_tensor, self._result, strict=True)
         return tree_unflatten([next(tensors) if is_t else x for is_t, x in pairs], self._spec)
 

@@ -108,6 +108,12 @@ def _while_recording() -> Iterator[None]:
         _recording.reset(token)
 
 
+def draws(program: GraphModule) -> bool:
+    """Return whether a program draws at random."""
+    tags = (getattr(node.target, "tags", ()) for node in program.graph.nodes)
+    return any(torch.Tag.nondeterministic_seeded in found for found in tags)
+
+
 def has_effect(node: Node) -> bool:
     """Whether a node matters though nobody uses its value: so do checks of factorizations."""
     return node.is_impure() or node.target is torch.ops.aten._linalg_check_errors.default

@@ -59,10 +59,14 @@ def refusals() -> Iterator[None]:
 class _Operations(TorchDispatchMode):
     """Refuses shapes that depend on values, and writes into tensors from outside."""
 
+    supports_higher_order_operators = True
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if not isinstance(func, torch._ops.OpOverload):  # such as torch.cond
+            return func(*args, **kwargs)
         if func in SHAPES or torch.Tag.dynamic_output_shape in func.tags:
             if any(map(_varies, _decisive(func, args, kwargs))):
                 raise CaptureError(

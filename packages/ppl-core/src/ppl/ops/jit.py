@@ -6,7 +6,9 @@ The public door of :mod:`ppl.capture`.
 from __future__ import annotations
 
 import functools
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,12 +22,15 @@ from ppl.capture.call import Call
 from ppl.capture.differentiable import DifferentiableProgram, Flat
 from ppl.capture.parameters import GivenParams, Leaf, ParamStatements
 from ppl.capture.plan import Plan
-from ppl.capture.recording import CaptureError, is_recording
+from ppl.capture.recording import is_recording
+from ppl.capture.refusals import CaptureError
+from ppl.capture.surroundings import Surroundings
 from ppl.errors import warn
 from ppl.inductor import Compiled, compile_program
 from ppl.util import get_rng_state, set_rng_state
 
 Compiler = Callable[[GraphModule], Flat]
+MAX_RECORDINGS = 20  # of calls that look the same
 
 
 def trace(
@@ -36,11 +41,12 @@ def trace(
     """Return a version of ``fn`` that records once what it does to tensors, and then replays it.
 
     The replay reads the parameters of the store, draws at random anew, and has gradients for its
-    arguments, for parameters and for those of modules; it can be differentiated once. ``fn`` may
-    use any primitive. Handlers around a call see its parameters, and nothing else.
+    arguments, for parameters and for those of modules; higher derivatives run ``fn`` again, and are
+    refused where it draws. ``fn`` may use any primitive. Handlers around a call see its parameters, and nothing else.
 
     The first two calls of each structure (shapes, dtypes and devices of tensors, values of other
-    arguments) run ``fn`` itself and compare. Where it cannot be recorded, or the replay differs, it
+    arguments, modes of torch and of modules) run ``fn`` itself and compare. Where something else
+    that it reads was replaced, such as a parameter or a global number, it is recorded anew. Where it cannot be recorded, or the replay differs, it
     goes on as plain Python, and a warning says which line is to blame.
 
     Args:
@@ -96,13 +102,15 @@ class Compiling:
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Return the results at inputs of the first ones' shapes, which may lie otherwise."""
         if self._compiled is None:
+            inputs = tuple(x.resolve_conj().resolve_neg() for x in inputs)
             self._strides = [x.stride() for x in inputs]
             self._compiled = compile_program(self.program, inputs, self.options)
         return self._compiled(*map(_lay_out, inputs, self._strides))
 
 
 def _lay_out(tensor: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """Return a tensor with these strides, the same one if it has them."""
+    """Return a tensor with these strides, the same one if it has them and says what it holds."""
+    tensor = tensor.resolve_conj().resolve_neg()
     if tensor.stride() == strides:
         return tensor
     other = torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype, device=tensor.device)
@@ -132,9 +140,31 @@ class CompiledFunction:
         self._name = getattr(fn, "__name__", type(fn).__name__)
         self.fn, self.ignore_warnings, self.jit_options = fn, ignore_warnings, jit_options
         self.compiler = compiler
-        self._plans: dict[Hashable, Plan] = {}
-        self._lock = threading.RLock()  # of everything that records
         self._has_warned = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plans: dict[Hashable, Plan] = {}
+        self._num_recordings: Counter[Hashable] = Counter()
+        self._lock = threading.RLock()  # of everything that records
+        self._surroundings = Surroundings(self.fn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: it records anew."""
+        own = ("_plans", "_num_recordings", "_lock", "_surroundings")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for name in getattr(self, "__qualname__", "").split("."):
+            found = getattr(found, name, None)
+        if found is self:  # it decorates a function, whose name now is its own
+            return self.__qualname__
+        return super().__reduce_ex__(protocol)
 
     @property
     def compiled(self) -> dict[Hashable, DifferentiableProgram]:
@@ -143,10 +173,10 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return ``fn(*args, **kwargs)``, or its replay."""
-        if is_recording() or torch._C._functorch.maybe_current_level() is not None:
-            return self.fn(*args, **kwargs)  # a part of what is recorded or transformed
+        if is_recording() or _is_transformed():
+            return self.fn(*args, **kwargs)  # a part of something that a replay does not know of
         call = Call.of(args, kwargs)
-        plan = self._plans.get(call.structure)
+        plan = self._plans.get(self._key(call))
         if plan is None or not plan.is_settled:
             with self._lock:
                 return self._settle(call)
@@ -154,10 +184,13 @@ class CompiledFunction:
 
     def _settle(self, call: Call) -> Any:
         """Make the first call or the second one, unless another thread has just done so."""
-        plan = self._plans.get(call.structure)
+        plan = self._plans.get(self._key(call))
         if plan is None:
             return self._first(call, {})
         return self._follow(plan, call)
+
+    def _key(self, call: Call) -> Hashable:
+        return call.structure, self._surroundings.modes
 
     def _follow(self, plan: Plan, call: Call) -> Any:
         if plan.program is None:
@@ -179,18 +212,24 @@ class CompiledFunction:
     def _first(self, call: Call, leaves: dict[str, Leaf]) -> Any:
         """Run the function, record it, and see whether the replay is the same."""
         state, versions = get_rng_state(), call.versions()
-        result, statements = self._run(call, leaves)
-        plan = Plan(statements, call, result)
+        with self._surroundings.noticing_modules():
+            result, statements = self._run(call, leaves)
+        plan = Plan(self.fn, self._surroundings, statements, call, result)
+        key = self._key(call)
+        self._num_recordings[key] += 1
         with self._unless_it_fails(plan), _drawing_again(state):
             if call.versions() != versions:
                 raise CaptureError("it changes an argument in place")
-            plan.record(self.fn, call, result)
+            if self._num_recordings[key] > MAX_RECORDINGS:
+                raise CaptureError("what it reads besides its arguments is replaced all the time")
+            plan.record(call, result)
             set_rng_state(state)
             plan.check(call, statements.leaves, result)
         if plan.program is not None and self.compiler is not None:
             with _drawing_again(state):
                 self._compile(plan, call, result)
-        self._plans[call.structure] = plan
+        plan.look_around()
+        self._plans[key] = plan
         return result
 
     def _second(self, plan: Plan, call: Call, leaves: dict[str, Leaf]) -> Any:
@@ -199,6 +238,7 @@ class CompiledFunction:
         result, _ = self._run(call, leaves)
         with self._unless_it_fails(plan), _drawing_again(state):
             plan.check(call, leaves, result)
+        plan.look_around()
         plan.is_settled = True
         return result
 
@@ -226,6 +266,13 @@ class CompiledFunction:
         if not (self.ignore_warnings or self._has_warned):
             self._has_warned = True
             warn(message)
+
+
+def _is_transformed() -> bool:
+    """Whether torch watches or transforms what is called: by vmap, forward derivatives, modes."""
+    in_functorch = torch._C._functorch.maybe_current_level() is not None
+    is_dual = torch.autograd.forward_ad._current_level >= 0
+    return in_functorch or is_dual or torch._C._len_torch_dispatch_stack() > 0
 
 
 @contextmanager

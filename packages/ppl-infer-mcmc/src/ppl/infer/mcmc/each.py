@@ -9,10 +9,12 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from ppl.capture import CaptureError, agree, fail_with_nan, record
+from ppl.validation import unchecked
 
 BYTES_AT_ONCE = 2**25
 DRAWS_AT_ONCE = 256  # where it is not known how much memory a draw needs
 FEW_DRAWS = 16 * DRAWS_AT_ONCE  # so few are done before a recording is
+NUM_COMPARED = 8  # draws at which a recording is compared with the function
 Values = dict[str, Tensor]
 
 
@@ -30,7 +32,7 @@ def at_each(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     for run in (_replay, _run_together) if is_worth_recording else (_run_together,):
         try:
             return run(fn, positions)
-        except Exception:  # an error of the function itself comes again
+        except (RuntimeError, ValueError, TypeError):  # one of the function itself comes again
             continue
     rows = [fn(position) for position in positions]
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
@@ -41,14 +43,16 @@ def _replay(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     draws_at_once = max(1, BYTES_AT_ONCE // _bytes_of(program))
     many = torch.func.vmap(program, chunk_size=draws_at_once, randomness="different")
     values: Values = many(positions)
-    if not agree({name: x[-1] for name, x in values.items()}, fn(positions[-1])):
-        raise CaptureError("its recording gives other values")
+    for i in torch.linspace(0, len(positions) - 1, NUM_COMPARED).long().tolist():
+        if not agree({name: x[i] for name, x in values.items()}, fn(positions[i])):
+            raise CaptureError("its recording gives other values")
     return values
 
 
 def _run_together(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     many = torch.func.vmap(fn, chunk_size=DRAWS_AT_ONCE, randomness="different")
-    values: Values = many(positions)
+    with unchecked():
+        values: Values = many(positions)
     return values
 
 

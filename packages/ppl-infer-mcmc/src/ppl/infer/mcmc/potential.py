@@ -12,6 +12,7 @@ from torch.distributions import Transform, biject_to
 import ppl.poutine as poutine
 from ppl.capture import (
     batch_first,
+    factorizes_infinity,
     fail_with_nan,
     optimize,
     points_near,
@@ -150,7 +151,10 @@ def evaluate(potential: Callable[[Tensor], Tensor], position: Tensor) -> tuple[T
         with torch.enable_grad():
             value = potential(position)
         (gradient,) = torch.autograd.grad(value, position)
-    except (torch.linalg.LinAlgError, NotFiniteError):  # type: ignore[attr-defined]
+    except (RuntimeError, NotFiniteError) as error:
+        known = (torch.linalg.LinAlgError, NotFiniteError)  # type: ignore[attr-defined]
+        if not (isinstance(error, known) or factorizes_infinity(potential, position)):
+            raise
         nan = torch.full_like(position.detach(), torch.nan)
         return nan.sum(), nan
     return value.detach(), gradient

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributions import Transform
 
@@ -33,6 +34,13 @@ class Target:
     potential: Callable[[Tensor], Tensor]
     start: Tensor
     constrain_one: Callable[[Params], Mapping[str, Tensor]]
+
+    def __post_init__(self) -> None:
+        if self.start.dtype in (torch.float16, torch.bfloat16):
+            raise SiteError(
+                f"latent sites of dtype {self.start.dtype} are too coarse for the energies of "
+                "Hamiltonian dynamics; give them parameters of dtype torch.float32"
+            )
 
     @classmethod
     def of_model(
