@@ -103,6 +103,25 @@ class Leaky(dist.Normal):
         return masked
 
 
+class Silenced(dist.Bernoulli):
+    def mask(self, mask):
+        masked = super().mask(mask)
+        masked.score_parts = lambda value: self.score_parts(value).scale_and_mask(0.0, mask)
+        return masked
+
+
+class Stubborn(dist.Normal):
+    def mask(self, mask):
+        masked = super().mask(mask)
+        masked.base_dist.has_rsample = True
+        return masked
+
+
+class Frozen(dist.Normal):
+    def __init__(self, loc, scale):
+        super().__init__(loc, scale, validate_args=True)
+
+
 class Confused(dist.Normal):
     def score_parts(self, value):
         parts = super().score_parts(value)
@@ -131,6 +150,9 @@ FAULTS = {
     "samples_and_scores_have_the_right_shapes": (Truncating, LOC_SCALE),
     "expansion_keeps_type_and_density": (DropsType, LOC_SCALE),
     "hidden_values_leak_no_nan": (Leaky, LOC_SCALE),
+    "hidden_draws_keep_their_score": (Silenced, {"probs": UNIT}),
+    "flags_survive_copies_and_wrappers": (Stubborn, LOC_SCALE),
+    "validation_that_nobody_chose_follows_the_process": (Frozen, LOC_SCALE),
     "dtype_is_kept": (Single, LOC_SCALE),
     "device_is_kept": (Grounded, LOC_SCALE),
     "copies_and_pickles_are_equal": (NoPickle, LOC_SCALE),

@@ -96,6 +96,10 @@ class ExpandedDistribution(TorchDistribution):
         shape = broadcast_shape(self.batch_shape, log_normalizer.shape)
         return product.expand(torch.Size(shape)), log_normalizer.expand(shape)
 
+    def entropy(self) -> Tensor:
+        """Return the entropy, shape ``batch_shape``."""
+        return self.base_dist.entropy().expand(self.batch_shape)
+
     @property
     def mean(self) -> Tensor:
         return self.base_dist.mean.expand(self.shape())

@@ -8,6 +8,43 @@ import torch
 from torch import Tensor
 from torch.distributions import TransformedDistribution, constraints, transform_to
 
+from .util import sum_rightmost
+
+
+def stand_in(value: Tensor, mask: Tensor | bool, dist: Any) -> Tensor:
+    """Return ``value`` with a point of the support of ``dist`` wherever ``mask`` is false.
+
+    A density that does not count must not be evaluated at the value it belongs to: where that is
+    nan, or at the end of the support, its gradient would survive the product with zero.
+
+    Args:
+        value: Shape ``(*batch, *event)``.
+        mask: Broadcasts with the batch dimensions.
+        dist: The distribution that is to score the values.
+    """
+    feasible = feasible_like(value, dist)
+    if feasible is None:
+        return value
+    counts = torch.as_tensor(mask, device=value.device)
+    counts = counts.reshape(counts.shape + (1,) * len(dist.event_shape))
+    return torch.where(counts, value, feasible)
+
+
+def may_be_drawn(value: Tensor, dist: Any) -> Tensor:
+    """Return where values are finite and in the support, shape ``(*sample, *batch)``."""
+    event_dim = len(dist.event_shape)
+    finite = _all_rightmost(value.isfinite(), event_dim)
+    try:
+        support = dist.support
+        inside = support.check(value)
+    except NotImplementedError:  # a support that torch knows nothing about
+        return finite
+    return _all_rightmost(inside, event_dim - support.event_dim) & finite
+
+
+def _all_rightmost(holds: Tensor, dim: int) -> Tensor:
+    return sum_rightmost(holds.logical_not(), dim) == 0
+
 
 def feasible_like(value: Tensor, dist: Any) -> Tensor | None:
     """Return a point in the support of ``dist`` that broadcasts with ``value``, if one is known."""
@@ -25,11 +62,12 @@ def feasible_like(value: Tensor, dist: Any) -> Tensor | None:
 def _has_vague_support(dist: TransformedDistribution) -> bool:
     """Return whether the support is only the codomain of the last transform, which may be larger.
 
-    Named families declare theirs, and a composition of maps onto the reals has no other.
+    Named families declare theirs, and maps of the reals onto the reals have no other.
     """
     if type(dist).support is not TransformedDistribution.support:
         return False
-    return not all(_is_real(transform.codomain) for transform in dist.transforms)
+    through = [dist.base_dist.support, *(transform.codomain for transform in dist.transforms)]
+    return not all(map(_is_real, through))
 
 
 def _image(value: Tensor, dist: TransformedDistribution) -> Tensor | None:

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from .feasible import feasible_like
+from .feasible import may_be_drawn, stand_in
 from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
 from .score_parts import ScoreParts
-from .util import broadcast_shape, scale_and_mask
+from .util import broadcast_shape, is_identically_zero, scale_and_mask
 
 
 class MaskedDistribution(TorchDistribution):
     """A distribution with a log density of zero where ``mask`` is false.
 
     Sampling is that of the base distribution. Values under a false mask never reach its density:
-    they may be nan, and no gradient flows from them. With ``mask=False`` nothing is evaluated.
+    they may be nan, and no gradient flows from them. With ``mask=False`` it is not evaluated.
 
     Args:
         base_dist: The distribution to mask.
@@ -81,20 +81,23 @@ class MaskedDistribution(TorchDistribution):
         return scale_and_mask(self.base_dist.log_prob(self._counted(value)), mask=self._mask)
 
     def score_parts(self, value: Tensor) -> ScoreParts:
-        if self._mask is False:
-            return ScoreParts(self._zeros(value), 0, 0)
+        """Return the parts: a hidden value has no density, but was drawn all the same.
+
+        So it keeps its score function, which multiplies what the value does elsewhere; but for a
+        value that cannot have been drawn, outside the support.
+        """
         if self._mask is True:
             return self.base_dist.score_parts(value)
-        return self.base_dist.score_parts(self._counted(value)).scale_and_mask(mask=self._mask)
+        parts = self.base_dist.score_parts(self._counted(value)).scale_and_mask(mask=self._mask)
+        if is_identically_zero(parts.score_function):
+            return parts
+        possible = may_be_drawn(value, self.base_dist) | torch.as_tensor(self._mask)
+        score = self.base_dist.score_parts(stand_in(value, possible, self.base_dist)).score_function
+        return parts._replace(score_function=scale_and_mask(score, mask=possible))
 
     def _counted(self, value: Tensor) -> Tensor:
         """Replace hidden values: a nan or infinite gradient would survive the product with 0."""
-        feasible = feasible_like(value, self.base_dist)
-        if feasible is None:
-            return value
-        assert isinstance(self._mask, Tensor)
-        mask = self._mask.reshape(self._mask.shape + (1,) * self.event_dim)
-        return torch.where(mask, value, feasible)
+        return stand_in(value, self._mask, self.base_dist)
 
     def _zeros(self, value: Tensor) -> Tensor:
         shape = broadcast_shape(value.shape[: value.dim() - self.event_dim], self.batch_shape)
@@ -110,6 +113,11 @@ class MaskedDistribution(TorchDistribution):
         return MaskedDistribution(product, self._mask), scale_and_mask(
             log_normalizer, mask=self._mask
         )
+
+    def entropy(self) -> Tensor:
+        """Return the entropy, zero where the mask is false."""
+        entropy: Tensor = self.base_dist.entropy()
+        return scale_and_mask(entropy, mask=self._mask)
 
     @property
     def mean(self) -> Tensor:

@@ -11,6 +11,7 @@ from torch.distributions import constraints
 
 from ppl.errors import ShapeError
 
+from .flags import keeps_flags
 from .interface import Distribution
 from .util import broadcast_shape
 
@@ -46,6 +47,12 @@ class TorchDistributionMixin(Distribution):
         def variance(self) -> Tensor: ...
 
         def rsample(self, sample_shape: Any = torch.Size()) -> Tensor: ...
+
+        def entropy(self) -> Tensor: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.expand = keeps_flags(cls.expand)  # type: ignore[method-assign]  # also one of torch
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..distribution import TorchDistributionMixin
+from ..distribution.feasible import stand_in
 from ..distribution.util import scale_and_mask
 from ..errors import DuplicateSiteError, warn
 from ..validation import is_validation_enabled
@@ -29,8 +31,8 @@ class Trace:
     ``nodes`` maps each name to a dict: ``type`` ("sample", "param", "args", "return"), ``fn``,
     ``value``, ``is_observed``, ``scale``, ``mask``, ``cond_indep_stack``, ``infer``; after
     :meth:`compute_log_prob` also ``log_prob`` (shape ``batch_shape``), ``unscaled_log_prob`` and
-    ``log_prob_sum`` (scalars), in nats. The arguments of the program are at ``_INPUT``, what it
-    returned at ``_RETURN``.
+    ``log_prob_sum`` (scalars), in nats; an observation that a mask hides is not scored. The
+    arguments of the program are at ``_INPUT``, what it returned at ``_RETURN``.
 
     Args:
         graph_type: "flat", or "dense" to record which sites may depend on which as edges.
@@ -185,7 +187,7 @@ class Trace:
 
     def _score(self, name: str, site: Site) -> None:
         try:
-            log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+            log_prob = site["fn"].log_prob(_scored(site), *site["args"], **site["kwargs"])
         except _SCORING as error:
             raise scoring_error(name, site, self, error) from error
         self._store_log_prob(name, site, log_prob)
@@ -203,7 +205,7 @@ class Trace:
             if "score_parts" in site:
                 continue
             try:
-                parts = site["fn"].score_parts(site["value"], *site["args"], **site["kwargs"])
+                parts = site["fn"].score_parts(_scored(site), *site["args"], **site["kwargs"])
             except _SCORING as error:
                 raise scoring_error(name, site, self, error) from error
             site["score_parts"] = parts.scale_and_mask(site["scale"], site["mask"])
@@ -282,6 +284,15 @@ class Trace:
             last_site: Stop after this site; default: all of them.
         """
         return format_shapes(self.nodes, title, last_site)
+
+
+def _scored(site: Site) -> Any:
+    """Return the value to score; observations that the mask hides may be anything."""
+    value, mask, fn = site["value"], site["mask"], site["fn"]
+    if mask is None or mask is True or not site["is_observed"]:
+        return value
+    is_tensors = isinstance(value, Tensor) and isinstance(fn, TorchDistributionMixin)
+    return stand_in(value, mask, fn) if is_tensors else value
 
 
 def _sum(log_prob: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import densities, draws, programs, shapes
+from . import densities, draws, programs, shapes, wrappers
 from .case import Case
 
 
@@ -45,6 +45,11 @@ LAWS: dict[str, Callable[[Case], None]] = {
     "expansion_keeps_type_and_density": shapes.expansion_keeps_type_and_density,
     "events_sum_and_masks_hide": shapes.events_sum_and_masks_hide,
     "hidden_values_leak_no_nan": shapes.hidden_values_leak_no_nan,
+    "hidden_draws_keep_their_score": wrappers.hidden_draws_keep_their_score,
+    "flags_survive_copies_and_wrappers": wrappers.flags_survive_copies_and_wrappers,
+    "validation_that_nobody_chose_follows_the_process": (
+        wrappers.validation_that_nobody_chose_follows_the_process
+    ),
     "dtype_is_kept": shapes.dtype_is_kept,
     "device_is_kept": shapes.device_is_kept,
     "copies_and_pickles_are_equal": shapes.copies_and_pickles_are_equal,

@@ -57,19 +57,19 @@ def events_sum_and_masks_hide(case: Case) -> None:
 
 
 def hidden_values_leak_no_nan(case: Case) -> None:
-    """A hidden nan reaches neither the density nor a gradient."""
+    """A hidden value, bad or at the end of the support, reaches neither density nor gradient."""
     params = {name: p.requires_grad_() for name, p in case.parameters().items()}
     with validation_enabled(False):
         dist = case.make(**params)
         mask = torch.arange(dist.batch_shape.numel()).reshape(dist.batch_shape) % 2 == 0
-        value = dist.sample()
-        if value.is_floating_point():
-            hidden = ~mask.reshape(mask.shape + (1,) * dist.event_dim)
-            value = value.masked_fill(hidden, torch.nan)
-        log_prob = dist.mask(mask).log_prob(value)
-        (log_prob.sum() + 0 * sum(p.sum() for p in params.values())).backward()
-    assert log_prob.isfinite().all()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in params.values())
+        hidden = ~mask.reshape(mask.shape + (1,) * dist.event_dim)
+        draw = dist.sample()
+        for bad in (torch.nan, torch.inf, -1.0, 0.0) if draw.is_floating_point() else ():
+            log_prob = dist.mask(mask).log_prob(draw.masked_fill(hidden, bad))
+            total = log_prob.sum() + 0 * sum(p.sum() for p in params.values())
+            gradients = torch.autograd.grad(total, list(params.values()), retain_graph=True)
+            assert log_prob.isfinite().all()
+            assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def dtype_is_kept(case: Case) -> None:
