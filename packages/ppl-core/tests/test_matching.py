@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ppl.poutine as poutine
-from ppl.errors import PPLWarning, ShapeError, SiteError
+from ppl.errors import PPLWarning, ShapeError
 from ppl.poutine.indep_messenger import CondIndepStackFrame
 from ppl.primitives import plate, sample
 from ppl.util import (
@@ -73,6 +73,11 @@ def test_sites_of_one_program_alone_are_named():
     [
         (Normal(torch.zeros(3), 1.0), "event_dim 1 in the model and 0 in the guide"),
         (Normal(torch.zeros(4, 3), 1.0).to_event(1), r"batch_shape \(2,\) .* \(4,\) .* at dim -1"),
+        (Normal(torch.zeros(1, 3), 1.0).to_event(1), r"batch_shape \(2,\) .* \(1,\) .* at dim -1"),
+        (Normal(torch.zeros(3), 1.0).to_event(1), r"batch_shape \(2,\) .* \(\) .* at dim -1"),
+        (Normal(torch.zeros(4, 2, 3), 1.0).to_event(1), r"\(2,\) .* \(4, 2\) .* at dim -2"),
+        (Normal(torch.zeros(2, 2), 1.0).to_event(1), r"event_shape \(3,\) .* \(2,\) .* dim -1"),
+        (Normal(torch.zeros(2, 1), 1.0).to_event(1), r"event_shape \(3,\) .* \(1,\) .* dim -1"),
     ],
 )
 def test_shapes_that_differ_are_refused(fn, message):
@@ -81,11 +86,31 @@ def test_shapes_that_differ_are_refused(fn, message):
         check_model_guide_match(model, trace_of(("z", 0, {"fn": fn})))
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (2,), (5, 2)])
-def test_shapes_may_differ_in_broadcast_dimensions_and_in_those_of_enumeration(shape):
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (5, 2)])
+def test_shapes_may_differ_in_dimensions_of_enumeration(shape):
     model = trace_of(("z", 0, {"fn": Normal(torch.zeros(3, 2), 1.0)}))
     guide = trace_of(("z", 0, {"fn": Normal(torch.zeros(shape), 1.0)}))
     assert warned(check_model_guide_match, model, guide, 1) == []
+
+
+def test_leading_dimensions_of_size_one_do_not_count():
+    model = trace_of(("z", 0, {}))
+    guide = trace_of(("z", 0, {"fn": Normal(torch.zeros(1, 1), 1.0)}))
+    assert warned(check_model_guide_match, model, guide) == []
+
+
+def test_a_plate_of_the_guide_alone_is_named():
+    auxiliary = {"infer": {"is_auxiliary": True}}
+    model, guide = trace_of(("z", 0, {})), trace_of(("z", 0, {}), ("y", 3, auxiliary))
+    (message,) = warned(check_model_guide_match, model, guide)
+    assert message.startswith("plates ['plate_of_y'] of the guide are not in the model")
+
+
+def test_a_plate_of_another_size_is_refused():
+    guide = trace_of(("x", 2, {"infer": {"is_auxiliary": True}}))
+    guide.nodes["x"]["cond_indep_stack"] = trace_of(("z", 3, {})).nodes["z"]["cond_indep_stack"]
+    with pytest.raises(ShapeError, match="plate 'plate_of_z' has size 2 in the model and 3 in"):
+        check_model_guide_match(trace_of(("z", 2, {"obs": torch.zeros(2)})), guide)
 
 
 # two runs
@@ -153,10 +178,11 @@ def test_batch_dimensions_without_their_plates_are_refused(given, nesting, messa
 # enumeration
 
 
-def test_a_guide_with_enumerated_sites_is_refused_by_losses_that_do_not_sum():
-    check_if_enumerated(trace_of(("z", 0, {})))
-    with pytest.raises(SiteError, match=r"sites \['k'\] of the guide are marked for enumeration"):
-        check_if_enumerated(trace_of(("z", 0, {}), ("k", 0, {"infer": {"enumerate": "parallel"}})))
+def test_enumerated_sites_of_a_guide_are_named_by_losses_that_do_not_sum():
+    assert warned(check_if_enumerated, trace_of(("z", 0, {}))) == []
+    marked = trace_of(("z", 0, {}), ("k", 0, {"infer": {"enumerate": "parallel"}}))
+    (message,) = warned(check_if_enumerated, marked)
+    assert message.startswith("sites ['k'] of the guide are marked for enumeration")
 
 
 def enumerated_in_a_plate(after):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .errors import ShapeError, SiteError, warn
+from .errors import ShapeError, warn
 from .poutine.util import prune_subsample_sites, site_is_subsample
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Site = dict[str, Any]
 def check_model_guide_match(
     model_trace: Trace, guide_trace: Trace, max_plate_nesting: float = math.inf
 ) -> None:
-    """Warn about latent sites that only one of model and guide has, refuse shapes that differ.
+    """Warn about sites and plates that only one of both has, refuse shapes that differ.
 
     Args:
         model_trace: A trace of the model.
@@ -27,7 +28,8 @@ def check_model_guide_match(
             further left, of enumeration, may differ.
 
     Raises:
-        ShapeError: If a site's distributions have different event dimensions or batch sizes.
+        ShapeError: If a site's distributions have different shapes, or a plate different sizes;
+            what would broadcast is refused too, since a site in a plate is as many variables.
     """
     model = _matched(model_trace)
     guide = _matched(guide_trace)
@@ -44,6 +46,7 @@ def check_model_guide_match(
         )
     for name in sorted(set(model) & set(guide)):
         _check_shapes_match(name, model[name], guide[name], max_plate_nesting)
+    _check_plates_match(model_trace, guide_trace)
 
 
 def _matched(trace: Trace) -> dict[str, Site]:
@@ -68,14 +71,44 @@ def _check_shapes_match(name: str, model: Site, guide: Site, max_plate_nesting: 
             f"site {name!r} has event_dim {in_model} in the model and {in_guide} in the guide; "
             "adjust one of them with .to_event(n)"
         )
-    shapes = [tuple(site["fn"].batch_shape) for site in (model, guide)]
-    pairs = zip(reversed(shapes[0]), reversed(shapes[1]), strict=False)
-    for i, (a, b) in enumerate(pairs):
-        if a != b and 1 not in (a, b) and i < max_plate_nesting:
+    for kind, counted in (("event_shape", math.inf), ("batch_shape", max_plate_nesting)):
+        shapes = [tuple(getattr(site["fn"], kind)) for site in (model, guide)]
+        pairs = zip_longest(reversed(shapes[0]), reversed(shapes[1]), fillvalue=1)
+        for i, (a, b) in enumerate(pairs):
+            if a != b and i < counted:
+                raise ShapeError(
+                    f"site {name!r} has {kind} {shapes[0]} in the model and {shapes[1]} in the "
+                    f"guide, which differ at dim {-i - 1}; use the same plates in both, and "
+                    "distributions of the same size",
+                    site=name,
+                )
+
+
+def _check_plates_match(model_trace: Trace, guide_trace: Trace) -> None:
+    """Warn about plates that only the guide has, refuse those that have another size there."""
+    sizes = [_plate_sizes(trace) for trace in (model_trace, guide_trace)]
+    extra = sorted(sizes[1].keys() - sizes[0].keys())
+    if extra:
+        warn(
+            f"plates {extra} of the guide are not in the model; give plates the same names in both"
+        )
+    for name in sizes[0].keys() & sizes[1].keys():
+        in_model, in_guide = sizes[0][name], sizes[1][name]
+        if in_model != in_guide and -1 not in (in_model, in_guide):
             raise ShapeError(
-                f"site {name!r} has batch_shape {shapes[0]} in the model and {shapes[1]} in the "
-                f"guide, which differ at dim {-i - 1}; use the same plates in both"
+                f"plate {name!r} has size {in_model} in the model and {in_guide} in the guide; "
+                "make them equal, or give the plate of the guide a name of its own",
+                site=name,
             )
+
+
+def _plate_sizes(trace: Trace) -> dict[str, int]:
+    """The sizes of the plates around sample sites, by name."""
+    return {
+        frame.name: frame.size if frame.full_size is None else frame.full_size
+        for _, site in _samples(trace)
+        for frame in site["cond_indep_stack"]
+    }
 
 
 def check_traces_match(trace1: Trace, trace2: Trace) -> None:
@@ -144,16 +177,12 @@ def check_site_shape(site: Site, max_plate_nesting: int) -> None:
 
 
 def check_if_enumerated(guide_trace: Trace) -> None:
-    """Refuse a guide with enumerated sites, for losses that cannot sum over them.
-
-    Raises:
-        SiteError: If a site is marked for enumeration.
-    """
+    """Warn about enumerated sites of a guide, for losses that do not sum over them."""
     names = [n for n, site in _samples(guide_trace) if site["infer"].get("enumerate")]
     if names:
-        raise SiteError(
-            f"sites {names} of the guide are marked for enumeration, which this loss does not do; "
-            "use TraceEnum_ELBO, or remove infer={'enumerate': ...}"
+        warn(
+            f"sites {names} of the guide are marked for enumeration, which this loss does not do: "
+            "it draws them; use TraceEnum_ELBO, or remove infer={'enumerate': ...}"
         )
 
 

@@ -19,6 +19,8 @@ import ppl.plugins as _plugins
 from .elbo import ELBO as ELBO
 from .enum import config_enumerate as config_enumerate
 from .predictive import Predictive as Predictive
+from .util import enable_validation as enable_validation
+from .util import is_validation_enabled as is_validation_enabled
 
 if TYPE_CHECKING:
     from ppl.infer.mcmc import HMC as HMC  # type: ignore[import-not-found,unused-ignore]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ import ppl.poutine as poutine
 from ppl.errors import PlateError
 from ppl.primitives import plate
 
+from .arguments import known_options, positive_int, refuse_unknown
+from .elbo_module import ELBOModule as ELBOModule
 from .util import guess_max_plate_nesting
 
 Model = Callable[..., Any]
@@ -30,13 +34,22 @@ class ELBO:
             model once if not given.
         max_iarange_nesting: The old name of ``max_plate_nesting``.
         vectorize_particles: Draw all particles in one vectorized execution, inside an extra plate.
-        strict_enumeration_warning: Warn about enumeration that has no effect.
-        ignore_jit_warnings: Be silent about data-dependent control flow while compiling.
-        jit_options: Options of the compiler.
+        strict_enumeration_warning: Warn about marks for enumeration that have no effect, and, in
+            estimators that enumerate, about their absence.
+        ignore_jit_warnings: For estimators that compile; the others have no use for it.
+        jit_options: For estimators that compile; the others have no use for it.
         retain_graph: Whether ``backward`` keeps the graph.
-        tail_adaptive_beta: The exponent of the tail-adaptive f-divergence.
+        tail_adaptive_beta: For the estimator of the tail-adaptive f-divergence; the others have no
+            use for it.
         trace_graph: Of the class itself: use the estimator that tracks dependencies.
         enum_discrete: Of the class itself: use the estimator that sums out discrete sites.
+
+    Raises:
+        SiteError: If ``num_particles`` is no positive integer.
+        UnknownOptionError: For any other keyword; the message offers the nearest.
+
+    Called with a model and a guide, an estimator is the module of their loss,
+    :class:`~ppl.infer.elbo_module.ELBOModule`.
     """
 
     def __init__(
@@ -52,8 +65,10 @@ class ELBO:
         tail_adaptive_beta: float = -1.0,
         trace_graph: bool = False,
         enum_discrete: bool = False,
+        **unknown: Any,
     ) -> None:
-        self.num_particles = num_particles
+        refuse_unknown(type(self).__name__, unknown, known_options(ELBO, type(self)))
+        self.num_particles = positive_int("num_particles", num_particles)
         self.max_plate_nesting = (
             max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting
         )
@@ -64,6 +79,20 @@ class ELBO:
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
         self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
+        self._guessed: tuple[weakref.ref[Any] | None, int] = (None, 0)  # of which model
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(ELBO).parameters
+        own = {name: getattr(self, name) for name in defaults if hasattr(self, name)}
+        changed = [f"{k}={v!r}" for k, v in own.items() if v != defaults[k].default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_guessed": (None, 0)}
+
+    def __call__(self, model: Model, guide: Model) -> ELBOModule:
+        """Return the module whose call, with the arguments of model and guide, is the loss."""
+        return ELBOModule(model, guide, self)
 
     def loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of ``-ELBO``, in nats."""
@@ -87,7 +116,8 @@ class ELBO:
             if self.trace_graph
             else "Trace_ELBO"
         )
-        options = {k: v for k, v in vars(self).items() if k not in ("trace_graph", "enum_discrete")}
+        chosen = ("trace_graph", "enum_discrete")
+        options = {k: v for k, v in vars(self).items() if k[0] != "_" and k not in chosen}
         estimator: ELBO = plugins.load("ppl.elbos", name, provider="ppl-infer-svi")(**options)  # type: ignore[operator]
         return estimator
 
@@ -103,19 +133,33 @@ class ELBO:
         elif self.num_particles == 1:
             yield self._get_trace(model, guide, args, kwargs)
         else:
-            if self.max_plate_nesting == math.inf:
-                self.max_plate_nesting = guess_max_plate_nesting(model, args, kwargs)
-            yield self._get_trace(self._vectorized(model), self._vectorized(guide), args, kwargs)
+            dim = -1 - self._nesting(model, args, kwargs)
+            together = (self._vectorized(program, dim) for program in (model, guide))
+            yield self._get_trace(*together, args, kwargs)
+
+    def _nesting(self, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """The plate nesting as given, or of a run of the model; another model is run again."""
+        if self.max_plate_nesting != math.inf:
+            return int(self.max_plate_nesting)
+        last, nesting = self._guessed
+        if last is None or last() is not model:
+            nesting = guess_max_plate_nesting(model, args, kwargs)
+            self._guessed = (_reference(model), nesting)
+        return nesting
+
+    def _batch_dims(self) -> float:
+        """How many batch dimensions belong to plates, that of vectorized particles included."""
+        is_vectorized = self.vectorize_particles and self.num_particles > 1
+        return self.max_plate_nesting + is_vectorized
 
     def _get_trace(
         self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not implement _get_trace")
 
-    def _vectorized(self, fn: Model) -> Model:
+    def _vectorized(self, fn: Model, dim: int) -> Model:
         """Wrap a program in a plate over particles, at the first dimension that no plate uses."""
-        dim = -int(self.max_plate_nesting) - 1
-        if dim == 0:
+        if dim >= 0:
             raise PlateError("max_plate_nesting must be at least 0")
 
         def over_particles(*args: Any, **kwargs: Any) -> Any:
@@ -124,3 +168,11 @@ class ELBO:
 
         scaled: Model = poutine.scale(over_particles, scale=1 / self.num_particles)
         return scaled
+
+
+def _reference(model: Model) -> weakref.ref[Any] | None:
+    """A weak reference; None to what has none, such as a bound method, made anew at each access."""
+    try:
+        return None if inspect.ismethod(model) else weakref.ref(model)
+    except TypeError:
+        return None

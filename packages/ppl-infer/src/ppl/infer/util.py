@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
+from ppl.errors import SiteError
 from ppl.poutine.indep_messenger import CondIndepStackFrame
+from ppl.poutine.util import site_is_subsample
 from ppl.validation import enable_validation as enable_validation
 from ppl.validation import is_validation_enabled as is_validation_enabled
 from ppl.validation import validation_enabled as validation_enabled
@@ -20,6 +23,48 @@ Frames = Iterable[CondIndepStackFrame]
 def torch_item(x: Tensor | float) -> float:
     """Return a number, whether given one or a tensor with one element."""
     return x.item() if isinstance(x, Tensor) else x
+
+
+def torch_exp(x: Tensor | float) -> Tensor | float:
+    """Return the exponential of a number or a tensor."""
+    return x.exp() if isinstance(x, Tensor) else math.exp(x)
+
+
+def torch_sum(tensor: Tensor, dims: Sequence[int]) -> Tensor:
+    """Return the sum over dimensions, the tensor itself if there are none."""
+    return tensor.sum(tuple(dims)) if dims else tensor
+
+
+def torch_backward(x: Tensor | float, retain_graph: bool | None = None) -> None:
+    """Differentiate a loss, which may be a number and then depends on nothing."""
+    if isinstance(x, Tensor) and x.requires_grad:
+        x.backward(retain_graph=retain_graph)
+
+
+def get_plate_stacks(trace: poutine.Trace) -> dict[str, list[CondIndepStackFrame]]:
+    """Return the vectorized plates around each sample site, outermost first."""
+    return {
+        name: [frame for frame in site["cond_indep_stack"] if frame.vectorized]
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site)
+    }
+
+
+def check_fully_reparametrized(guide_site: dict[str, Any]) -> None:
+    """Refuse a site of a guide whose samples carry no gradients.
+
+    Raises:
+        SiteError: If it is not reparametrized; a NotImplementedError too.
+    """
+    if not getattr(guide_site["fn"], "has_rsample", False):
+        raise NotReparametrizedError(
+            f"site {guide_site['name']!r}: {guide_site['fn']} has no reparametrized samples, which "
+            "this loss needs; use Trace_ELBO, or another distribution in the guide"
+        )
+
+
+class NotReparametrizedError(SiteError, NotImplementedError):
+    """A loss needs reparametrized samples, but a site of the guide has none."""
 
 
 def zero_grads(tensors: Iterable[Tensor]) -> None:

@@ -17,8 +17,10 @@ from ppl.infer.enumeration import check_room
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
 from ppl.infer.mcmc.potential import ModelPotential, Params
 from ppl.infer.mcmc.starts import MAX_TRIES, find_starts, single_starts, uniform_starts
+from ppl.infer.site_shapes import check_counted_once
 from ppl.infer.util import max_plate_nesting_of
 from ppl.poutine.util import site_is_subsample
+from ppl.validation import is_validation_enabled
 
 Samples = dict[str, Tensor]
 
@@ -67,6 +69,8 @@ def initialize_model(
     """
     prototype = _prototype(model, model_args, model_kwargs, init_strategy)
     _score(prototype)
+    if is_validation_enabled():
+        check_counted_once(prototype)
     latent = _latent_sites(prototype)
     given = dict(transforms or {})
     to_unconstrained = {

@@ -11,7 +11,8 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.distribution.util import is_identically_zero
 from ppl.infer.elbo import ELBO
-from ppl.infer.match import check_model_guide_match
+from ppl.infer.match import check_pair
+from ppl.infer.site_shapes import check_declared
 from ppl.infer.util import MultiFrameTensor, torch_item
 from ppl.poutine.util import prune_subsample_sites
 from ppl.validation import is_validation_enabled
@@ -71,14 +72,18 @@ class Trace_ELBO(ELBO):  # the public name is the field's
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(
             *args, **kwargs
         )
+        dims = self._batch_dims()
         if is_validation_enabled():
-            check_model_guide_match(model_trace, guide_trace)
+            check_pair(model_trace, guide_trace, dims, self.strict_enumeration_warning)
         guide_trace, model_trace = (
             prune_subsample_sites(guide_trace),
             prune_subsample_sites(model_trace),
         )
         model_trace.compute_log_prob()
         guide_trace.compute_score_parts()
+        if is_validation_enabled():
+            check_declared(model_trace, dims)
+            check_declared(guide_trace, dims)
         return model_trace, guide_trace
 
 

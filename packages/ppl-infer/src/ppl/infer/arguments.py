@@ -1,0 +1,60 @@
+"""Checks of the arguments that users pass to inference."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from ppl.errors import SiteError
+from ppl.plugins import nearest
+
+
+class UnknownOptionError(SiteError, TypeError):
+    """A keyword argument that nobody takes: a TypeError too, as Python raises for it."""
+
+
+def positive_int(name: str, value: Any, at_least: int = 1) -> int:
+    """Return an integer that is at least 1, or another bound.
+
+    Raises:
+        SiteError: If the value is none.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = at_least - 1
+    if number < at_least or isinstance(value, bool):
+        raise SiteError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+    return number
+
+
+def known_options(*classes: type) -> list[str]:
+    """Return the names of the arguments that any of the classes takes."""
+    parameters = [p for cls in classes for p in inspect.signature(cls).parameters.values()]
+    return sorted({p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD})
+
+
+def refuse_unknown(owner: str, unknown: Iterable[str], known: list[str]) -> None:
+    """Refuse keywords that were not taken, and offer the nearest that are.
+
+    Raises:
+        UnknownOptionError: If there are any.
+    """
+    for name in unknown:
+        raise UnknownOptionError(
+            f"{owner} takes no argument {name!r}{nearest(name, known)}; it takes {known}"
+        )
+
+
+def nearest_site(name: str, known: Iterable[str]) -> str:
+    """Return a phrase with the site nearest to a misspelt name, whatever the case of letters.
+
+    Example:
+        >>> nearest_site("MU", ["mu", "sigma"])
+        "; did you mean 'mu'?"
+    """
+    names = list(known)
+    same = [other for other in names if other.lower() == name.lower()]
+    return f"; did you mean {same[0]!r}?" if same else nearest(name, names)
