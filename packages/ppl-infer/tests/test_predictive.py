@@ -22,7 +22,14 @@ def model(data=None):
             ppl.sample("x", dist.Normal(loc, scale), obs=data)
 
 
-SHAPES = {"weights": (2,), "scale": (), "double": (), "effect": (4,), "x": (3, 4)}
+# each with as many batch dimensions as there are plates, so that results broadcast
+SHAPES = {
+    "weights": (1, 1, 2),
+    "scale": (1, 1),
+    "double": (1, 1),
+    "effect": (1, 4),
+    "x": (3, 4),
+}
 
 
 def posterior(num_draws):
@@ -46,7 +53,7 @@ class TestBothWays:
         samples = posterior(6)
         draws = Predictive(model, samples, parallel=parallel)()
         assert set(draws) == {"double", "effect", "x"}
-        torch.testing.assert_close(draws["double"], 2 * samples["scale"])
+        torch.testing.assert_close(draws["double"].flatten(), 2 * samples["scale"])
 
     def test_the_noise_has_the_scale_of_its_draw(self, parallel):
         scale = torch.tensor([1e-6, 1.0, 100.0])

@@ -9,10 +9,15 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import ShapeError, SiteError, warn
+from ppl.errors import MissingSiteError, ShapeError, SiteError, warn
+from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites, site_is_factor
 from ppl.primitives import plate
+from ppl.validation import is_validation_enabled
 
+from .arguments import nearest_site, positive_int
+from .predictive_runs import AtDraw, run_draws, values_of
+from .site_shapes import check_counted_once, is_data
 from .util import max_plate_nesting_of
 
 Samples = dict[str, Tensor]
@@ -23,22 +28,27 @@ class Predictive(torch.nn.Module):
     """Runs a model at posterior samples and returns its other sites.
 
     Called with the arguments of the model. By default it returns draws of the sample sites that are
-    not in ``posterior_samples``: what is predicted, of shape ``(draw, *site)``. An observed site is
-    returned as observed; to predict it, leave its observation out of the arguments or use
-    ``poutine.uncondition``.
+    not in ``posterior_samples``: what is predicted. All sites have the same number of batch
+    dimensions, so that results broadcast: that of a scalar in a model with one plate has the shape
+    ``(draw, 1)``, next to ``(draw, plate)``. A ``deterministic`` site is computed anew, also where
+    ``posterior_samples`` have it. An observed site is returned as observed, with a warning; to
+    predict it, leave its observation out of the arguments or use ``poutine.uncondition``.
 
     Args:
         model: The model.
         posterior_samples: Constrained samples by site, each of shape ``(draw, *site)``.
         guide: A guide to draw the latent sites from, instead of ``posterior_samples``.
         num_samples: The number of draws; by default that of ``posterior_samples``.
-        return_sites: Names of the sites to return; None for all of them.
-        parallel: Run the model once with all draws along an extra plate; the model must broadcast
-            over dimensions to the left.
+        return_sites: Names of the sites to return; None for all of them. ``"_RETURN"`` is what the
+            model returns, of shape ``(draw, *returned)``.
+        parallel: Run the model for all draws at once, with ``torch.func.vmap``. What cannot run
+            so, such as a branch on a value, runs one draw after another, and a warning says why.
 
     Raises:
         SiteError: If neither samples nor their number are given, or both samples and a guide.
-        ShapeError: If the samples of two sites differ in number.
+        ShapeError: If the samples of two sites differ in number; in a call, if those of a site do
+            not have the shape that it has with these arguments.
+        MissingSiteError: In a call, if the model has no site of a name.
 
     Example:
         >>> import ppl.distributions as dist
@@ -60,26 +70,21 @@ class Predictive(torch.nn.Module):
         parallel: bool = False,
     ) -> None:
         super().__init__()
+        require_program("model", model)
+        if guide is not None:
+            require_program("guide", guide)
         if posterior_samples and guide is not None:
             raise SiteError("Predictive takes posterior_samples or a guide, not both")
         self.model, self.guide, self.parallel = model, guide, parallel
-        self.posterior_samples = dict(posterior_samples or {})
+        self.posterior_samples = _as_samples(posterior_samples)
         self.num_samples = _number_of_draws(self.posterior_samples, num_samples)
-        self.return_sites = return_sites
+        self.return_sites = (return_sites,) if isinstance(return_sites, str) else return_sites
 
     def forward(self, *args: Any, **kwargs: Any) -> Samples:
         """Return draws of the sites by name, each of shape ``(draw, *site)``."""
-        given = self.posterior_samples
-        if self.guide is not None:
-            given = self._run(self.guide, {}, None, args, kwargs)
-        names = self.return_sites
-        if names is not None and not names:
-            return self._run(
-                self.model, given, lambda name: name not in self.posterior_samples, args, kwargs
-            )
-        return self._run(
-            self.model, given, lambda name: names is None or name in names, args, kwargs
-        )
+        with torch.no_grad():
+            given = self._given(args, kwargs)
+            return self._run(self.model, given, self._wanted, args, kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         """Return what :meth:`forward` returns as a tuple, in the order of the names."""
@@ -91,52 +96,98 @@ class Predictive(torch.nn.Module):
         return self.forward(*args, **kwargs)
 
     def get_vectorized_trace(self, *args: Any, **kwargs: Any) -> poutine.Trace:
-        """Return the one trace in which all draws lie along an extra plate on the left."""
-        given = self.posterior_samples
-        if self.guide is not None:
-            given = self._run(self.guide, {}, None, args, kwargs)
-        single = _single_trace(self.model, args, kwargs)
-        return self._vectorized_trace(self.model, given, single, args, kwargs)
+        """Return the one trace in which all draws lie along an extra plate on the left.
 
-    @torch.no_grad()
+        The model must broadcast over dimensions to the left.
+        """
+        with torch.no_grad():
+            given = self._given(args, kwargs)
+            with poutine.block():
+                single = _trace(self.model, _first(given), args, kwargs)
+            return self._vectorized_trace(given, single, args, kwargs)
+
+    def extra_repr(self) -> str:
+        """Say what is drawn, and from what."""
+        parts = {"model": self.model, "guide": self.guide}
+        shown = [
+            f"{role}={program!r}"
+            for role, program in parts.items()
+            if program is not None and not isinstance(program, torch.nn.Module)
+        ]
+        shapes = {name: tuple(x.shape) for name, x in self.posterior_samples.items()}
+        shown += [f"posterior_samples={shapes}"] if shapes else []
+        return ", ".join([*shown, f"num_samples={self.num_samples}", f"parallel={self.parallel}"])
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Samples:
+        """The values of the latent sites, from the samples or from the guide."""
+        if self.guide is None:
+            return self.posterior_samples
+        return self._run(self.guide, {}, _returned, args, kwargs, pad=False)
+
     def _run(
         self,
         model: Model,
         given: Samples,
-        wanted: Callable[[str], bool] | None,
+        wanted: Callable[[poutine.Trace], list[str]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        pad: bool = True,
     ) -> Samples:
-        """Return the wanted sites of the model run at each of the given draws."""
-        run = self._run_parallel if self.parallel else self._run_one_by_one
-        draws = run(model, given, args, kwargs)
-        return {name: x for name, x in draws.items() if wanted is None or wanted(name)}
+        """Return the wanted sites of a model run at each of the given draws."""
+        first = _trace(model, _first(given), args, kwargs)
+        names = wanted(first)
 
-    def _run_one_by_one(
-        self, model: Model, given: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Samples:
-        draws: dict[str, list[Tensor]] = {}
-        for i in range(self.num_samples):
-            at_draw = poutine.condition(
-                _unscored(model), data={name: x[i] for name, x in given.items()}
+        def at_draw(draw: Samples) -> Samples:
+            return values_of(_trace(model, draw, args, kwargs), names)
+
+        start = values_of(first, names)
+        draws = run_draws(at_draw, given, start, self.num_samples, self.parallel)
+        if not pad:
+            return draws
+        nesting = max_plate_nesting_of(first)
+        return {name: _pad(x, first.nodes[name], nesting) for name, x in draws.items()}
+
+    def _wanted(self, first: poutine.Trace) -> list[str]:
+        """The names of the sites to return, after a look at the first execution of the model."""
+        self._check_samples(first)
+        if is_validation_enabled():
+            check_counted_once(first)
+        known = _returned(first)
+        if self.return_sites is None:
+            return known
+        if not self.return_sites:
+            names = [n for n in known if n not in self.posterior_samples or _is_computed(first, n)]
+        else:
+            names = list(self.return_sites)
+            _check_known("return_sites", names, [*known, "_RETURN"])
+        self._warn_about_data(first, names)
+        return names
+
+    def _check_samples(self, first: poutine.Trace) -> None:
+        """Refuse samples of sites that the model does not have, if they are a misspelling."""
+        names = self.posterior_samples.keys()
+        unused = [name for name in names if name not in first]
+        if unused and len(unused) == len(names):
+            _check_known("posterior_samples", unused, _returned(first))
+        free = [name for name in _returned(first) if name not in names]
+        for name in unused:
+            if nearest_site(name, free):
+                _check_known("posterior_samples", [name], free)
+        strange = [name for name in unused if not _is_of_guide(name, list(names))]
+        if strange:
+            warn(f"posterior_samples have {strange}, of which the model has no site; they are unused")
+
+    def _warn_about_data(self, first: poutine.Trace, names: list[str]) -> None:
+        data = [n for n in names if n in _returned(first) and is_data(first.nodes[n])]
+        data = [name for name in data if not first.nodes[name]["infer"].get("_given")]
+        if data:
+            warn(
+                f"sites {data} are observed: what is returned are the data, not predictions; leave "
+                "the data out of the arguments, or name the sites to predict in return_sites"
             )
-            for name, site in _returned(poutine.trace(at_draw).get_trace(*args, **kwargs)):
-                draws.setdefault(name, []).append(site["value"])
-        return {name: torch.stack(values) for name, values in draws.items()}
-
-    def _run_parallel(
-        self, model: Model, given: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Samples:
-        single = _single_trace(model, args, kwargs)
-        trace = self._vectorized_trace(model, given, single, args, kwargs)
-        return {
-            name: _fold(site["value"], self.num_samples, single.nodes[name]["value"].shape)
-            for name, site in _returned(trace)
-        }
 
     def _vectorized_trace(
         self,
-        model: Model,
         given: Samples,
         single: poutine.Trace,
         args: tuple[Any, ...],
@@ -145,25 +196,40 @@ class Predictive(torch.nn.Module):
         """Return the trace of all draws at once; ``single`` is one of a single execution."""
         nesting = max_plate_nesting_of(single)
         data = {
-            name: _unfold(x, single.nodes[name]["fn"].event_dim if name in single else 0, nesting)
+            name: _unfold(x, single.nodes[name]["fn"].event_dim, nesting)
             for name, x in given.items()
+            if name in single and not _is_computed(single, name)
         }
 
         def over_draws() -> None:
             with plate("_num_predictive_samples", self.num_samples, dim=-nesting - 1):
-                model(*args, **kwargs)
+                self.model(*args, **kwargs)
 
         conditioned = poutine.condition(_unscored(over_draws), data=data)
         trace: poutine.Trace = prune_subsample_sites(poutine.trace(conditioned).get_trace())
         return trace
 
 
+def _as_samples(samples: Mapping[str, Any] | None) -> Samples:
+    if samples is not None and not isinstance(samples, Mapping):
+        raise SiteError(
+            f"posterior_samples must be a dict of tensors by site, got {type(samples).__name__}; "
+            "pass what its get_samples() returns"
+        )
+    return {name: torch.as_tensor(x) for name, x in (samples or {}).items()}
+
+
 def _number_of_draws(samples: Mapping[str, Tensor], num_samples: int | None) -> int:
     """The leading size of all samples, or the number asked for where there are none."""
+    if num_samples is not None:
+        num_samples = positive_int("num_samples", num_samples, at_least=0)
     if not samples:
         if num_samples is None:
             raise SiteError("Predictive needs posterior_samples or num_samples")
         return num_samples
+    for name, x in samples.items():
+        if x.dim() == 0:
+            raise ShapeError(f"posterior_samples: {name!r} is a number; its first dim are draws")
     sizes = {name: x.shape[0] for name, x in samples.items()}
     if len(set(sizes.values())) > 1:
         raise ShapeError(f"posterior_samples differ in their number of draws: {sizes}")
@@ -179,31 +245,54 @@ def _unscored(model: Model) -> Model:
     return unscored
 
 
-def _single_trace(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
-    """One execution, unseen by handlers further out, that tells the plates and shapes of sites."""
-    with poutine.block(), torch.no_grad():
+def _trace(
+    model: Model, draw: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> poutine.Trace:
+    """Return the trace of the model at one draw."""
+    with AtDraw(draw):
         trace: poutine.Trace = poutine.trace(_unscored(model)).get_trace(*args, **kwargs)
-    return trace
+    return prune_subsample_sites(trace)  # type: ignore[no-any-return]
 
 
-def _returned(trace: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:
+def _first(given: Samples) -> Samples:
+    return {name: x[0] for name, x in given.items() if len(x)}
+
+
+def _returned(trace: poutine.Trace) -> list[str]:
     """The sample sites that a user thinks of: neither plates nor factors."""
-    trace = prune_subsample_sites(trace)
-    return [
-        (name, site)
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and not site_is_factor(site)
-    ]
+    sites = prune_subsample_sites(trace).nodes.items()
+    return [n for n, site in sites if site["type"] == "sample" and not site_is_factor(site)]
+
+
+def _is_computed(trace: poutine.Trace, name: str) -> bool:
+    """Whether a site is deterministic."""
+    return name in trace and bool(trace.nodes[name].get("infer", {}).get("_deterministic"))
+
+
+def _is_of_guide(name: str, names: list[str]) -> bool:
+    """Whether a sample is one of those that automatic guides make beside the model's."""
+    return name.startswith("_") or name.removesuffix("_unconstrained") in names
+
+
+def _check_known(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise MissingSiteError(
+                f"{argument}: the model has no site {name!r}{nearest_site(name, known)}; with "
+                f"these arguments it has {sorted(known)}",
+                site=name,
+            )
+
+
+def _pad(draws: Tensor, site: dict[str, Any], nesting: int) -> Tensor:
+    """Put a dimension of size 1 after the draws for each plate that a site is not in."""
+    if site["type"] != "sample":
+        return draws
+    missing = nesting - len(getattr(site["fn"], "batch_shape", (0,) * nesting))
+    return draws.reshape(draws.shape[:1] + (1,) * missing + draws.shape[1:])
 
 
 def _unfold(draws: Tensor, event_dim: int, nesting: int) -> Tensor:
     """Put a dimension of size 1 between draws and batch for each plate that a site is not in."""
     batch_dim = draws.dim() - 1 - event_dim
     return draws.reshape(draws.shape[:1] + (1,) * (nesting - batch_dim) + draws.shape[1:])
-
-
-def _fold(value: Tensor, num_samples: int, site_shape: torch.Size) -> Tensor:
-    """Undo :func:`_unfold`; a site that does not depend on the draws is repeated."""
-    if value.numel() == site_shape.numel() and value.shape[:1] != (num_samples,):
-        return value.reshape(site_shape).expand((num_samples, *site_shape))
-    return value.reshape((num_samples, *site_shape))
