@@ -11,7 +11,14 @@ from torch.testing import assert_close
 import ppl.optim
 from ppl import plugins
 from ppl.errors import FileFormatError, MissingSiteError, PPLError
-from ppl.optim import OptimError, PyroOptim, adagrad_rmsprop, clipped_adam, pytorch_optimizers
+from ppl.optim import (
+    OptimError,
+    PyroOptim,
+    adagrad_rmsprop,
+    clipped_adam,
+    dct_adam,
+    pytorch_optimizers,
+)
 from ppl.primitives import get_param_store, module, param
 
 from .training import START, by_hand, differentiate, free_leaves, leaves, train
@@ -25,11 +32,13 @@ TORCH = {
 OURS = {
     "AdagradRMSProp": adagrad_rmsprop.AdagradRMSProp,
     "ClippedAdam": clipped_adam.ClippedAdam,
+    "DCTAdam": dct_adam.DCTAdam,
 }
 CONSTRUCTORS = {**TORCH, **OURS}
 OPTIONS = {
     "AdagradRMSProp": {"eta": 0.1, "delta": 0.01, "t": 0.3},
     "ClippedAdam": {"lr": 0.1, "clip_norm": 1.5, "lrd": 0.9, "weight_decay": 0.1},
+    "DCTAdam": {"lr": 0.1, "clip_norm": 1.5, "lrd": 0.9, "dim": -1},
     "SGD": {"lr": 0.01, "momentum": 0.9, "nesterov": True},
     "Adam": {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1},
     "RMSprop": {"lr": 0.01, "momentum": 0.5, "centered": True},

@@ -14,6 +14,7 @@ from .errors import OptimError as OptimError
 from .lr_scheduler import PyroLRScheduler as PyroLRScheduler
 from .optim import AdagradRMSProp as AdagradRMSProp
 from .optim import ClippedAdam as ClippedAdam
+from .optim import DCTAdam as DCTAdam
 from .optim import PyroOptim as PyroOptim
 from .pytorch_optimizers import ASGD as ASGD
 from .pytorch_optimizers import SGD as SGD

@@ -23,6 +23,7 @@ class AdagradRMSProp(ForeachOptimizer):
         eta: Scale of the step size.
         delta: Small positive number in the exponent of the decay.
         t: Weight of the present gradient in the memory, in ``(0, 1)``.
+        lr: A factor of the step size, for torch's schedulers.
 
     Example:
         >>> x = torch.ones(1, requires_grad=True)
@@ -38,8 +39,9 @@ class AdagradRMSProp(ForeachOptimizer):
         eta: float = 1.0,
         delta: float = 1e-16,
         t: float = 0.1,
+        lr: float = 1.0,
     ) -> None:
-        super().__init__(params, {"eta": eta, "delta": delta, "t": t})
+        super().__init__(params, {"eta": eta, "delta": delta, "t": t, "lr": lr})
 
     def share_memory(self) -> None:
         """Move the state into shared memory, for processes that update the same parameters."""
@@ -53,7 +55,8 @@ class AdagradRMSProp(ForeachOptimizer):
         torch._foreach_lerp_(memory, squares, group["t"])
         scales = torch._foreach_sqrt(memory)
         torch._foreach_add_(scales, 1.0)
-        decays = [-group["eta"] * state["step"] ** (group["delta"] - 0.5) for state in states]
+        size = -group["eta"] * group["lr"]
+        decays = [size * state["step"] ** (group["delta"] - 0.5) for state in states]
         torch._foreach_addcdiv_(params, gradients, scales, decays)
 
     def _advance(self, param: Tensor, square: Tensor) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class ClippedAdam(ForeachOptimizer):
     """Adam (Kingma and Ba 2015) on clipped gradients, with a geometrically decaying step size.
 
     The entries of each gradient are clamped to ``[-clip_norm, clip_norm]``, then weight decay is
-    added. Step ``k`` of a parameter, from one, uses the learning rate ``lr * lrd**k``.
+    added. Step ``k``, from one, uses the learning rate ``lr * lrd**k``; that of the last step is
+    in ``param_groups``, where torch's schedulers and checkpoints find it.
 
     Args:
         params: Parameters, or dicts of them with options of their own.
@@ -56,6 +57,9 @@ class ClippedAdam(ForeachOptimizer):
         }
         super().__init__(params, defaults)
 
+    def _begin(self, group: dict[str, Any]) -> None:
+        group["lr"] = group["lr"] * group["lrd"]
+
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         states = [self._advance(param) for param in params]
         means = [state["exp_avg"] for state in states]
@@ -69,7 +73,7 @@ class ClippedAdam(ForeachOptimizer):
         roots = torch._foreach_sqrt(squares)
         torch._foreach_add_(roots, group["eps"])
         torch._foreach_addcdiv_(
-            params, means, roots, [_step_size(s["step"], group) for s in states]
+            params, means, roots, [step_size(s["step"], group) for s in states]
         )
 
     def _advance(self, param: Tensor) -> dict[str, Any]:
@@ -82,7 +86,8 @@ class ClippedAdam(ForeachOptimizer):
         return state
 
 
-def _step_size(step: int, group: dict[str, Any]) -> float:
-    first, second = (1 - beta**step for beta in group["betas"])  # corrections of the starting bias
-    size: float = -group["lr"] * group["lrd"] ** step * math.sqrt(second) / first
+def step_size(step: int, group: dict[str, Any]) -> float:
+    """Return the (negative) size of a step of Adam, from one, without the starting bias."""
+    first, second = (1 - beta**step for beta in group["betas"])
+    size: float = -group["lr"] * math.sqrt(second) / first
     return size

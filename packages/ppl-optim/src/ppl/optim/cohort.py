@@ -33,6 +33,7 @@ class Cohort:
         self.optimizer = optimizer
         self.arguments = arguments
         self.scheduler = scheduler
+        self.is_open = True  # to further parameters: not once a user has the torch optimizer
 
     @property
     def params(self) -> list[Tensor]:
@@ -49,7 +50,8 @@ class Cohort:
     def accepts(self, other: Cohort) -> bool:
         """Whether the parameters of ``other`` would be treated the same here."""
         return (
-            _equal(self.arguments, other.arguments)
+            self.is_open
+            and _equal(self.arguments, other.arguments)
             and _equal(self.options, other.options)
             and _equal(_state_of(self.scheduler), _state_of(other.scheduler))
         )

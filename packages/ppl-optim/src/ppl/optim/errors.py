@@ -7,3 +7,7 @@ from ppl.errors import PPLError
 
 class OptimError(PPLError, ValueError):
     """The options or the state of an optimizer do not fit its parameters."""
+
+
+class UnknownOptionError(OptimError, TypeError):
+    """An option that the optimizer does not take: a TypeError too, as torch raises for it."""

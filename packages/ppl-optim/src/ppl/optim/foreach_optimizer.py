@@ -26,11 +26,15 @@ class ForeachOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            self._begin(group)
             pairs = [(param, param.grad) for param in group["params"] if param.grad is not None]
             if pairs:
                 params, gradients = map(list, zip(*pairs, strict=True))
                 self._update(params, gradients, group)
         return loss
+
+    def _begin(self, group: dict[str, Any]) -> None:
+        """Change the options of a group before its step, as learning rates that decay do."""
 
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         """Update the parameters of a group in place, all of which have a gradient."""

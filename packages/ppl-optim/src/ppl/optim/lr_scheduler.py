@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from .cohort import Cohort, make_optimizer
 from .errors import OptimError
 from .optim import PyroOptim
-from .options import Options, options_for
+from .options import Options, check_names, options_for
 
 
 class PyroLRScheduler(PyroOptim):
@@ -56,8 +56,42 @@ class PyroLRScheduler(PyroOptim):
         clip_args: Options | None = None,
     ) -> None:
         super().__init__(scheduler_constructor, optim_args, clip_args)
-        if isinstance(optim_args, Mapping):
-            _check_keys(optim_args)
+
+    @property
+    def pt_scheduler_constructor(self) -> Any:
+        """The class of torch schedulers."""
+        return self._constructor
+
+    @property
+    def pt_optim_constructor(self) -> Any:
+        """The class of torch optimizers; None where the options are a function."""
+        return self._options.get("optimizer") if isinstance(self._options, Mapping) else None
+
+    @pt_optim_constructor.setter
+    def pt_optim_constructor(self, constructor: Callable[..., Any]) -> None:
+        self._options = {**self._plain_options(), "optimizer": constructor}
+
+    @property
+    def pt_optim_args(self) -> Any:
+        """The options of the torch optimizer, for parameters that appear from now on."""
+        return self._options["optim_args"] if isinstance(self._options, Mapping) else self._options
+
+    @pt_optim_args.setter
+    def pt_optim_args(self, options: Options) -> None:
+        self._options = {**self._plain_options(), "optim_args": options}
+
+    def _plain_options(self) -> Mapping[str, Any]:
+        if not isinstance(self._options, Mapping):
+            raise OptimError("the options are a function of the name; make a new scheduler instead")
+        return self._options
+
+    def _check_names(self, options: Mapping[str, Any]) -> None:
+        _check_keys(options)
+        inner = options["optim_args"]
+        own = [name for name in options if name not in ("optimizer", "optim_args")]
+        check_names(self._constructor, dict.fromkeys(own))
+        if isinstance(inner, Mapping):
+            check_names(options["optimizer"], inner)
 
     def step(self, *args: Any, **kwargs: Any) -> None:
         """Advance all schedules, after an epoch or whenever the schedule counts.
@@ -73,7 +107,7 @@ class PyroLRScheduler(PyroOptim):
 
     def _build(self, param: Tensor, name: str | None) -> Cohort:
         options = options_for(self._options, name, "optim_args")
-        _check_keys(options)
+        self._check_names(options)
         constructor = options.pop("optimizer")
         inner = options_for(options.pop("optim_args"), name, "optim_args['optim_args']")
         optimizer = make_optimizer(constructor, param, inner)

@@ -14,10 +14,11 @@ from ppl.errors import FileFormatError, MissingSiteError
 from ppl.params.files import read_plain, write_atomically
 from ppl.primitives import get_param_store
 
-from . import adagrad_rmsprop, clipped_adam
+from . import adagrad_rmsprop, clipped_adam, dct_adam
 from .cohort import Cohort, make_optimizer
 from .errors import OptimError
-from .options import Options, check_options, options_for
+from .optim_objs import OptimObjs
+from .options import Options, check_names, check_options, merge, options_for
 
 _FORMAT, _VERSION = "ppl-optim", 1
 _CLIP_NAMES = {"clip_norm", "clip_value"}
@@ -66,11 +67,63 @@ class PyroOptim:
         check_options(self._clip_options, "clip_args")
         if isinstance(self._clip_options, Mapping):
             _check_clipping(self._clip_options)
+        if isinstance(optim_args, Mapping):
+            self._check_names(optim_args)
+        self._start({})
+
+    def _start(self, restored: Mapping[str, Mapping[str, Any]]) -> None:
         self._cohorts: list[Cohort] = []
         self._home: dict[Tensor, Cohort] = {}
         self._clipping: dict[Tensor, Mapping[str, Any]] = {}
         self._leaves: dict[str, Tensor] = {}
-        self._restored: dict[str, Mapping[str, Any]] = {}  # states of names not yet seen
+        self._restored = dict(restored)  # states of names not yet seen
+
+    def __repr__(self) -> str:
+        name = getattr(self._constructor, "__name__", repr(self._constructor))
+        clipping = f", {self._clip_options!r}" if self._clip_options else ""
+        return f"{name}({self._options!r}{clipping})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the state by name: a copy continues with the parameters of its own store."""
+        kept = ("_constructor", "_options", "_clip_options")
+        return {**{name: getattr(self, name) for name in kept}, "state": self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restored = state.pop("state")
+        self.__dict__.update(state)
+        self._start(restored)
+
+    # as programs know it
+
+    @property
+    def pt_optim_constructor(self) -> Any:
+        """The class of torch optimizers."""
+        return self._constructor
+
+    @pt_optim_constructor.setter
+    def pt_optim_constructor(self, constructor: Callable[..., Any]) -> None:
+        self._constructor = constructor
+
+    @property
+    def pt_optim_args(self) -> Any:
+        """The options of the torch optimizer, for parameters that appear from now on."""
+        return self._options
+
+    @pt_optim_args.setter
+    def pt_optim_args(self, options: Options) -> None:
+        check_options(options, "pt_optim_args")
+        self._options = options
+
+    @property
+    def optim_objs(self) -> OptimObjs:
+        """The torch optimizer of each parameter, or its scheduler, to read and to change."""
+        return OptimObjs(self)
+
+    @optim_objs.setter
+    def optim_objs(self, optimizers: Mapping[Tensor, Any]) -> None:
+        given = dict(optimizers)
+        self.optim_objs.clear()
+        self.optim_objs.update(given)
 
     def __call__(self, params: Iterable[Tensor], *args: Any, **kwargs: Any) -> None:
         """Update parameters in place from their gradients.
@@ -90,7 +143,7 @@ class PyroOptim:
             _clip(param, self._clipping[param])
         with _without_gradient(param for param in self._home if param not in chosen):
             for cohort in dict.fromkeys(self._home[param] for param in chosen):
-                cohort.optimizer.step(*args, **kwargs)
+                self._step(cohort, chosen, args, kwargs)
 
     def get_state(self) -> dict[str, Any]:
         """Return a copy of the state by parameter name.
@@ -115,9 +168,7 @@ class PyroOptim:
 
         A parameter gets its state when it is next updated.
         """
-        for held in (self._cohorts, self._home, self._clipping, self._leaves):
-            held.clear()
-        self._restored = dict(state_dict)
+        self._start(state_dict)
 
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Write the state to a file of plain tensors and numbers, whole or not at all."""
@@ -144,8 +195,61 @@ class PyroOptim:
             )
         self.set_state(contents["state"])
 
+    def _step(
+        self, cohort: Cohort, chosen: Mapping[Tensor, Any], args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Step a cohort; those of it that are not meant keep their options, if the step changes any.
+
+        So do learning rates that decay by themselves.
+        """
+        idle = [param for param in cohort.params if param not in chosen]
+        before = cohort.options if idle else {}
+        cohort.optimizer.step(*args, **kwargs)
+        if idle and cohort.options != before:
+            for param in idle:
+                self._home[param] = self._settle(self._taken_out(cohort, param, before))
+
+    def _taken_out(self, cohort: Cohort, param: Tensor, options: Mapping[str, Any] = {}) -> Cohort:
+        """Return a cohort of one parameter of another, with its state and perhaps other options."""
+        own = self._build(param, get_param_store().param_name(param))
+        own.set_state(cohort.get_state(param))
+        own.optimizer.param_groups[0].update(options)
+        cohort.remove(param)
+        return own
+
+    def _isolate(self, param: Tensor) -> Cohort:
+        """Return the cohort of a parameter, after making it one of this parameter alone."""
+        cohort = self._home[param]
+        if len(cohort.params) > 1:
+            cohort = self._taken_out(cohort, param)
+            self._cohorts.append(cohort)
+            self._home[param] = cohort
+        cohort.is_open = False
+        return cohort
+
+    def _replace(self, param: Tensor, optimizer: Any) -> None:
+        """Give a parameter a torch optimizer or scheduler that a program has made for it."""
+        if param in self._home:
+            self._drop(param)
+        scheduler = optimizer if is_scheduler(optimizer) else None
+        cohort = Cohort(getattr(optimizer, "optimizer", optimizer), {}, scheduler)
+        cohort.is_open = False
+        self._cohorts.append(cohort)
+        self._home[param], self._clipping[param] = cohort, {}
+        name = get_param_store().param_name(param)
+        if name is not None:
+            self._leaves[name] = param
+
+    def _drop(self, param: Tensor) -> None:
+        self._forget(param)
+        self._leaves = {name: leaf for name, leaf in self._leaves.items() if leaf is not param}
+
+    def _check_names(self, options: Mapping[str, Any]) -> None:
+        check_names(self._constructor, options)
+
     def _build(self, param: Tensor, name: str | None) -> Cohort:
         options = options_for(self._options, name, "optim_args")
+        self._check_names(options)
         return Cohort(make_optimizer(self._constructor, param, options), options)
 
     def _adopt(self, param: Tensor) -> None:
@@ -179,14 +283,19 @@ class PyroOptim:
             self._cohorts.remove(cohort)
 
 
-def AdagradRMSProp(optim_args: Options) -> PyroOptim:
+def AdagradRMSProp(optim_args: Options | None = None, **options: Any) -> PyroOptim:
     """Return a PyroOptim of :class:`ppl.optim.adagrad_rmsprop.AdagradRMSProp`."""
-    return PyroOptim(adagrad_rmsprop.AdagradRMSProp, optim_args)
+    return PyroOptim(adagrad_rmsprop.AdagradRMSProp, merge(optim_args, options))
 
 
-def ClippedAdam(optim_args: Options) -> PyroOptim:
+def ClippedAdam(optim_args: Options | None = None, **options: Any) -> PyroOptim:
     """Return a PyroOptim of :class:`ppl.optim.clipped_adam.ClippedAdam`."""
-    return PyroOptim(clipped_adam.ClippedAdam, optim_args)
+    return PyroOptim(clipped_adam.ClippedAdam, merge(optim_args, options))
+
+
+def DCTAdam(optim_args: Options | None = None, **options: Any) -> PyroOptim:
+    """Return a PyroOptim of :class:`ppl.optim.dct_adam.DCTAdam`."""
+    return PyroOptim(dct_adam.DCTAdam, merge(optim_args, options))
 
 
 def is_scheduler(optimizer: object) -> bool:

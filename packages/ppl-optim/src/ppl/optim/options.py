@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ppl.plugins import nearest
 from ppl.params.param_store import module_from_param_with_module_name, user_param_name
 
-from .errors import OptimError
+from .errors import OptimError, UnknownOptionError
 
 Options = Mapping[str, Any] | Callable[..., Mapping[str, Any]]
 
@@ -22,6 +23,42 @@ def check_options(options: object, argument: str) -> None:
             f"{argument} must be a dict of options, or a function from a parameter name to one, "
             f"got {options!r}"
         )
+
+
+def merge(optim_args: Options | None, keywords: Mapping[str, Any]) -> Options:
+    """Return options that were given as a dict, as keywords, or as both.
+
+    Raises:
+        OptimError: If there are keywords beside a function.
+    """
+    if not keywords or optim_args is None:
+        return keywords if optim_args is None else optim_args
+    if isinstance(optim_args, Mapping):
+        return {**optim_args, **keywords}
+    raise OptimError(
+        f"keywords go with a dict of options alone, got {sorted(keywords)} beside {optim_args!r}"
+    )
+
+
+def check_names(constructor: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a torch optimizer or scheduler does not take.
+
+    Raises:
+        UnknownOptionError: For the first of them; the message offers the nearest.
+    """
+    try:
+        parameters = inspect.signature(constructor).parameters
+    except (TypeError, ValueError):  # not known
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [name for name in parameters if name not in ("params", "optimizer")]
+    for name in options:
+        if name not in known:
+            raise UnknownOptionError(
+                f"{getattr(constructor, '__name__', constructor)} has no option {name!r}"
+                f"{nearest(name, known)}; it has {known}"
+            )
 
 
 def options_for(options: Options, name: str | None, argument: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every optimizer and schedule of torch as a function ``(optim_args, clip_args=None)``.
+"""Every optimizer and schedule of torch as a function ``(optim_args, clip_args=None)``; also with keywords: ``Adam(lr=0.01)``.
 
 LBFGS is left out: it keeps one state for all parameters and must evaluate the loss again.
 """
@@ -6,6 +6,7 @@ LBFGS is left out: it keeps one state for all parameters and must evaluate the l
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.optim import lr_scheduler
@@ -13,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler as TorchLRScheduler
 
 from .lr_scheduler import PyroLRScheduler
 from .optim import PyroOptim
-from .options import Options
+from .options import Options, merge
 
 Factory = Callable[..., PyroOptim]
 
@@ -21,8 +22,10 @@ Factory = Callable[..., PyroOptim]
 def wrap_optimizer(constructor: type[torch.optim.Optimizer]) -> Factory:
     """Return the function that makes a PyroOptim of a class of torch optimizers."""
 
-    def make(optim_args: Options, clip_args: Options | None = None) -> PyroOptim:
-        return PyroOptim(constructor, optim_args, clip_args)
+    def make(
+        optim_args: Options | None = None, clip_args: Options | None = None, **options: Any
+    ) -> PyroOptim:
+        return PyroOptim(constructor, merge(optim_args, options), clip_args)
 
     return _named(make, constructor, "PyroOptim")
 
@@ -30,8 +33,12 @@ def wrap_optimizer(constructor: type[torch.optim.Optimizer]) -> Factory:
 def wrap_scheduler(constructor: type[TorchLRScheduler]) -> Factory:
     """Return the function that makes a PyroLRScheduler of a class of torch schedulers."""
 
-    def make(optim_args: Options, clip_args: Options | None = None) -> PyroOptim:
-        return PyroLRScheduler(constructor, optim_args, clip_args)
+    def make(
+        optim_args: Options | None = None, clip_args: Options | None = None, **options: Any
+    ) -> PyroOptim:
+        if "optimizer" in options:  # all by keyword: optim_args are those of the optimizer
+            optim_args, options = {**options, "optim_args": optim_args or {}}, {}
+        return PyroLRScheduler(constructor, merge(optim_args, options), clip_args)
 
     return _named(make, constructor, "PyroLRScheduler")
 
