@@ -57,6 +57,22 @@ class SiteError(PPLError, ValueError):
     """A primitive statement was called with arguments that make no sense together."""
 
 
+class ArgumentError(PPLError, ValueError):
+    """An argument of an algorithm is out of range, or does not fit the others."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument is of another kind than is needed, or there is none of this name."""
+
+
+class NotRunError(PPLError, RuntimeError, ValueError):
+    """A result was asked for before the run that it comes from."""
+
+
+class UnsupportedModelError(PPLError, NotImplementedError, ValueError):
+    """A model that the algorithm cannot run, whatever the arguments."""
+
+
 class NotFiniteError(PPLError, ValueError):
     """A density, gradient or parameter is nan or infinite where it must be finite."""
 
