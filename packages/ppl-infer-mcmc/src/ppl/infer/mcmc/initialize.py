@@ -15,12 +15,14 @@ import ppl.poutine as poutine
 from ppl.errors import NotFiniteError, SiteError, warn
 from ppl.infer.enumeration import check_room
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
+from ppl.infer.mcmc.faults import faults_of
 from ppl.infer.mcmc.potential import ModelPotential, Params
-from ppl.infer.mcmc.starts import MAX_TRIES, find_starts, single_starts, uniform_starts
+from ppl.infer.mcmc.starts import find_starts, first_start, single_starts, uniform_starts
+from ppl.infer.mcmc.structure import Structure
 from ppl.infer.site_shapes import check_counted_once
 from ppl.infer.util import max_plate_nesting_of
 from ppl.poutine.util import site_is_subsample
-from ppl.validation import is_validation_enabled
+from ppl.validation import is_validation_enabled, validation_enabled
 
 Samples = dict[str, Tensor]
 
@@ -67,8 +69,8 @@ def initialize_model(
             latent sites at all.
         NotFiniteError: If no starting point with a finite density and gradient was found.
     """
-    prototype = _prototype(model, model_args, model_kwargs, init_strategy)
-    _score(prototype)
+    first = _Execution(model, model_args, model_kwargs, init_strategy)
+    prototype = first_start(lambda: _scored(first.trace()), first.faults)
     if is_validation_enabled():
         check_counted_once(prototype)
     latent = _latent_sites(prototype)
@@ -78,14 +80,17 @@ def initialize_model(
     }
     nesting = _nesting_to_enumerate(prototype, max_plate_nesting)
     subsamples = _subsamples(prototype)
-    potential = ModelPotential(model, model_args, model_kwargs, given, subsamples, nesting)
+    structure = Structure(prototype, has_shapes=nesting is None)
+    potential = ModelPotential(
+        model, model_args, model_kwargs, given, subsamples, nesting, structure
+    )
     like = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
     if nesting is not None:
         potential.hide_enumerated(like, prototype)
     if initial_params is None:
 
         def start() -> Samples:
-            trace = _prototype(model, model_args, model_kwargs, init_strategy)
+            trace = first_start(first.trace, first.faults)
             return {n: t(trace.nodes[n]["value"]) for n, t in to_unconstrained.items()}
 
         draw_starts = uniform_starts(init_strategy, like) or single_starts(start)
@@ -94,39 +99,58 @@ def initialize_model(
     return dict(initial_params), potential, to_unconstrained, prototype
 
 
-def _prototype(
-    model: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    init_strategy: Strategy,
-) -> poutine.Trace:
-    """Return the trace of one execution at a starting point.
+class _Execution:
+    """An execution of a model at a starting point.
 
-    A point at which the model cannot factorize a matrix has no density; another one is tried.
+    Args:
+        model: The model.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        init_strategy: Chooses the values of continuous sites.
     """
 
-    def continuous_start(site: dict[str, Any]) -> Tensor | None:
-        return None if site["fn"].support.is_discrete else init_strategy(site)
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        init_strategy: Strategy,
+    ) -> None:
+        self.model, self.args, self.kwargs = model, args, kwargs
+        self.init_strategy = init_strategy
+        self._values: Samples = {}
 
-    for attempt in range(1, MAX_TRIES + 1):
+    def trace(self) -> poutine.Trace:
+        """Return the trace of an execution at a point drawn anew."""
+        return self._run(self.model)
+
+    @validation_enabled(False)
+    def faults(self) -> list[str]:
+        """Return why the last point has no density."""
+        return faults_of(lambda: self._run(poutine.substitute(self.model, data=self._values)))
+
+    def _run(self, model: Callable[..., Any]) -> poutine.Trace:
+        traced = poutine.trace(model)
         try:
-            with torch.no_grad(), InitMessenger(continuous_start):
-                trace: poutine.Trace = poutine.trace(model).get_trace(*args, **kwargs)
-            break
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-            if attempt == MAX_TRIES:
-                raise
-    return trace
+            with torch.no_grad(), InitMessenger(self._start):
+                trace: poutine.Trace = traced.get_trace(*self.args, **self.kwargs)
+            return trace
+        finally:
+            self._values = {n: s["value"] for n, s in traced.trace.iter_stochastic_nodes()}
+
+    def _start(self, site: dict[str, Any]) -> Tensor | None:
+        return None if site["fn"].support.is_discrete else self.init_strategy(site)
 
 
-def _score(trace: poutine.Trace) -> None:
-    """Compute all log densities once with validation, so that errors name their site.
+def _scored(trace: poutine.Trace) -> poutine.Trace:
+    """Return a trace, having computed all log densities with validation: errors name their site.
 
     That one of them is not finite is no news: the starting point will be drawn again.
     """
     with torch.no_grad(), warnings.catch_warnings(), suppress(NotFiniteError):
         warnings.simplefilter("ignore")
         trace.copy().compute_log_prob()
+    return trace
 
 
 def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -10,19 +11,14 @@ from torch import Tensor
 from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
-from ppl.capture import (
-    batch_first,
-    factorizes_infinity,
-    fail_with_nan,
-    optimize,
-    points_near,
-    record,
-    same_function,
-)
-from ppl.errors import NotFiniteError, warn
+from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.errors import warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
+from ppl.infer.mcmc.faults import faults_of, is_of_point, sample_sites
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.parameters import all_valid
+from ppl.infer.mcmc.structure import Structure
 from ppl.poutine.messenger import Messenger
 from ppl.validation import validation_enabled
 
@@ -62,6 +58,8 @@ class UnconstrainedMessenger(Messenger):
 class ModelPotential:
     """The negative log density of a model on the unconstrained scale, in nats, up to a constant.
 
+    Where a parameter of a distribution is invalid it is infinite.
+
     Args:
         model: The model.
         args: Its arguments.
@@ -70,6 +68,7 @@ class ModelPotential:
         subsamples: Fixed indices of the plates that subsample, by plate.
         max_plate_nesting: The number of batch dimensions of plates, if the model has discrete
             latent sites: these are summed out.
+        structure: The sites that every execution must have; not checked if None.
     """
 
     def __init__(
@@ -80,7 +79,9 @@ class ModelPotential:
         transforms: Mapping[str, Transform] = {},
         subsamples: Mapping[str, Tensor] = {},
         max_plate_nesting: int | None = None,
+        structure: Structure | None = None,
     ) -> None:
+        self.structure = structure
         self.model = poutine.substitute(model, data=subsamples)
         if max_plate_nesting is not None:
             self.model = enumerate_discrete(self.model, max_plate_nesting)
@@ -89,10 +90,17 @@ class ModelPotential:
         self.args, self.kwargs, self.transforms = args, kwargs, transforms
 
     def __call__(self, unconstrained: Params) -> Tensor:
-        """Return the potential energy, shape ``()``, of unconstrained values by site."""
+        """Return the potential energy, shape ``()``, of unconstrained values by site.
+
+        Raises:
+            StructureError: If the sites depend on the values.
+        """
         trace, log_abs_det = self._run(unconstrained)
         log_density = trace.log_prob_sum() if self.max_plate_nesting is None else log_sum(trace)
-        return torch.as_tensor(-(log_density + log_abs_det))
+        potential = torch.as_tensor(-(log_density + log_abs_det))
+        varies = any(value.requires_grad for value in unconstrained.values())
+        valid = all_valid(sample_sites(trace), self.max_plate_nesting, only_varying=varies)
+        return potential if valid is None else torch.where(valid, potential, torch.inf)
 
     def constrain(self, unconstrained: Params) -> dict[str, Tensor]:
         """Return the values of the latent and of the deterministic sites, but for `hidden` ones."""
@@ -113,25 +121,17 @@ class ModelPotential:
             if trace.nodes[name]["value"].shape != single.nodes[name]["value"].shape:
                 self.hidden.add(name)
 
-    def not_finite(self, unconstrained: Params) -> list[str]:
-        """Return the names of the sites whose log density is not finite."""
-        trace, _ = self._run(unconstrained)
-        trace.compute_log_prob()
-        return [
-            name
-            for name, site in trace.nodes.items()
-            if site["type"] == "sample" and not self._is_finite(site["log_prob"])
-        ]
-
-    def _is_finite(self, log_prob: Tensor) -> bool:
-        """Whether a log density is finite at the best of the enumerated values."""
-        if self.max_plate_nesting is not None:
-            log_prob = log_prob.amax(tuple(range(log_prob.dim() - self.max_plate_nesting)))
-        return bool(log_prob.isfinite().all())
+    @validation_enabled(False)
+    def faults(self, unconstrained: Params) -> list[str]:
+        """Return why there is no density at unconstrained values by site; empty if there is."""
+        with torch.no_grad():
+            return faults_of(lambda: self._run(unconstrained)[0], self.max_plate_nesting)
 
     def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
         with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
             trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
+        if self.structure is not None:
+            self.structure.check(trace)
         return trace, messenger.log_abs_det
 
 
@@ -144,16 +144,19 @@ def deterministic_sites(trace: poutine.Trace) -> list[str]:
 def evaluate(potential: Callable[[Tensor], Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
     """Return the potential ``()`` and its gradient at one flat position ``(dim,)``, by autograd.
 
-    A failed matrix factorization gives nan.
+    What the model cannot compute there, such as a factorization of a matrix, gives nan.
+
+    Raises:
+        Exception: What comes from a mistake in the program, see
+            :func:`~ppl.infer.mcmc.faults.is_of_point`.
     """
     position = position.detach().requires_grad_()
     try:
         with torch.enable_grad():
             value = potential(position)
         (gradient,) = torch.autograd.grad(value, position)
-    except (RuntimeError, NotFiniteError) as error:
-        known = (torch.linalg.LinAlgError, NotFiniteError)  # type: ignore[attr-defined]
-        if not (isinstance(error, known) or factorizes_infinity(potential, position)):
+    except Exception as error:
+        if not is_of_point(error):
             raise
         nan = torch.full_like(position.detach(), torch.nan)
         return nan.sum(), nan
@@ -195,8 +198,22 @@ class RecordedPotential:
         self.program = program
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Return potentials ``(chain,)`` and gradients ``(chain, dim)``."""
-        gradient, value = self.program(position)
+        """Return potentials ``(chain,)`` and gradients ``(chain, dim)``.
+
+        A chain at which an operation fails has nan.
+        """
+        try:
+            gradient, value = self.program(position)
+        except RuntimeError:  # of one of the chains
+            return self._each_alone(position)
+        return value, gradient
+
+    def _each_alone(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = torch.full_like(position[:, 0], torch.nan), position * torch.nan
+        for chain, here in enumerate(position):
+            with suppress(RuntimeError):  # the program wants as many positions as chains
+                found = self.program(here.expand_as(position).contiguous())
+                gradient[chain], value[chain] = found[0][0], found[1][0]
         return value, gradient
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ppl.errors import NotFiniteError
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc.faults import described, is_numerical, is_of_point
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import ModelPotential, Params, at_once, flat
 from ppl.validation import validation_enabled
 
 MAX_TRIES = 100
+FEW_TRIES = 10  # that all fail with the same error, which may well be a mistake in the program
+MAX_CAUSES = 3  # that a message lists
+Result = TypeVar("Result")
 Samples = dict[str, Tensor]
 DrawStarts = Callable[[int], Samples]
 """Draws so many starting points: unconstrained values by site, ``(chain, *site)``."""
@@ -49,6 +55,34 @@ def single_starts(draw: Callable[[], Samples]) -> DrawStarts:
     return draw_starts
 
 
+def first_start(execute: Callable[[], Result], faults: Callable[[], list[str]]) -> Result:
+    """Return what an execution of a model gives at the first point where it succeeds.
+
+    Args:
+        execute: Executes the model at a point drawn anew.
+        faults: Says why the last point has no density.
+
+    Raises:
+        NotFiniteError: If there is no such point; says what was wrong how often.
+        Exception: That of the model, if it is the same at every point, or a mistake in the program.
+    """
+    causes: Counter[str] = Counter()
+    errors: list[tuple[type, str]] = []
+    while True:
+        try:
+            return execute()
+        except Exception as error:
+            if not is_of_point(error):
+                raise
+            causes["; ".join(faults()) or described(error)] += 1
+            errors.append((type(error), str(getattr(error, "site", error))))
+            is_same = len(set(errors)) == 1
+            if is_same and len(errors) >= (MAX_TRIES if is_numerical(error) else FEW_TRIES):
+                raise
+            if len(errors) >= MAX_TRIES:
+                raise NotFiniteError(no_start(causes)) from error
+
+
 def find_starts(draw_starts: DrawStarts, potential: ModelPotential, num_chains: int) -> Samples:
     """Return starting points, ``(chain, *site)``, at which density and gradient are finite.
 
@@ -61,15 +95,22 @@ def find_starts(draw_starts: DrawStarts, potential: ModelPotential, num_chains: 
     layout = Layout.of({name: x[0] for name, x in params.items()})
     position = layout.pack(params, batch_dim=1)
     failing = torch.arange(num_chains, device=position.device)
+    failed: list[Samples] = []
     for _ in range(MAX_TRIES):
         failing = failing[~_is_finite(flat(potential, layout), position[failing])]
         if not len(failing):
             return layout.unpack(position)
-        last = layout.unpack(position[failing[0]])
+        failed.append(layout.unpack(position[failing[0]].clone()))
         position[failing] = layout.pack(draw_starts(len(failing)), batch_dim=1)
-    raise NotFiniteError(
-        f"no starting point found in {MAX_TRIES} tries: {cause_of(potential, last)}; check the "
-        "model there, or pass initial_params or another init_strategy"
+    raise NotFiniteError(no_start(Counter(cause_of(potential, point) for point in failed)))
+
+
+def no_start(causes: Counter[str]) -> str:
+    """Say that no starting point was found, and what was wrong how often."""
+    found = "; ".join(f"{cause} ({number} times)" for cause, number in causes.most_common(MAX_CAUSES))
+    return (
+        f"no starting point found in {sum(causes.values())} tries: {found}; check the model there, or "
+        "pass initial_params or another init_strategy"
     )
 
 
@@ -103,9 +144,6 @@ def _is_finite(potential: Callable[[Tensor], Tensor], position: Tensor) -> Tenso
     return value.isfinite() & gradient.isfinite().all(-1)
 
 
-@validation_enabled(False)
 def cause_of(potential: ModelPotential, params: Params) -> str:
     """Say why a model has no density or no gradient at unconstrained values by site."""
-    sites = potential.not_finite(params)
-    what = f"the log density of the sites {sites}" if sites else "the gradient"
-    return f"{what} is not finite"
+    return "; ".join(potential.faults(params)) or "the gradient is not finite"
