@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
-from ppl.ops.special import log_beta
 
+from . import saddle_point
 from .expansion import expand_parameters
 from .parameters import broadcast_parameters
 from .unit_interval import Beta
@@ -79,10 +79,9 @@ class BetaBinomial(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        failures = self.total_count - value
-        log_choices = -(self.total_count + 1).log() - log_beta(failures + 1, value + 1)
-        posterior = log_beta(value + self.concentration1, failures + self.concentration0)
-        return log_choices + posterior - log_beta(self.concentration1, self.concentration0)
+        return saddle_point.beta_binomial(
+            value, self.concentration1, self.concentration0, self.total_count
+        )
 
     @property
     def mean(self) -> Tensor:

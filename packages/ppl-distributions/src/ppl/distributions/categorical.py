@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions.utils import broadcast_all
 
 from ppl.distribution import TorchDistributionMixin
+
+from . import saddle_point
 
 
 class Categorical(torch.distributions.Categorical, TorchDistributionMixin):
@@ -45,10 +46,6 @@ class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
             return zeros.scatter_add(-1, indices, torch.ones_like(indices, dtype=zeros.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # torch assigns at a boolean index, which vmap and make_fx cannot follow
         if self._validate_args:
             self._validate_sample(value)
-        logits, value = broadcast_all(self.logits, value)
-        logits = torch.where((value == 0) & (logits == -torch.inf), 0.0, logits)
-        log_arrangements = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
-        return log_arrangements + (logits * value).sum(-1)
+        return saddle_point.multinomial(value, self.logits)

@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 from ppl.distribution import TorchDistributionMixin
 from ppl.ops.special import log_binomial
 
+from . import saddle_point
 from .noise import standard_gamma, standard_uniform
 
 
@@ -45,11 +46,12 @@ class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
             return torch.where(total <= thresh, exact, _poisson_of_the_rarer(total, probs))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if not self.approx_log_prob_tol:
-            exact: Tensor = super().log_prob(value)
-            return exact
         if self._validate_args:
             self._validate_sample(value)
+        if not self.approx_log_prob_tol:
+            if has_probs(self):
+                return saddle_point.binomial(value, self.total_count, self.probs)
+            return saddle_point.binomial_of_logits(value, self.total_count, self.logits)
         total, logits = self.total_count, self.logits
         successes = value * logsigmoid(logits) + (total - value) * logsigmoid(-logits)
         return successes + log_binomial(total, value, tol=self.approx_log_prob_tol)
@@ -82,6 +84,13 @@ class NegativeBinomial(torch.distributions.NegativeBinomial, TorchDistributionMi
             shape = self._extended_shape(sample_shape)
             return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self.logits.exp())
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        if has_probs(self):
+            return saddle_point.negative_binomial(value, self.total_count, self.probs)
+        return saddle_point.negative_binomial_of_logits(value, self.total_count, self.logits)
+
 
 class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
     """Poisson with mean ``rate >= 0``, on 0, 1, ...
@@ -111,16 +120,18 @@ class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
         return super().expand(batch_shape, new)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if not self.is_sparse:
-            density: Tensor = super().log_prob(value)
-            return density
         if self._validate_args:
             self._validate_sample(value)
+        if not self.is_sparse:
+            return saddle_point.poisson(value, self.rate)
         rate, value = broadcast_all(self.rate, value)
         index = value.nonzero(as_tuple=True)
-        count = value[index]
-        rest = torch.xlogy(count, rate[index]) - (count + 1).lgamma()
-        return (-rate).index_put(index, rest, accumulate=True)
+        return (-rate).index_put(index, saddle_point.poisson(value[index], rate[index]))
+
+
+def has_probs(dist: Any) -> bool:
+    """Return whether a distribution was given by probabilities, not by log odds."""
+    return dist._param is dist.__dict__.get("probs")
 
 
 def _poisson_of_the_rarer(total: Tensor, probs: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.distributions import constraints
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
 
+from . import saddle_point
 from .expansion import expand_parameters
 from .simplex import Dirichlet
 
@@ -86,18 +87,9 @@ class DirichletMultinomial(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        size = self.concentration.sum(-1)
-        log_arrangements = (self.total_count + 1).lgamma() + size.lgamma()
-        return log_arrangements - (self.total_count + size).lgamma() + self._log_weights(value)
-
-    def _log_weights(self, value: Tensor) -> Tensor:
-        """Return the sum over categories of ``log Gamma(x + c) - log Gamma(c) - log x!``."""
-        concentration, value = torch.broadcast_tensors(self.concentration, value)
-        if not self.is_sparse:
-            return _log_rising(concentration, value).sum(-1)
-        index = value.nonzero(as_tuple=True)
-        terms = _log_rising(concentration[index], value[index])
-        return torch.zeros_like(value, dtype=terms.dtype).index_put(index, terms).sum(-1)
+        return saddle_point.dirichlet_multinomial(
+            value, self.concentration, self.total_count, is_sparse=self.is_sparse
+        )
 
     @property
     def mean(self) -> Tensor:
@@ -108,8 +100,3 @@ class DirichletMultinomial(TorchDistribution):
         size, count = self.concentration.sum(-1, keepdim=True), self.total_count.unsqueeze(-1)
         probs = self._dirichlet.mean
         return count * probs * (1 - probs) * (count + size) / (1 + size)
-
-
-def _log_rising(concentration: Tensor, count: Tensor) -> Tensor:
-    """Return the log of the rising factorial of ``concentration`` over that of ``count``."""
-    return (concentration + count).lgamma() - concentration.lgamma() - (count + 1).lgamma()

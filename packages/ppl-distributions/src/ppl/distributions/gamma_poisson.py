@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
 
+from . import saddle_point
 from .expansion import expand_parameters
 from .positive import Gamma
 
@@ -61,9 +62,7 @@ class GammaPoisson(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        total = self.concentration + value
-        log_choices = total.lgamma() - self.concentration.lgamma() - (value + 1).lgamma()
-        return log_choices + self.concentration * self.rate.log() - total * self.rate.log1p()
+        return saddle_point.gamma_poisson(value, self.concentration, self.rate)
 
     @property
     def mean(self) -> Tensor:

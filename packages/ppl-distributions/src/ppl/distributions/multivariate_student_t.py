@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.distributions import constraints
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
 
+from . import saddle_point
 from .expansion import expand_parameters
 from .noise import standard_gamma, standard_normal
 
@@ -85,15 +85,11 @@ class MultivariateStudentT(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        n = self.event_shape[0]
         residual = (value - self.loc).unsqueeze(-1)
         scale_tril = self._unbroadcasted_scale_tril
-        whitened = torch.linalg.solve_triangular(scale_tril, residual, upper=False)
-        distance: Tensor = whitened.square().sum((-2, -1)) / self.df
+        whitened = torch.linalg.solve_triangular(scale_tril, residual, upper=False).squeeze(-1)
         log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        log_ratio = ((self.df + n) / 2).lgamma() - (self.df / 2).lgamma()
-        normalizer = log_det + n / 2 * (self.df * math.pi).log() - log_ratio
-        return -(self.df + n) / 2 * distance.log1p() - normalizer
+        return saddle_point.multivariate_student_t(whitened, self.df) - log_det
 
     @property
     def mean(self) -> Tensor:

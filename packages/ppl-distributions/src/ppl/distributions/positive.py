@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ppl.distribution import Distribution, TorchDistributionMixin
 
+from . import saddle_point
 from .conjugacy import multiply_gammas
 from .noise import standard_exponential, standard_gamma
 from .transformed import TransformedDistribution
@@ -20,6 +22,11 @@ class Chi2(torch.distributions.Chi2, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.gamma(value, self.concentration, self.rate)
 
 
 class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
@@ -37,6 +44,11 @@ class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin)
         upper = standard_gamma((self.df1 / 2).expand(shape)) / self.df1
         return upper * self.df2 / standard_gamma((self.df2 / 2).expand(shape))
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.fisher_snedecor(value, self.df1, self.df2)
+
 
 class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
     """Gamma with shape ``concentration > 0`` and ``rate > 0``, on the positive numbers."""
@@ -44,6 +56,11 @@ class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         return standard_gamma(self.concentration.expand(shape)) / self.rate
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.gamma(value, self.concentration, self.rate)
 
     def conjugate_update(self, other: Distribution) -> tuple[Gamma, Tensor]:
         """Return the normalized product with another gamma density, and its log normalizer."""
@@ -58,6 +75,12 @@ class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
 class HalfCauchy(torch.distributions.HalfCauchy, TransformedDistribution):
     """Absolute value of a Cauchy centred at 0 with ``scale > 0``, on the nonnegative numbers."""
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        density: Tensor = math.log(2) + self.base_dist.log_prob(value)
+        return torch.where(value >= 0, density, -torch.inf)
+
 
 class HalfNormal(torch.distributions.HalfNormal, TransformedDistribution):
     """Absolute value of a normal centred at 0 with ``scale > 0``, on the nonnegative numbers."""
@@ -69,9 +92,7 @@ class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        # torch's Jacobian squares the value, which overflows from 1e19 on in single precision
-        normalizer = self.concentration * self.rate.log() - self.concentration.lgamma()
-        return normalizer - (self.concentration + 1) * value.log() - self.rate / value
+        return saddle_point.inverse_gamma(value, self.concentration, self.rate)
 
 
 class LogNormal(torch.distributions.LogNormal, TransformedDistribution):

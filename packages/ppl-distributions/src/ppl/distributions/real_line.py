@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
 
+from . import saddle_point
 from .noise import standard_cauchy, standard_exponential, standard_gamma, standard_normal
 from .parameters import broadcast_parameters
 from .transformed import TransformedDistribution
@@ -23,6 +24,13 @@ class Cauchy(torch.distributions.Cauchy, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         noise = standard_cauchy(self._extended_shape(sample_shape), self.loc)
         return self.loc + noise * self.scale
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # the square of a standardized value would overflow from 1e19 on in single precision
+        distance = torch.hypot(value - self.loc, self.scale)
+        return self.scale.log() - math.log(math.pi) - 2 * distance.log()
 
 
 class Gumbel(torch.distributions.Gumbel, TransformedDistribution):
@@ -86,3 +94,8 @@ class StudentT(torch.distributions.StudentT, TorchDistributionMixin):
         half_chi2 = standard_gamma((self.df / 2).expand(shape))
         ratio = (self.df / 2 / half_chi2).sqrt()
         return self.loc + self.scale * standard_normal(shape, self.loc) * ratio
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.student_t(value, self.df, self.loc, self.scale)

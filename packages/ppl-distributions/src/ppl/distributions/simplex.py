@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl.distribution import Distribution, TorchDistributionMixin
 
+from . import saddle_point
 from .conjugacy import multiply_dirichlets
 from .noise import sample_dirichlet
 from .transformed import TransformedDistribution
@@ -19,6 +20,11 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.dirichlet(value, self.concentration)
 
     def conjugate_update(self, other: Distribution) -> tuple[Dirichlet, Tensor]:
         """Return the normalized product with another Dirichlet density, and its log normalizer."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl.distribution import Distribution, TorchDistributionMixin
 
+from . import saddle_point
 from .conjugacy import multiply_dirichlets
 from .noise import sample_dirichlet
 from .transformed import TransformedDistribution
@@ -21,6 +22,11 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
         concentration = self._dirichlet.concentration
         shape = self._extended_shape(sample_shape) + concentration.shape[-1:]
         return sample_dirichlet(concentration.expand(shape))[..., 0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.beta(value, self.concentration1, self.concentration0)
 
     def conjugate_update(self, other: Distribution) -> tuple[Beta, Tensor]:
         """Return the normalized product with another beta density, and its log normalizer."""

@@ -8,6 +8,9 @@ import numpy
 import torch
 from torch import Tensor
 
+from .double import in_double
+from .stirling import log_factorial_rest
+
 
 def safe_log(x: Tensor) -> Tensor:
     """Return ``log(x)``, with a finite gradient at zero.
@@ -25,6 +28,25 @@ def safe_log(x: Tensor) -> Tensor:
     return torch.where(x > eps, x.clamp(min=eps).log(), below)
 
 
+def log1p_square(x: Tensor, dim: int | None = None) -> Tensor:
+    """Return ``log(1 + x**2)``, also where the square overflows or is lost beside 1.
+
+    Args:
+        x: Any real numbers.
+        dim: If given, the squares are summed over this dimension.
+
+    Example:
+        >>> log1p_square(torch.tensor([1e-3, 1e25]))
+        tensor([1.0000e-06, 1.1513e+02])
+    """
+    size = x.detach().abs()
+    scale = (size if dim is None else size.amax(dim, keepdim=True)).clamp(min=1.0)
+    square = (x / scale).square()
+    if dim is not None:
+        square, scale = square.sum(dim), scale.squeeze(dim)
+    return (square + (scale**-2 - 1)).log1p() + 2 * scale.log()
+
+
 def log_beta(x: Tensor, y: Tensor, tol: float = 0.0) -> Tensor:
     """Return the logarithm of the beta function of positive numbers.
 
@@ -35,7 +57,7 @@ def log_beta(x: Tensor, y: Tensor, tol: float = 0.0) -> Tensor:
             less than three log-gamma functions where ``tol`` is 0.02 or more.
     """
     if tol <= 0:
-        return torch.lgamma(x) + torch.lgamma(y) - torch.lgamma(x + y)
+        return _log_beta(x, y)
     # the formula errs by at most 1 / (12 z) (Robbins 1955), and two of three errors may add up
     shift = math.ceil(1 / (6 * tol))
     result = _stirling(x + shift) + _stirling(y + shift) - _stirling(x + y + shift)
@@ -113,6 +135,13 @@ def sparse_multinomial_likelihood(
     """
     counts = torch.lgamma(total_count + 1).sum() - torch.lgamma(nonzero_value + 1).sum()
     return counts + (nonzero_value * nonzero_logits).sum()
+
+
+@in_double
+def _log_beta(x: Tensor, y: Tensor) -> Tensor:
+    rest = log_factorial_rest(x) + log_factorial_rest(y) - log_factorial_rest(x + y)
+    leading = x * (y / x).log1p() + y * (x / y).log1p()
+    return rest - leading + (x / y).log1p() - x.log()
 
 
 def _stirling(z: Tensor) -> Tensor:

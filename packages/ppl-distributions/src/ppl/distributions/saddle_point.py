@@ -1,0 +1,222 @@
+"""Log densities with gamma functions, as saddle points: exact for large parameters as well.
+
+Each is a deviance, which is 0 at the best parameters, and a rest that varies slowly (Loader 2000,
+"Fast and accurate computation of binomial probabilities"). Written with ``lgamma`` they would be
+differences of numbers that grow like ``n log(n)``. All are evaluated in double precision, and
+broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ppl.ops.deviance import deviance
+from ppl.ops.double import in_double
+from ppl.ops.special import log1p_square
+from ppl.ops.stirling import log_factorial_rest, log_gamma_ratio
+
+FAR = 700.0  # log odds beyond which a probability would underflow
+LARGEST = 1e300  # of a mean, which makes every density 0
+
+
+@in_double
+def poisson(count: Tensor, rate: Tensor) -> Tensor:
+    """Return the log probability of a count, given its mean."""
+    return -deviance(count, rate) - log_factorial_rest(count)
+
+
+@in_double
+def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
+    """Return the log probability of so many successes among ``total`` trials; more have none."""
+    failures = (total - count).clamp(min=0.0)
+    density = _binomial(count, failures, probs, 1 - probs)
+    return torch.where(count <= total, density, -torch.inf)
+
+
+@in_double
+def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
+    """Return the same in terms of the log odds of a success."""
+    failures = (total - count).clamp(min=0.0)
+    probs, others, beyond = _split(logits, count, failures)
+    density = _binomial(count, failures, probs, others) + beyond
+    return torch.where(count <= total, density, -torch.inf)
+
+
+@in_double
+def negative_binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
+    """Return the log probability of so many successes before ``total`` failures."""
+    return _negative_binomial(count, total, probs, 1 - probs)
+
+
+@in_double
+def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
+    """Return the same in terms of the log odds of a success."""
+    probs, others, beyond = _split(logits, count, total)
+    return _negative_binomial(count, total, probs, others) + beyond
+
+
+@in_double
+def gamma_poisson(count: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
+    """Return the log probability of a Poisson count whose mean is a gamma variable."""
+    return _negative_binomial(count, concentration, 1 / (1 + rate), rate / (1 + rate))
+
+
+@in_double
+def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) -> Tensor:
+    """Return the log probability of a binomial count whose probability is a beta variable.
+
+    Successes and failures are independent negative binomials, given their sum, of whatever
+    probability: here the one which makes the sum most likely.
+    """
+    size = heads + tails
+    probs = (total / (total + size)).detach()  # the result does not depend on it
+    parts = _negative_binomial(count, heads, probs, 1 - probs) + _negative_binomial(
+        total - count, tails, probs, 1 - probs
+    )
+    return parts - _negative_binomial(total, size, probs, 1 - probs)
+
+
+@in_double
+def dirichlet_multinomial(
+    counts: Tensor, concentration: Tensor, total: Tensor, is_sparse: bool = False
+) -> Tensor:
+    """Return the log probability of counts ``(*batch, k)`` whose probabilities are Dirichlet.
+
+    It is that of independent negative binomials given their sum; see :func:`beta_binomial`.
+    """
+    size = concentration.sum(-1)
+    probs = (total / (total + size)).detach()
+    given = _negative_binomial(total, size, probs, 1 - probs)
+    counts, concentration, probs = torch.broadcast_tensors(
+        counts, concentration, probs.unsqueeze(-1)
+    )
+    if not is_sparse:
+        return _negative_binomial(counts, concentration, probs, 1 - probs).sum(-1) - given
+    index, terms = counts.nonzero(as_tuple=True), concentration * (-probs).log1p()
+    count, failures, p = counts[index], concentration[index], probs[index]
+    terms = terms.index_put(index, _negative_binomial(count, failures, p, 1 - p))
+    return terms.sum(-1) - given
+
+
+@in_double
+def multinomial(counts: Tensor, logits: Tensor) -> Tensor:
+    """Return the log probability of counts ``(*batch, k)``, given normalized log probabilities."""
+    total = counts.sum(-1)
+    near = logits.clamp(min=-FAR)
+    beyond = counts * torch.where(counts > 0, logits - near, 0.0)
+    deviances = deviance(counts, total.unsqueeze(-1) * near.exp())
+    terms = beyond - deviances - log_factorial_rest(counts)
+    return terms.sum(-1) + log_factorial_rest(total)
+
+
+@in_double
+def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
+    """Return the log density of a gamma variable."""
+    mean = (rate * _not_zero(value)).clamp(max=LARGEST)
+    return _power(value, concentration) - deviance(concentration, mean)
+
+
+@in_double
+def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
+    """Return the log density of the reciprocal of a gamma variable, which is 0 at 0."""
+    positive = value > 0
+    value = torch.where(positive, value, 1.0)
+    mean = (rate / value).clamp(max=LARGEST)
+    density = _slow(concentration) - value.log() - deviance(concentration, mean)
+    return torch.where(positive, density, -torch.inf)
+
+
+@in_double
+def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
+    """Return the log density of a point ``(*batch, k)`` of the simplex."""
+    size = concentration.sum(-1)
+    terms = _power(value, concentration) - deviance(
+        concentration, size.unsqueeze(-1) * _not_zero(value)
+    )
+    return terms.sum(-1) - _slow(size)
+
+
+@in_double
+def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
+    """Return the log density of a beta variable."""
+    size = heads + tails
+    upper, lower = _power(value, heads), _power(1 - value, tails)
+    fit = deviance(heads, size * _not_zero(value)) + deviance(tails, size * _not_zero(1 - value))
+    return upper + lower - _slow(size) - fit
+
+
+@in_double
+def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
+    """Return the log density of the ratio of two mean squares."""
+    upper, lower = df1 / 2, df2 / 2
+    size = upper + lower
+    odds = df1 / df2 * _not_zero(value)
+    fit = deviance(upper, size * odds / (1 + odds)) + deviance(lower, size / (1 + odds))
+    return _power(value, upper) + _slow(lower) - _slow(size) - fit
+
+
+@in_double
+def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """Return the log density of Student's t."""
+    z = (value - loc) / (scale * df.sqrt())
+    return _log_peak(df, 1) - scale.log() - (df + 1) / 2 * log1p_square(z)
+
+
+@in_double
+def multivariate_student_t(whitened: Tensor, df: Tensor) -> Tensor:
+    """Return the log density of Student's t at a vector ``(*batch, n)``, for an identity scale."""
+    dim = whitened.shape[-1]
+    length = log1p_square(whitened / df.sqrt().unsqueeze(-1), dim=-1)
+    return _log_peak(df, dim) - (df + dim) / 2 * length
+
+
+def _log_peak(df: Tensor, dim: int) -> Tensor:
+    """Return the log density of Student's t at its centre."""
+    shift = torch.full_like(df, dim / 2)
+    return log_gamma_ratio(df / 2, shift) - dim / 2 * math.log(2 * math.pi)
+
+
+def _binomial(successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor) -> Tensor:
+    total = successes + failures
+    fit = deviance(successes, total * probs) + deviance(failures, total * others)
+    rest = log_factorial_rest(successes) + log_factorial_rest(failures)
+    return log_factorial_rest(total) - rest - fit
+
+
+def _negative_binomial(successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor) -> Tensor:
+    """Return a binomial log probability times the share of the failures: the last one is."""
+    share = torch.where(successes > 0, failures / (successes + failures), 1.0)
+    return _binomial(successes, failures, probs, others) + share.log()
+
+
+def _split(logits: Tensor, successes: Tensor, failures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return both probabilities of bounded log odds, and the log probability beyond the bound.
+
+    There the log probability is linear in the log odds.
+    """
+    bounded = logits.clamp(-FAR, FAR)
+    weight = torch.where(logits < 0, successes, -failures)
+    beyond = torch.where(weight == 0, 0.0, logits - bounded) * weight
+    return bounded.sigmoid(), (-bounded).sigmoid(), beyond
+
+
+def _slow(concentration: Tensor) -> Tensor:
+    """Return what remains of ``-lgamma`` beside a deviance."""
+    return concentration.log() - log_factorial_rest(concentration)
+
+
+def _power(value: Tensor, concentration: Tensor) -> Tensor:
+    """Return the slow part of ``value ** (concentration - 1)`` over the gamma function.
+
+    At 0 it is 0 or infinite, unless the concentration is 1: then any small value will do.
+    """
+    at_zero = torch.xlogy(concentration - 1, (value > 0).to(value.dtype))
+    return at_zero - _not_zero(value).log() + _slow(concentration)
+
+
+def _not_zero(value: Tensor) -> Tensor:
+    """Return the value, or one so small that it makes no difference instead of 0."""
+    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny ** 0.9)

@@ -1,0 +1,28 @@
+"""How much less likely a mean makes a count than the mean that fits it best."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def deviance(x: Tensor, mean: Tensor) -> Tensor:
+    """Return ``x log(x / mean) + mean - x``, half the deviance of a Poisson count.
+
+    Near its minimum 0 at ``mean = x`` the terms cancel; here the error is a rounding error of
+    ``x - mean``. Log probabilities in terms of it are small where they matter (Loader 2000, "Fast
+    and accurate computation of binomial probabilities").
+
+    Args:
+        x: Nonnegative; where it is 0, the value is ``mean``.
+        mean: Nonnegative, broadcasts with ``x``; where it alone is 0, the value is infinite.
+
+    Example:
+        >>> deviance(torch.tensor([0.0, 2.0, 1e8]), torch.tensor([0.5, 2.0, 1.0001e8]))
+        tensor([0.5000, 0.0000, 0.4999])
+    """
+    excess = x - mean
+    sign = torch.where(excess < 0, -1.0, 1.0).to(excess.dtype)
+    smaller = torch.where(x > 0, torch.minimum(x, mean), 1.0)  # 0 * log(0) means 0
+    log_ratio = sign * (sign * excess / smaller).log1p()
+    return x * log_ratio - excess
