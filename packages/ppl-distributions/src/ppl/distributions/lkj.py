@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ppl.distribution import TorchDistribution, TorchDistributionMixin
 
-from . import constraints
+from . import constraints, saddle_point
 from .noise import sample_dirichlet, standard_normal
 
 
@@ -39,6 +38,15 @@ class LKJCholesky(torch.distributions.LKJCholesky, TorchDistributionMixin):
             first = torch.zeros_like(left[..., :1, :])
             diagonal = torch.cat([torch.ones_like(first[..., 0]), length2[..., 1].sqrt()], -1)
             return torch.cat([first, left], -2) + diagonal.diag_embed()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        log_diagonal = value.diagonal(dim1=-2, dim2=-1)[..., 1:].log()
+        power = self.dim - 2 - torch.arange(self.dim - 1).to(value)
+        order = 2 * (self.concentration.unsqueeze(-1) - 1) + power
+        volume = saddle_point.correlation_volume(self.concentration, dim=self.dim)
+        return (order * log_diagonal).sum(-1) - volume
 
 
 class LKJ(TorchDistribution):
@@ -76,7 +84,9 @@ class LKJ(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         log_det: Tensor = torch.linalg.slogdet(value).logabsdet
-        return (self.concentration - 1) * log_det - _log_volume(self.concentration, self.dim)
+        return (self.concentration - 1) * log_det - saddle_point.correlation_volume(
+            self.concentration, dim=self.dim
+        )
 
     @property
     def mean(self) -> Tensor:
@@ -92,16 +102,6 @@ class LKJ(TorchDistribution):
     @property
     def _identity(self) -> Tensor:
         return torch.eye(self.dim, dtype=self.concentration.dtype, device=self.concentration.device)
-
-
-def _log_volume(concentration: Tensor, dim: int) -> Tensor:
-    """Return the log of the integral of ``det ** (concentration - 1)`` over correlation matrices.
-
-    See Lewandowski, Kurowicka and Joe (2009), section 3.2: the onion grows by a ball a row.
-    """
-    row = torch.arange(1, dim, dtype=concentration.dtype, device=concentration.device)
-    top = concentration.unsqueeze(-1) + (dim - 1) / 2
-    return (row / 2 * math.log(math.pi) + (top - row / 2).lgamma() - top.lgamma()).sum(-1)
 
 
 class LKJCorrCholesky(LKJCholesky):
@@ -135,7 +135,7 @@ class LKJCorrCholesky(LKJCholesky):
 
     def lkj_constant(self, eta: Tensor | float, K: int) -> Tensor:
         """Return the log of the integral of ``det ** (eta - 1)`` over ``K x K`` correlations."""
-        return _log_volume(torch.as_tensor(eta).to(self.concentration), K)
+        return saddle_point.correlation_volume(torch.as_tensor(eta).to(self.concentration), dim=K)
 
     def log_prob(self, x: Tensor) -> Tensor:
         log_prob: Tensor = super().log_prob(x)

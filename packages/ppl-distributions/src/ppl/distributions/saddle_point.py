@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from ppl.ops.cholesky import nan_cholesky
 from ppl.ops.deviance import deviance
 from ppl.ops.double import in_double
 from ppl.ops.special import log1p_square
@@ -159,6 +160,32 @@ def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
 
 
 @in_double
+def correlation_volume(concentration: Tensor, dim: int = 2) -> Tensor:
+    """Return the log of the integral of ``det ** (concentration - 1)`` over correlation matrices.
+
+    See Lewandowski, Kurowicka and Joe (2009), section 3.2: the onion grows by a ball a row.
+    """
+    half_row = torch.arange(1, dim, dtype=concentration.dtype, device=concentration.device) / 2
+    rest = concentration.unsqueeze(-1) + ((dim - 1) / 2 - half_row)
+    ratio = log_gamma_ratio(rest, half_row) + half_row * (rest.log() - math.log(math.pi))
+    return -ratio.sum(-1)
+
+
+@in_double
+def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Tensor:
+    """Return the log density of a covariance matrix ``(*batch, n, n)``."""
+    dim = value.shape[-1]
+    factor = nan_cholesky(value)
+    whitened = torch.linalg.solve_triangular(scale_tril, factor, upper=False)
+    log_det, log_det_scale = (
+        2 * x.diagonal(dim1=-2, dim2=-1).log().sum(-1) for x in (factor, scale_tril)
+    )
+    normalizer = df / 2 * (dim * math.log(2) + log_det_scale) + torch.mvlgamma(df / 2, dim)
+    kernel = (df - dim - 1) / 2 * log_det - whitened.square().sum((-2, -1)) / 2
+    return kernel - normalizer
+
+
+@in_double
 def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     """Return the log density of Student's t."""
     z = (value - loc) / (scale * df.sqrt())
@@ -219,4 +246,4 @@ def _power(value: Tensor, concentration: Tensor) -> Tensor:
 
 def _not_zero(value: Tensor) -> Tensor:
     """Return the value, or one so small that it makes no difference instead of 0."""
-    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny ** 0.9)
+    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny**0.9)

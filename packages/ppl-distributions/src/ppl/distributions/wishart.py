@@ -11,6 +11,7 @@ from ppl.distribution import TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
 from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
 
+from . import saddle_point
 from .noise import standard_gamma, standard_normal
 
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
@@ -77,6 +78,11 @@ class Wishart(torch.distributions.Wishart, TorchDistributionMixin):
         noise = standard_normal(shape, self.df).tril(-1)
         factor = self._unbroadcasted_scale_tril @ (noise + chi.diag_embed())
         return factor @ factor.mT
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return saddle_point.wishart(value, self.df, self._unbroadcasted_scale_tril)
 
 
 _FACTORS = {

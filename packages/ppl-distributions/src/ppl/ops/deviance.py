@@ -22,7 +22,8 @@ def deviance(x: Tensor, mean: Tensor) -> Tensor:
         tensor([0.5000, 0.0000, 0.4999])
     """
     excess = x - mean
-    sign = torch.where(excess < 0, -1.0, 1.0).to(excess.dtype)
-    smaller = torch.where(x > 0, torch.minimum(x, mean), 1.0)  # 0 * log(0) means 0
-    log_ratio = sign * (sign * excess / smaller).log1p()
-    return x * log_ratio - excess
+    near = excess.abs() < mean / 2
+    relative = torch.where(near, excess, 0.0) / torch.where(near, mean, 1.0)
+    positive = x > 0  # elsewhere 0 * log(0) means 0
+    far = torch.where(positive, x, 1.0).log() - torch.where(positive, mean, 1.0).log()
+    return x * torch.where(near, relative.log1p(), far) - excess
