@@ -96,7 +96,9 @@ FAMILIES = {
         [(1e6, 1e6), (1e8, 1e8), (1e-10, 1e-6), (3, 2.5), (1e20, 3)],
     ),
     "Dirichlet": (
-        lambda x, a, b: dist.Dirichlet(torch.stack([a, b], -1)).log_prob(torch.stack([x, 1 - x], -1)),
+        lambda x, a, b: dist.Dirichlet(torch.stack([a, b], -1)).log_prob(
+            torch.stack([x, 1 - x], -1)
+        ),
         beta,
         [(0.5, 1e6, 1e6), (0.25, 1e8, 3e8), (0.5, 1e-6, 1e-6), (0.3, 2, 5)],
     ),
@@ -146,7 +148,9 @@ FAMILIES = {
     ),
     "LKJCholesky": (
         lambda x, eta: dist.LKJCholesky(2, eta).log_prob(
-            torch.stack([torch.ones_like(x), 0 * x, x, (1 - x * x).sqrt()], -1).unflatten(-1, (2, 2))
+            torch.stack([torch.ones_like(x), 0 * x, x, (1 - x * x).sqrt()], -1).unflatten(
+                -1, (2, 2)
+            )
         ),
         lkj_2,
         [(0, 1e6), (0.5, 2)],
@@ -159,9 +163,9 @@ FAMILIES = {
         [(3125, 1e5, 0.03125), (8, 8, 0.75), (2, 9, 0.5)],
     ),
     "MultivariateStudentT": (
-        lambda x, v: dist.MultivariateStudentT(v, torch.zeros(2).to(v), torch.eye(2).to(v)).log_prob(
-            torch.stack([x, 0 * x], -1)
-        ),
+        lambda x, v: dist.MultivariateStudentT(
+            v, torch.zeros(2).to(v), torch.eye(2).to(v)
+        ).log_prob(torch.stack([x, 0 * x], -1)),
         lambda x, v: student_t(x, v, 2),
         [(1, 1e7), (0, 1e12), (1e25, 4), (1e-3, 1e-3), (1, 3)],
     ),
@@ -218,6 +222,8 @@ def test_its_slope_in_a_parameter_is_exact_as_well(name, point):
         (got,) = torch.autograd.grad(score(*args), args[last])
     given = [mpf(x.item()) for x in args]
     step = (given[last] or 1) * mpf("1e-15")
-    above, below = (exact(*given[:last], given[last] + d, *given[last + 1 :]) for d in (step, -step))
+    above, below = (
+        exact(*given[:last], given[last] + d, *given[last + 1 :]) for d in (step, -step)
+    )
     want, scale = (above - below) / (2 * step), 1 / abs(given[last] or 1)
     assert_close(got.item(), float(want), rtol=1e-7, atol=1e-7 * float(scale))

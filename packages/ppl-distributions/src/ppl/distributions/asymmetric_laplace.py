@@ -14,6 +14,7 @@ from ppl.distribution import TorchDistribution
 from .expansion import expand_parameters
 from .noise import standard_exponential, standard_normal
 from .parameters import broadcast_parameters
+from .real_line import Normal
 from .tails import log_ndtr
 
 
@@ -88,6 +89,24 @@ class AsymmetricLaplace(_TwoTailed):
         x = value - self.loc
         return -x.abs() / torch.where(x < 0, left, right) - (left + right).log()
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        left, right = self.left_scale, self.right_scale
+        x = value - self.loc
+        below = left / (left + right) * (x.clamp(max=0.0) / left).exp()
+        above = right / (left + right) * (-x.clamp(min=0.0) / right).exp()
+        return torch.where(x < 0, below, 1 - above)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        left, right = self.left_scale, self.right_scale
+        on_the_left = value * (left + right) < left
+        below = left * (value * (left + right) / left).log()
+        above = -right * ((1 - value) * (left + right) / right).log()
+        return self.loc + torch.where(on_the_left, below, above)
+
     @property
     def variance(self) -> Tensor:
         return self.left_scale.square() + self.right_scale.square()
@@ -145,6 +164,39 @@ class SoftAsymmetricLaplace(_TwoTailed):
         z = (value - self.loc) / soft
         tails = torch.logaddexp(_log_tail(z, soft / right), _log_tail(-z, soft / left))
         return tails - (left + right).log()
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        left, right, soft = self.left_scale, self.right_scale, self.soft_scale
+        z = (value - self.loc) / soft
+        above = right * _log_tail(z, soft / right).exp()
+        below = left * _log_tail(-z, soft / left).exp()
+        normal = (-z / math.sqrt(2)).erfc() / 2
+        return (normal + (below - above) / (left + right)).clamp(0.0, 1.0)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``, by bisection."""
+        inside = (value > 0) & (value < 1)
+        p = torch.where(inside, value, 0.5)
+        with torch.no_grad():
+            x = self._bisect(p)
+        x = x + (p - self.cdf(x)) / self.log_prob(x).exp().detach()  # for the gradient
+        return torch.where(inside, x, torch.where(value > 0, torch.inf, -torch.inf))
+
+    def _bisect(self, p: Tensor) -> Tensor:
+        """Return the quantile between the sums of those of both parts that must enclose it."""
+        parts = (
+            AsymmetricLaplace(self.loc, self.scale, self.asymmetry, validate_args=False),
+            Normal(torch.zeros_like(self.loc), self.soft_scale, validate_args=False),
+        )
+        low, high = (sum(d.icdf(q) for d in parts) for q in (p / 2, 0.5 + p / 2))
+        for _ in range(64):
+            middle = (low + high) / 2
+            is_low = self.cdf(middle) < p
+            low, high = torch.where(is_low, middle, low), torch.where(is_low, high, middle)
+        return high
 
     @property
     def variance(self) -> Tensor:

@@ -11,9 +11,27 @@ from ppl.distribution import TorchDistributionMixin
 
 from . import saddle_point
 
+MANY = 2**12  # categories, from which on draws are made in double precision
+
 
 class Categorical(torch.distributions.Categorical, TorchDistributionMixin):
     """Index of one of ``k`` categories with weights ``probs`` or ``logits``, ``(*batch, k)``."""
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        if self._num_events < MANY:
+            draw: Tensor = super().sample(sample_shape)
+            return draw
+        # torch's sampler refuses more than 2 ** 24 categories and never draws the rare ones
+        with torch.no_grad():
+            shape = self._extended_shape(sample_shape)
+            below = self.probs.double().cumsum(-1).reshape(-1, self._num_events)
+            u = torch.rand(
+                (shape.numel() // max(len(below), 1), len(below)),
+                device=below.device,
+                dtype=below.dtype,
+            )
+            index = torch.searchsorted(below, (u.T * below[:, -1:]).contiguous(), right=True)
+            return index.clamp(max=self._num_events - 1).T.reshape(shape)
 
 
 class OneHotCategorical(torch.distributions.OneHotCategorical, TorchDistributionMixin):

@@ -37,8 +37,9 @@ class VonMises(torch.distributions.VonMises, TorchDistributionMixin):
             self._validate_sample(value)
         # torch's polynomials for the Bessel functions give seven digits; i0e gives all
         kappa = self.concentration
-        log_i0: Tensor = torch.special.i0e(kappa).log() + kappa
-        return kappa * (value - self.loc).cos() - math.log(2 * math.pi) - log_i0
+        log_i0e: Tensor = torch.special.i0e(kappa).log()  # log(I0) less kappa
+        fall = 2 * kappa * ((value - self.loc) / 2).sin().square()  # kappa * (1 - cos)
+        return -fall - math.log(2 * math.pi) - log_i0e
 
     @property
     def variance(self) -> Tensor:

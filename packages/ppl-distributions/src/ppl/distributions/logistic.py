@@ -134,8 +134,8 @@ class SkewLogistic(TorchDistribution):
         return self._from_log_probability(value.log())
 
     def _from_log_probability(self, log_p: Tensor) -> Tensor:
-        odds_against = (-log_p / self.asymmetry).expm1()
-        return self.loc - self.scale * odds_against.log()
+        log_power = log_p / self.asymmetry  # of the logistic cdf
+        return self.loc + self.scale * (log_power - (-log_power.expm1()).log())
 
     @property
     def mean(self) -> Tensor:

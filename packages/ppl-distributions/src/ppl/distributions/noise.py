@@ -94,6 +94,18 @@ def _batch_first(info: Any, dim: int | None, tensor: Tensor) -> Tensor:
     return tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
+def keep_positive(draw: Tensor) -> Tensor:
+    """Return a draw that is rounded to the nearest positive finite number, not to 0 or infinity."""
+    limits = torch.finfo(draw.dtype)
+    return draw.clamp(min=limits.tiny, max=limits.max)
+
+
+def keep_inside_unit(draw: Tensor) -> Tensor:
+    """Return a draw that is rounded to the nearest number between 0 and 1, not to an end."""
+    limits = torch.finfo(draw.dtype)
+    return draw.clamp(min=limits.tiny, max=1 - limits.eps / 2)
+
+
 def sample_dirichlet(concentration: Tensor) -> Tensor:
     """Return a reparameterized draw of Dirichlet(``concentration``), shape ``(*batch, k)``.
 

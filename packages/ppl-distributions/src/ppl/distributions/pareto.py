@@ -17,12 +17,16 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ppl.distribution import TorchDistribution
 
-from .noise import standard_exponential
+from .noise import keep_positive, standard_exponential
 from .transformed import TransformedDistribution
 
 
 class Pareto(torch.distributions.Pareto, TransformedDistribution):
     """Pareto with threshold ``scale > 0`` and tail index ``alpha > 0``, on ``x >= scale``."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return keep_positive(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -99,7 +103,12 @@ class GeneralizedPareto(TorchDistribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the value below which lies probability ``value``."""
-        return self._from_exponential(-(-value).log1p())
+        end = torch.where(
+            self.concentration < 0, self.loc - self.scale / self.concentration, torch.inf
+        )
+        inside = value < 1
+        quantile = self._from_exponential(-(-torch.where(inside, value, 0.5)).log1p())
+        return torch.where(inside, quantile, end)
 
     def _standardize(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z``, set to 0 outside the support, and whether the value is inside."""

@@ -12,7 +12,7 @@ from ppl.distribution import Distribution, TorchDistributionMixin
 
 from . import saddle_point
 from .conjugacy import multiply_gammas
-from .noise import standard_exponential, standard_gamma
+from .noise import keep_positive, standard_exponential, standard_gamma
 from .transformed import TransformedDistribution
 
 
@@ -21,7 +21,7 @@ class Chi2(torch.distributions.Chi2, TorchDistributionMixin):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        return standard_gamma(self.concentration.expand(shape)) / self.rate
+        return keep_positive(standard_gamma(self.concentration.expand(shape)) / self.rate)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -35,6 +35,16 @@ class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return standard_exponential(self._extended_shape(sample_shape), self.rate) / self.rate
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return -(-self.rate * value).expm1()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        return -(-value).log1p() / self.rate
+
 
 class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
     """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on positive numbers."""
@@ -42,7 +52,7 @@ class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin)
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         upper = standard_gamma((self.df1 / 2).expand(shape)) / self.df1
-        return upper * self.df2 / standard_gamma((self.df2 / 2).expand(shape))
+        return keep_positive(upper * self.df2 / standard_gamma((self.df2 / 2).expand(shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -55,7 +65,7 @@ class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        return standard_gamma(self.concentration.expand(shape)) / self.rate
+        return keep_positive(standard_gamma(self.concentration.expand(shape)) / self.rate)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -81,13 +91,39 @@ class HalfCauchy(torch.distributions.HalfCauchy, TransformedDistribution):
         density: Tensor = math.log(2) + self.base_dist.log_prob(value)
         return torch.where(value >= 0, density, -torch.inf)
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return torch.atan2(value, self.scale) * (2 / math.pi)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        low = value < 0.5  # a tangent has its digits near 0, and so has its inverse
+        angle = math.pi / 2 * torch.where(low, value, 1 - value)
+        return self.scale * torch.where(low, angle.tan(), 1 / angle.tan())
+
 
 class HalfNormal(torch.distributions.HalfNormal, TransformedDistribution):
     """Absolute value of a normal centred at 0 with ``scale > 0``, on the nonnegative numbers."""
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return (value / (self.scale * math.sqrt(2))).erf()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        return self.scale * math.sqrt(2) * value.erfinv()
+
 
 class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
     """Reciprocal of a gamma with ``concentration > 0`` and ``rate > 0``, on positive numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return keep_positive(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -97,6 +133,10 @@ class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
 
 class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
     """Exponential of a normal with mean ``loc`` and deviation ``scale``, on positive numbers."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return keep_positive(draw)
 
 
 class Weibull(torch.distributions.Weibull, TransformedDistribution):
@@ -109,3 +149,17 @@ class Weibull(torch.distributions.Weibull, TransformedDistribution):
         ratio = value / self.scale
         power = torch.xlogy(self.concentration - 1, ratio)
         return (self.concentration / self.scale).log() + power - ratio**self.concentration
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return keep_positive(draw)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return -(-((value / self.scale) ** self.concentration)).expm1()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        return self.scale * (-(-value).log1p()) ** (1 / self.concentration)

@@ -32,9 +32,32 @@ class Cauchy(torch.distributions.Cauchy, TorchDistributionMixin):
         distance = torch.hypot(value - self.loc, self.scale)
         return self.scale.log() - math.log(math.pi) - 2 * distance.log()
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return torch.atan2(self.scale, self.loc - value) / math.pi
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        nearest = torch.minimum(value, 1 - value)
+        tail = torch.where(value < 0.5, -1.0, 1.0).to(value.dtype) / (math.pi * nearest).tan()
+        middle = (math.pi * (value.clamp(0.25, 0.75) - 0.5)).tan()
+        return self.loc + self.scale * torch.where(nearest < 0.25, tail, middle)
+
 
 class Gumbel(torch.distributions.Gumbel, TransformedDistribution):
     """Gumbel with mode ``loc`` and ``scale > 0``, on the reals."""
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return (-((self.loc - value) / self.scale).exp()).exp()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        return self.loc - self.scale * (-value.log()).log()
 
 
 class Laplace(torch.distributions.Laplace, TorchDistributionMixin):
@@ -44,6 +67,19 @@ class Laplace(torch.distributions.Laplace, TorchDistributionMixin):
         shape = self._extended_shape(sample_shape)
         noise = standard_exponential(shape, self.loc) - standard_exponential(shape, self.loc)
         return self.loc + noise * self.scale
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        z = (value - self.loc) / self.scale
+        tail = torch.where(z < 0, z, -z).exp() / 2
+        return torch.where(z < 0, tail, 1 - tail)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        tail = (2 * torch.minimum(value, 1 - value)).log()
+        return self.loc + self.scale * torch.where(value < 0.5, tail, -tail)
 
 
 class Normal(torch.distributions.Normal, TorchDistributionMixin):
@@ -79,6 +115,17 @@ class Normal(torch.distributions.Normal, TorchDistributionMixin):
         # few operations, all between tensors: one with a number would cost as much as two
         z = (value - self.loc) / self.scale
         return torch.addcmul(self._log_density_at_mean(), z, z, value=-0.5)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``, with all digits if it is tiny."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return ((self.loc - value) / (self.scale * math.sqrt(2))).erfc() / 2
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        quantile: Tensor = torch.special.ndtri(value)
+        return self.loc + self.scale * quantile
 
     def _log_density_at_mean(self) -> Tensor:
         if self._log_scale is not None:

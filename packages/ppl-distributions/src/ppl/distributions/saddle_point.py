@@ -13,7 +13,6 @@ import math
 import torch
 from torch import Tensor
 
-from ppl.ops.cholesky import nan_cholesky
 from ppl.ops.deviance import deviance
 from ppl.ops.double import in_double
 from ppl.ops.special import log1p_square
@@ -175,13 +174,11 @@ def correlation_volume(concentration: Tensor, dim: int = 2) -> Tensor:
 def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Tensor:
     """Return the log density of a covariance matrix ``(*batch, n, n)``."""
     dim = value.shape[-1]
-    factor = nan_cholesky(value)
-    whitened = torch.linalg.solve_triangular(scale_tril, factor, upper=False)
-    log_det, log_det_scale = (
-        2 * x.diagonal(dim1=-2, dim2=-1).log().sum(-1) for x in (factor, scale_tril)
-    )
+    log_det: Tensor = torch.linalg.slogdet(value).logabsdet
+    trace = torch.cholesky_solve(value, scale_tril).diagonal(dim1=-2, dim2=-1).sum(-1)
+    log_det_scale = 2 * scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     normalizer = df / 2 * (dim * math.log(2) + log_det_scale) + torch.mvlgamma(df / 2, dim)
-    kernel = (df - dim - 1) / 2 * log_det - whitened.square().sum((-2, -1)) / 2
+    kernel = (df - dim - 1) / 2 * log_det - trace / 2
     return kernel - normalizer
 
 
@@ -213,7 +210,9 @@ def _binomial(successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor
     return log_factorial_rest(total) - rest - fit
 
 
-def _negative_binomial(successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor) -> Tensor:
+def _negative_binomial(
+    successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor
+) -> Tensor:
     """Return a binomial log probability times the share of the failures: the last one is."""
     share = torch.where(successes > 0, failures / (successes + failures), 1.0)
     return _binomial(successes, failures, probs, others) + share.log()
@@ -246,4 +245,4 @@ def _power(value: Tensor, concentration: Tensor) -> Tensor:
 
 def _not_zero(value: Tensor) -> Tensor:
     """Return the value, or one so small that it makes no difference instead of 0."""
-    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny**0.9)
+    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny ** 0.9)

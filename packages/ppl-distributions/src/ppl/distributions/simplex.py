@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from ppl.distribution import Distribution, TorchDistributionMixin
 
 from . import saddle_point
 from .conjugacy import multiply_dirichlets
-from .noise import sample_dirichlet
+from .noise import keep_positive, sample_dirichlet
 from .transformed import TransformedDistribution
 
 
@@ -37,8 +38,32 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 class LogisticNormal(torch.distributions.LogisticNormal, TransformedDistribution):
     """Stick-breaking image of ``k - 1`` normals with ``loc`` and ``scale > 0``, on the simplex."""
 
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return _keep_inside(draw)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # what is left of the stick as a sum: one minus the pieces before has no digits near 0
+        left = value.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+        log_odds = value[..., :-1].log() - left.log()
+        pieces = torch.arange(value.shape[-1] - 1, 0, -1).to(value)
+        density: Tensor = self.base_dist.log_prob(log_odds + pieces.log())
+        return density - (logsigmoid(-log_odds) + value[..., :-1].log()).sum(-1)
+
 
 class RelaxedOneHotCategorical(
     torch.distributions.RelaxedOneHotCategorical, TransformedDistribution
 ):
     """Concrete relaxation of a categorical at a ``temperature``, on the simplex (Maddison 2017)."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return _keep_inside(draw)
+
+
+def _keep_inside(draw: Tensor) -> Tensor:
+    """Return a point of the simplex whose coordinates are not rounded to 0."""
+    positive = keep_positive(draw)
+    return positive / positive.sum(-1, keepdim=True)

@@ -61,7 +61,8 @@ class SoftLaplace(TorchDistribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the value below which lies probability ``value``."""
-        return self.loc + self.scale * (value * (math.pi / 2)).tan().log()
+        tail = (torch.minimum(value, 1 - value) * (math.pi / 2)).tan().log()
+        return self.loc + self.scale * torch.where(value < 0.5, tail, -tail)
 
     @property
     def mean(self) -> Tensor:

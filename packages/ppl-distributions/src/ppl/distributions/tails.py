@@ -16,6 +16,8 @@ import torch.distributions as td
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ppl.ops.double import in_double
+
 from .logistic import Logistic, SkewLogistic
 
 LOG_2 = math.log(2)
@@ -52,7 +54,7 @@ def inverse_log_survival(dist: Any, log_p: Tensor) -> Tensor:
 
 def has_quantiles(dist: Any) -> bool:
     """Return whether the inverse functions are implemented for ``dist``."""
-    return _tails(dist) is not _BY_CDF or type(dist).icdf is not td.Distribution.icdf
+    return _tails(dist) not in (_BY_CDF, _GAMMA) or type(dist).icdf is not td.Distribution.icdf
 
 
 def log1mexp(x: Tensor) -> Tensor:
@@ -172,6 +174,16 @@ def _log_or_none(p: Tensor) -> Tensor:
     return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
 
 
+@in_double
+def _log_gammainc(concentration: Tensor, x: Tensor) -> Tensor:
+    return _log_or_none(torch.special.gammainc(concentration, x.clamp(min=0.0)))
+
+
+@in_double
+def _log_gammaincc(concentration: Tensor, x: Tensor) -> Tensor:
+    return _log_or_none(torch.special.gammaincc(concentration, x.clamp(min=0.0)))
+
+
 def _standard(d: Any, x: Tensor) -> Tensor:
     z: Tensor = (x - d.loc) / d.scale
     return z
@@ -180,9 +192,17 @@ def _standard(d: Any, x: Tensor) -> Tensor:
 _NORMAL = _symmetric(log_ndtr, log_ndtri)
 _CAUCHY = _symmetric(_log_cdf_cauchy, lambda p: -1 / (math.pi * p.exp()).tan())
 
+_GAMMA = Tails(
+    _Tail(lambda d, x: _log_gammainc(d.concentration, d.rate * x), lambda d, p: d.icdf(p.exp())),
+    _Tail(
+        lambda d, x: _log_gammaincc(d.concentration, d.rate * x), lambda d, p: d.icdf(-p.expm1())
+    ),
+)
+
 TAILS: dict[type, Tails] = {
     td.Cauchy: _CAUCHY,
     td.Exponential: _by_upper(lambda d, x: -d.rate * x, lambda d, p: -p / d.rate),
+    td.Gamma: _GAMMA,
     td.Gumbel: _by_lower(
         lambda d, x: -(-_standard(d, x)).exp(), lambda d, p: d.loc - d.scale * (-p).log()
     ),

@@ -11,7 +11,7 @@ from ppl.distribution import Distribution, TorchDistributionMixin
 
 from . import saddle_point
 from .conjugacy import multiply_dirichlets
-from .noise import sample_dirichlet
+from .noise import keep_inside_unit, sample_dirichlet, standard_exponential
 from .transformed import TransformedDistribution
 
 
@@ -21,7 +21,7 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         concentration = self._dirichlet.concentration
         shape = self._extended_shape(sample_shape) + concentration.shape[-1:]
-        return sample_dirichlet(concentration.expand(shape))[..., 0]
+        return keep_inside_unit(sample_dirichlet(concentration.expand(shape))[..., 0])
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -64,6 +64,25 @@ class ContinuousBernoulli(torch.distributions.ContinuousBernoulli, TorchDistribu
 
 class Kumaraswamy(torch.distributions.Kumaraswamy, TransformedDistribution):
     """Kumaraswamy with ``concentration1 > 0`` and ``concentration0 > 0``, on (0, 1)."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        log_survival = -standard_exponential(shape, self.concentration1)
+        return keep_inside_unit(self._quantile(log_survival))
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return -(self.concentration0 * (-(value**self.concentration1)).log1p()).expm1()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the value below which lies probability ``value``."""
+        return self._quantile((-value).log1p())
+
+    def _quantile(self, log_survival: Tensor) -> Tensor:
+        power = -(log_survival / self.concentration0).expm1()
+        return power ** (1 / self.concentration1)
 
 
 class RelaxedBernoulli(torch.distributions.RelaxedBernoulli, TransformedDistribution):

@@ -77,7 +77,10 @@ class Wishart(torch.distributions.Wishart, TorchDistributionMixin):
         chi = (2 * standard_gamma(half_df)).sqrt()
         noise = standard_normal(shape, self.df).tril(-1)
         factor = self._unbroadcasted_scale_tril @ (noise + chi.diag_embed())
-        return factor @ factor.mT
+        draw = factor @ factor.mT
+        # rounding may cost the definiteness; a diagonal larger by as much as rounding restores it
+        slack = 4 * shape[-1] * torch.finfo(draw.dtype).eps
+        return draw + slack * draw.diagonal(dim1=-2, dim2=-1).diag_embed()
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
