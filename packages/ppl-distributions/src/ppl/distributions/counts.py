@@ -11,17 +11,31 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
 from ppl.ops.special import log_binomial
 
 from . import saddle_point
 from .noise import standard_gamma, standard_uniform
+from .trials import BinaryParameters, is_given, log_trial, log_trials, trial_entropy
 
 
-class Bernoulli(torch.distributions.Bernoulli, TorchDistributionMixin):
+class Bernoulli(BinaryParameters, torch.distributions.Bernoulli, TorchDistributionMixin):
     """Bernoulli with success probability ``probs`` or log odds ``logits``, on {0, 1}."""
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return log_trial(self, value)
 
-class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
+    def entropy(self) -> Tensor:
+        return trial_entropy(self)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.probs * self._failure_probs
+
+
+class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistributionMixin):
     """Successes among ``total_count`` trials of probability ``probs`` (or ``logits``).
 
     Attributes:
@@ -48,46 +62,86 @@ class Binomial(torch.distributions.Binomial, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        if not self.approx_log_prob_tol:
-            if has_probs(self):
-                return saddle_point.binomial(value, self.total_count, self.probs)
-            return saddle_point.binomial_of_logits(value, self.total_count, self.logits)
-        total, logits = self.total_count, self.logits
-        successes = value * logsigmoid(logits) + (total - value) * logsigmoid(-logits)
-        return successes + log_binomial(total, value, tol=self.approx_log_prob_tol)
+        if self.approx_log_prob_tol:
+            failures = self.total_count - value
+            log_choices = log_binomial(self.total_count, value, tol=self.approx_log_prob_tol)
+            return log_choices + log_trials(self, value, failures)
+        if is_given(self, "probs"):
+            return saddle_point.binomial(value, self.total_count, self.probs)
+        return saddle_point.binomial_of_logits(value, self.total_count, self.logits)
+
+    def entropy(self) -> Tensor:
+        probs = self.log_prob(self.enumerate_support(False)).exp()
+        return -log_power(probs, probs).sum(0)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.total_count * self.probs * self._failure_probs
 
 
-class Geometric(torch.distributions.Geometric, TorchDistributionMixin):
+class Geometric(BinaryParameters, torch.distributions.Geometric, TorchDistributionMixin):
     """Failures before the first success of probability ``probs`` (or ``logits``), on 0, 1, ..."""
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             u = standard_uniform(self._extended_shape(sample_shape), self.probs)
-            return (u.log() / (-self.probs).log1p()).floor()
+            return (u.log() / self._log_failure()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # torch assigns at a boolean index, which vmap and make_fx cannot follow
         if self._validate_args:
             self._validate_sample(value)
-        value, probs = broadcast_all(value, self.probs)
-        certain = (probs == 1) & (value == 0)  # where 0 * log(0) means 0
-        failure = torch.where(certain, 0.0, probs)
-        return value * (-failure).log1p() + probs.log()
+        if is_given(self, "probs"):
+            return log_power_of_rest(value, self.probs) + log_nonnegative(self.probs)
+        return multiply_log(value, self._log_failure()) + logsigmoid(self.logits)
+
+    def _log_failure(self) -> Tensor:
+        given_probs = is_given(self, "probs")
+        return (-self.probs).log1p() if given_probs else logsigmoid(-self.logits)
+
+    def entropy(self) -> Tensor:
+        return trial_entropy(self) / self.probs
+
+    @property
+    def mean(self) -> Tensor:
+        return self._failure_probs / self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / self.probs
 
 
-class NegativeBinomial(torch.distributions.NegativeBinomial, TorchDistributionMixin):
+class NegativeBinomial(
+    BinaryParameters, torch.distributions.NegativeBinomial, TorchDistributionMixin
+):
     """Successes of probability ``probs`` (or ``logits``) before ``total_count`` failures."""
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return draws of a Poisson whose mean is a gamma variable."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self.logits.exp())
+            return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self._odds())
+
+    def _odds(self) -> Tensor:
+        if is_given(self, "probs"):
+            return self.probs / (1 - self.probs)
+        return self.logits.exp()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total_count * self._odds()
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / self._failure_probs
+
+    @property
+    def mode(self) -> Tensor:
+        return ((self.total_count - 1) * self._odds()).floor().clamp(min=0.0)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        if has_probs(self):
+        if is_given(self, "probs"):
             return saddle_point.negative_binomial(value, self.total_count, self.probs)
         return saddle_point.negative_binomial_of_logits(value, self.total_count, self.logits)
 
@@ -127,11 +181,6 @@ class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
         rate, value = broadcast_all(self.rate, value)
         index = value.nonzero(as_tuple=True)
         return (-rate).index_put(index, saddle_point.poisson(value[index], rate[index]))
-
-
-def has_probs(dist: Any) -> bool:
-    """Return whether a distribution was given by probabilities, not by log odds."""
-    return dist._param is dist.__dict__.get("probs")
 
 
 def _poisson_of_the_rarer(total: Tensor, probs: Tensor) -> Tensor:

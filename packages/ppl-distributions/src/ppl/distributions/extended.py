@@ -7,7 +7,8 @@ from torch import Tensor
 
 from . import constraints
 from .beta_binomial import BetaBinomial
-from .counts import Binomial, has_probs
+from .counts import Binomial
+from .trials import given
 
 
 class ExtendedBinomial(Binomial):
@@ -28,10 +29,9 @@ class ExtendedBinomial(Binomial):
         if self._validate_args:
             self._validate_sample(value)
         possible = (value >= 0) & (value <= self.total_count)
-        given = {"probs": self.probs} if has_probs(self) else {"logits": self.logits}
-        inside = Binomial(self.total_count.clamp(min=0), **given, validate_args=False).log_prob(
-            torch.where(possible, value, 0.0)
-        )
+        inside = Binomial(
+            self.total_count.clamp(min=0), **given(self), validate_args=False
+        ).log_prob(torch.where(possible, value, 0.0))
         return torch.where(possible, inside, -torch.inf)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.distributions.utils import broadcast_all
+from torch.distributions.utils import broadcast_all, lazy_property
 
 
 def broadcast_parameters(*values: Any) -> tuple[Tensor, ...]:
@@ -42,3 +43,17 @@ def first_tensor(values: Any) -> Tensor | None:
 def as_parameter(value: Tensor | float, like: Tensor) -> Tensor:
     """Return a number or a tensor with the type and device of another parameter."""
     return value.to(like) if isinstance(value, Tensor) else like.new_tensor(value)
+
+
+class derived(lazy_property[Any, Any]):
+    """Decorator of a parameter that follows from another one, which may have been given instead.
+
+    It is computed at each access. torch's property stores it beside the one that was given, and
+    from then on the two cannot be told apart, though one of them lost digits.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return super().__get__(None, owner)
+        with torch.enable_grad():
+            return self.wrapped(instance)

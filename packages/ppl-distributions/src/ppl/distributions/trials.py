@@ -1,0 +1,87 @@
+"""Trials by their probabilities or log odds, exact where a probability is 0, 1 or tiny.
+
+torch clamps probabilities to the machine epsilon, so that an impossible event scores -15.9 nats in
+single precision and a rare one as much. Here a score comes from the parameter that was given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions.utils import broadcast_all
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
+
+from .parameters import derived
+
+
+class BinaryParameters:
+    """First base of a class of torch with ``probs`` or ``logits`` of one event."""
+
+    @derived
+    def probs(self) -> Tensor:
+        """Probability of a success."""
+        return self.logits.sigmoid()
+
+    @derived
+    def logits(self) -> Tensor:
+        """Log odds of a success."""
+        probs: Tensor = self.probs
+        return log_nonnegative(probs) - log_power_of_rest(probs.new_ones(()), probs)
+
+    @property
+    def _failure_probs(self) -> Tensor:
+        """Probability of a failure, with all digits where log odds are large."""
+        logits = self.__dict__.get("logits")
+        return 1 - self.probs if logits is None else (-logits).sigmoid()
+
+
+def log_trials(dist: Any, successes: Tensor, failures: Tensor) -> Tensor:
+    """Return ``log(p ** successes * (1 - p) ** failures)`` for a family of binary parameters."""
+    if is_given(dist, "probs"):
+        return log_power(successes, dist.probs) + log_power_of_rest(failures, dist.probs)
+    logits = dist.logits
+    log_success = multiply_log(successes, logsigmoid(logits))
+    return log_success + multiply_log(failures, logsigmoid(-logits))
+
+
+def log_trial(dist: Any, value: Tensor) -> Tensor:
+    """Return the same for one trial; a value between 0 and 1 is a share of a success."""
+    if not value.is_floating_point():
+        value = value.to(dist._param.dtype)
+    if is_given(dist, "probs"):
+        return log_trials(dist, value, 1 - value)
+    if dist._validate_args:  # there are no shares
+        return logsigmoid(dist.logits * (2 * value - 1))
+    logits, value = broadcast_all(_finite(dist.logits), value)
+    return -binary_cross_entropy_with_logits(logits, value, reduction="none")
+
+
+def trial_entropy(dist: Any) -> Tensor:
+    """Return the entropy (nats) of one trial; its slope is finite where an event is impossible."""
+    if is_given(dist, "probs"):
+        success = dist.probs
+        return -log_power(success, success) - log_power_of_rest(1 - success, success)
+    distance = _finite(dist.logits).abs()
+    return distance * (-distance).sigmoid() - logsigmoid(distance)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """Return logits within the floating-point range, where 0 times them is 0."""
+    bound = torch.finfo(logits.dtype).max
+    return logits.clamp(-bound, bound)
+
+
+def is_given(dist: Any, name: str) -> bool:
+    """Return whether a distribution was parameterized by ``probs`` or by ``logits``."""
+    given: str = next(key for key in dist.__dict__ if key in ("probs", "logits"))
+    return given == name
+
+
+def given(dist: Any) -> dict[str, Tensor]:
+    """Return the parameter that a distribution was given, by name, for another of its kind."""
+    name = "probs" if is_given(dist, "probs") else "logits"
+    return {name: getattr(dist, name)}
