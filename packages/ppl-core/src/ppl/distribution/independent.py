@@ -7,10 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl.errors import ShapeError
+
 from .interface import Distribution
 from .mixin import TorchDistributionMixin
 from .score_parts import ScoreParts
 from .util import sum_rightmost
+
+MOST_EVENTS = 2**20
 
 
 class Independent(torch.distributions.Independent, TorchDistributionMixin):  # type: ignore
@@ -49,6 +53,28 @@ class Independent(torch.distributions.Independent, TorchDistributionMixin):  # t
     def has_rsample(self, value: bool) -> None:
         self.base_dist.has_rsample = value
 
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        return bool(self.base_dist.has_enumerate_support)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """Return every event along a new leftmost dimension, the last component fastest.
+
+        Raises:
+            ShapeError: If there are more than :data:`MOST_EVENTS`.
+        """
+        values = self.base_dist.enumerate_support(expand=False)
+        n = self.reinterpreted_batch_ndims
+        sizes = self.base_dist.batch_shape[len(self.batch_shape) :]
+        if n == 0:
+            return values.expand(values.shape[:1] + self.shape()) if expand else values
+        own = values.flatten(1)  # (value, *event of the base)
+        digits = _digits(len(own), sizes.numel(), self)
+        events = own[digits.to(own.device)].reshape(
+            (len(digits),) + (1,) * len(self.batch_shape) + self.event_shape
+        )
+        return events.expand(events.shape[:1] + self.shape()) if expand else events
+
     def conjugate_update(self, other: Distribution) -> tuple[Independent, Tensor]:
         n = self.reinterpreted_batch_ndims
         if not isinstance(other, Independent) or other.reinterpreted_batch_ndims != n:
@@ -61,3 +87,13 @@ class Independent(torch.distributions.Independent, TorchDistributionMixin):  # t
         n = self.reinterpreted_batch_ndims
         score, entropy = (sum_rightmost(part, n) for part in parts[1:])
         return ScoreParts(sum_rightmost(parts.log_prob, n), score, entropy)
+
+
+def _digits(base: int, places: int, dist: Any) -> Tensor:
+    """Return all numbers of so many places, one a row."""
+    if base**places > MOST_EVENTS:
+        raise ShapeError(
+            f"{dist} has {base} ** {places} values, too many to enumerate; enumerate the components "
+            "of a smaller event, or of independent ones in a plate"
+        )
+    return torch.cartesian_prod(*[torch.arange(base)] * places).reshape(-1, places)

@@ -73,7 +73,7 @@ class AffineBeta(TransformedDistribution):
         if self._validate_args:
             self._validate_sample(value)
         unit = (value - self.loc) / self.scale
-        inside = (unit > 0) & (unit < 1)
+        inside = (unit >= 0) & (unit <= 1)
         density: Tensor = self.base_dist.log_prob(torch.where(inside, unit, 0.5))
         return torch.where(inside, density - self.scale.log(), -torch.inf)
 

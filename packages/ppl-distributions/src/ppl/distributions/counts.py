@@ -182,6 +182,25 @@ class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
         index = value.nonzero(as_tuple=True)
         return (-rate).index_put(index, saddle_point.poisson(value[index], rate[index]))
 
+    def entropy(self) -> Tensor:
+        return _poisson_entropy(self.rate)
+
+
+def _poisson_entropy(rate: Tensor) -> Tensor:
+    """Return the entropy by its sum, or from a mean of 100 on by its expansion in ``1 / rate``."""
+    many = rate > _MANY
+    few, large = torch.where(many, _MANY, rate), torch.where(many, rate, _MANY)
+    counts = torch.arange(2.0 * _MANY + 50, dtype=rate.dtype, device=rate.device)
+    counts = counts.reshape(-1, *[1] * rate.dim())
+    log_probs = log_power(counts, few) - few - (counts + 1).lgamma()
+    total = -multiply_log(log_probs.exp(), log_probs).sum(0)
+    x = 1 / large
+    expansion = (2 * math.pi * math.e * large).log() / 2 - x / 12 - x**2 / 24 - 19 * x**3 / 360
+    return torch.where(many, expansion, total)
+
+
+_MANY = 100.0
+
 
 def _poisson_of_the_rarer(total: Tensor, probs: Tensor) -> Tensor:
     """Return approximate draws of a binomial: the rarer outcome is nearly a Poisson variable."""

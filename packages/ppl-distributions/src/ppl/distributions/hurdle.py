@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.distributions.utils import lazy_property
 from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
+from ppl.ops.powers import log_nonnegative, log_power_of_rest
 
 from .bounds import parameter_of
 from .counts import Geometric, NegativeBinomial, Poisson
 from .expansion import expand_parameters
 from .noise import standard_gamma, standard_uniform
-from .parameters import as_parameter
+from .parameters import as_parameter, derived
 from .tails import log1mexp
 
 
@@ -92,12 +92,12 @@ class Hurdle(TorchDistribution):
         density: Tensor = self.base_distribution.log_prob(torch.where(is_zero, 1.0, value))
         return torch.where(is_zero, log_gate, log_open - self._log_nonzero() + density)
 
-    @lazy_property
+    @derived
     def gate(self) -> Tensor:
         """Probability of zero."""
         return self.gate_logits.sigmoid()
 
-    @lazy_property
+    @derived
     def gate_logits(self) -> Tensor:
         """Log odds of zero."""
         return self.gate.logit()
@@ -105,7 +105,8 @@ class Hurdle(TorchDistribution):
     def _log_gate(self) -> tuple[Tensor, Tensor]:
         """Return the log probabilities of zero and of all else."""
         if "gate" in self.__dict__:
-            return self.gate.log(), (-self.gate).log1p()
+            one = torch.ones_like(self.gate)
+            return log_nonnegative(self.gate), log_power_of_rest(one, self.gate)
         return logsigmoid(self.gate_logits), logsigmoid(-self.gate_logits)
 
     def _log_nonzero(self) -> Tensor:

@@ -11,9 +11,14 @@ from torch.distributions import kl_divergence as kl_divergence
 from torch.distributions import register_kl as register_kl
 
 from ppl.distribution import Delta, ExpandedDistribution, Independent, MaskedDistribution
-from ppl.distribution.util import scale_and_mask
+from ppl.distribution.util import scale_and_mask, sum_rightmost
+from ppl.ops.powers import log_power, multiply_log
 
+from .categorical import Categorical, OneHotCategorical
+from .continuous_bernoulli import ContinuousBernoulli
+from .counts import Bernoulli, Binomial, Geometric, Poisson
 from .multivariate_normal import MultivariateNormal
+from .trials import is_given, log_trials, trial_entropy
 
 
 @register_kl(Delta, ExpandedDistribution)  # type: ignore[untyped-decorator]
@@ -22,6 +27,25 @@ def _kl_delta(p: Delta, q: Any) -> Tensor:
     """All mass of ``p`` is at its point, where both densities are known."""
     log_prob: Tensor = q.log_prob(p.v)
     return p.log_density - log_prob
+
+
+@register_kl(Independent, torch.distributions.Distribution)  # type: ignore[untyped-decorator]
+def _kl_independent(p: Independent, q: Any) -> Tensor:
+    """A point may be written as an event, or as independent points."""
+    if not isinstance(p.base_dist, Delta) or p.event_dim != len(q.event_shape):
+        raise NotImplementedError(f"no closed form of the divergence of {p} from {q}")
+    log_prob: Tensor = q.log_prob(p.base_dist.v)
+    return sum_rightmost(p.base_dist.log_density, p.reinterpreted_batch_ndims) - log_prob
+
+
+@register_kl(Independent, Independent)  # type: ignore[untyped-decorator]
+def _kl_independent_independent(p: Independent, q: Independent) -> Tensor:
+    """Sum over the dimensions that both made events; a base may have more of its own."""
+    shared = min(p.reinterpreted_batch_ndims, q.reinterpreted_batch_ndims)
+    if p.event_dim != q.event_dim or shared == 0:
+        raise NotImplementedError(f"no closed form of the divergence of {p} from {q}")
+    left, right = (d.base_dist.to_event(d.reinterpreted_batch_ndims - shared) for d in (p, q))
+    return sum_rightmost(kl_divergence(left, right), shared)
 
 
 @register_kl(ExpandedDistribution, ExpandedDistribution)  # type: ignore[untyped-decorator]
@@ -49,9 +73,56 @@ def _kl_masked_masked(p: MaskedDistribution, q: MaskedDistribution) -> Tensor:
     return scale_and_mask(kl_divergence(left, right), mask=mask)
 
 
+@register_kl(Bernoulli, Bernoulli)  # type: ignore[untyped-decorator]
+def _kl_bernoulli(p: Bernoulli, q: Bernoulli) -> Tensor:
+    """Cross entropy minus entropy of one trial; torch's slopes are nan at probabilities 0 and 1."""
+    return -log_trials(q, p.probs, p._failure_probs) - trial_entropy(p)
+
+
+@register_kl(Binomial, Binomial)  # type: ignore[untyped-decorator]
+def _kl_binomial(p: Binomial, q: Binomial) -> Tensor:
+    """As many trials; infinite where ``p`` has more than ``q``."""
+    if (p.total_count < q.total_count).any():
+        raise NotImplementedError("no closed form of the divergence from more trials than its own")
+    one = -log_trials(q, p.probs, p._failure_probs) - trial_entropy(p)
+    return torch.where(p.total_count > q.total_count, torch.inf, p.total_count * one)
+
+
+@register_kl(Geometric, Geometric)  # type: ignore[untyped-decorator]
+def _kl_geometric(p: Geometric, q: Geometric) -> Tensor:
+    """One success after the mean number of failures."""
+    return -log_trials(q, torch.ones_like(p.probs), p.mean) - p.entropy()
+
+
+@register_kl(Poisson, Poisson)  # type: ignore[untyped-decorator]
+def _kl_poisson(p: Poisson, q: Poisson) -> Tensor:
+    """Means of 0 included."""
+    return log_power(p.rate, p.rate) - log_power(p.rate, q.rate) - p.rate + q.rate
+
+
+@register_kl(Categorical, Categorical)  # type: ignore[untyped-decorator]
+def _kl_categorical(p: Categorical, q: Categorical) -> Tensor:
+    """Cross entropy minus entropy; impossible categories included."""
+    power = log_power if is_given(q, "probs") else multiply_log
+    return -power(p.probs, q._param).sum(-1) - p.entropy()
+
+
+@register_kl(OneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
+def _kl_one_hot(p: OneHotCategorical, q: OneHotCategorical) -> Tensor:
+    return kl_divergence(p._categorical, q._categorical)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)  # type: ignore[untyped-decorator]
+def _kl_continuous_bernoulli(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Tensor:
+    """The log density is linear in the value."""
+    return -q.log_prob(p.mean) - p.entropy()
+
+
 @register_kl(Independent, MultivariateNormal)  # type: ignore[untyped-decorator]
 def _kl_independent_mvn(p: Independent, q: MultivariateNormal) -> Tensor:
     """Trace, quadratic and determinant terms with a diagonal covariance on the left."""
+    if isinstance(p.base_dist, Delta):
+        return _kl_independent(p, q)
     loc, variance = _diagonal_normal(p)
     factor = q._unbroadcasted_scale_tril
     whitened = _solve(factor, variance.sqrt().diag_embed())

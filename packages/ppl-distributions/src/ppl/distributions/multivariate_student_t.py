@@ -66,9 +66,12 @@ class MultivariateStudentT(TorchDistribution):
 
     @property
     def covariance_matrix(self) -> Tensor:
-        """Covariance, infinite for ``1 < df <= 2`` and nan below, shape ``(*batch, n, n)``."""
-        scale = self.scale_tril @ self.scale_tril.mT
-        return scale * _inflation(self.df)[..., None, None]
+        """Scale matrix ``scale_tril @ scale_tril.T``, shape ``(*batch, n, n)``.
+
+        It is the inverse of :attr:`precision_matrix`. The covariance of the vector is
+        ``df / (df - 2)`` times as large; its diagonal is :attr:`variance`.
+        """
+        return self.scale_tril @ self.scale_tril.mT
 
     @property
     def precision_matrix(self) -> Tensor:
@@ -98,7 +101,7 @@ class MultivariateStudentT(TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """Diagonal of :attr:`covariance_matrix`."""
+        """Variance of each component, infinite for ``1 < df <= 2`` and nan below."""
         return self.scale_tril.square().sum(-1) * _inflation(self.df).unsqueeze(-1)
 
 

@@ -12,7 +12,7 @@ from ppl.distribution.util import broadcast_shape
 
 from . import constraints
 from .categorical import Categorical
-from .parameters import as_parameter
+from .parameters import as_parameter, first_tensor
 from .tails import log1mexp
 
 
@@ -37,6 +37,10 @@ class OrderedLogistic(Categorical):
     def __init__(
         self, predictor: Tensor | float, cutpoints: Tensor, validate_args: bool | None = None
     ) -> None:
+        if not cutpoints.is_floating_point():
+            like = first_tensor([predictor])
+            real = like is not None and like.is_floating_point()
+            cutpoints = cutpoints.to(like.dtype if real else torch.get_default_dtype())
         predictor = as_parameter(predictor, cutpoints)
         shape = torch.Size(broadcast_shape(predictor.shape, cutpoints.shape[:-1]))
         self.predictor = predictor.expand(shape)

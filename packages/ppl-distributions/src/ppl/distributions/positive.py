@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from ppl.distribution import Distribution, TorchDistributionMixin
+from ppl.ops.powers import log_power
 
 from . import saddle_point
 from .conjugacy import multiply_gammas
@@ -47,7 +49,9 @@ class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
 
 
 class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
-    """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on positive numbers."""
+    """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on x >= 0."""
+
+    support = constraints.nonnegative
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
@@ -140,14 +144,16 @@ class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
 
 
 class Weibull(torch.distributions.Weibull, TransformedDistribution):
-    """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the positive numbers."""
+    """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the nonnegative numbers."""
+
+    support = constraints.nonnegative
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         # as one formula: torch's three transforms take four times as long
         ratio = value / self.scale
-        power = torch.xlogy(self.concentration - 1, ratio)
+        power = log_power(self.concentration - 1, ratio)
         return (self.concentration / self.scale).log() + power - ratio**self.concentration
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn.functional import logsigmoid
 from ppl.distribution import Distribution, TorchDistributionMixin
 
 from . import saddle_point
+from .categorical import Categorical
 from .conjugacy import multiply_dirichlets
 from .noise import keep_positive, sample_dirichlet
 from .transformed import TransformedDistribution
@@ -57,6 +58,20 @@ class RelaxedOneHotCategorical(
     torch.distributions.RelaxedOneHotCategorical, TransformedDistribution
 ):
     """Concrete relaxation of a categorical at a ``temperature``, on the simplex (Maddison 2017)."""
+
+    def __init__(
+        self,
+        temperature: Tensor,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(temperature, probs, logits, validate_args)
+        self.base_dist._categorical = Categorical(probs, logits)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = self._get_checked_instance(RelaxedOneHotCategorical, _instance)
+        return super().expand(batch_shape, new)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         draw: Tensor = super().rsample(sample_shape)

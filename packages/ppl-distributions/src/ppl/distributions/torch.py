@@ -9,6 +9,7 @@ from .categorical import Multinomial as Multinomial
 from .categorical import OneHotCategorical as OneHotCategorical
 from .categorical import OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough
 from .circle import VonMises as VonMises
+from .continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from .counts import Bernoulli as Bernoulli
 from .counts import Binomial as Binomial
 from .counts import Geometric as Geometric
@@ -40,7 +41,6 @@ from .simplex import LogisticNormal as LogisticNormal
 from .simplex import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 from .transformed import TransformedDistribution as TransformedDistribution
 from .unit_interval import Beta as Beta
-from .unit_interval import ContinuousBernoulli as ContinuousBernoulli
 from .unit_interval import Kumaraswamy as Kumaraswamy
 from .unit_interval import RelaxedBernoulli as RelaxedBernoulli
 from .unit_interval import Uniform as Uniform

@@ -56,7 +56,7 @@ def log_trial(dist: Any, value: Tensor) -> Tensor:
         return log_trials(dist, value, 1 - value)
     if dist._validate_args:  # there are no shares
         return logsigmoid(dist.logits * (2 * value - 1))
-    logits, value = broadcast_all(_finite(dist.logits), value)
+    logits, value = broadcast_all(finite_logits(dist), value)
     return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 
 
@@ -65,12 +65,13 @@ def trial_entropy(dist: Any) -> Tensor:
     if is_given(dist, "probs"):
         success = dist.probs
         return -log_power(success, success) - log_power_of_rest(1 - success, success)
-    distance = _finite(dist.logits).abs()
+    distance = finite_logits(dist).abs()
     return distance * (-distance).sigmoid() - logsigmoid(distance)
 
 
-def _finite(logits: Tensor) -> Tensor:
-    """Return logits within the floating-point range, where 0 times them is 0."""
+def finite_logits(dist: Any) -> Tensor:
+    """Return log odds within the floating-point range, where 0 times them is 0."""
+    logits: Tensor = dist.logits
     bound = torch.finfo(logits.dtype).max
     return logits.clamp(-bound, bound)
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions.transforms import SigmoidTransform
+from torch.nn.functional import logsigmoid
 
 from ppl.distribution import Distribution, TorchDistributionMixin
+from ppl.ops.powers import log_power, log_power_of_rest
 
 from . import saddle_point
 from .conjugacy import multiply_dirichlets
-from .noise import keep_inside_unit, sample_dirichlet, standard_exponential
+from .noise import keep_inside_unit, sample_dirichlet, standard_exponential, standard_uniform
 from .transformed import TransformedDistribution
+from .trials import BinaryParameters, finite_logits
 
 
 class Beta(torch.distributions.Beta, TorchDistributionMixin):
@@ -38,32 +42,18 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
         return Beta(pair[..., 0], pair[..., 1]), log_normalizer
 
 
-class ContinuousBernoulli(torch.distributions.ContinuousBernoulli, TorchDistributionMixin):
-    """Density proportional to ``probs ** x * (1 - probs) ** (1 - x)`` on [0, 1].
-
-    See Loaiza-Ganem and Cunningham (2019). Near ``probs = 0.5``, inside ``lims``, a Taylor series
-    replaces the normalizer.
-    """
-
-    def __init__(
-        self,
-        probs: Tensor | float | None = None,
-        logits: Tensor | float | None = None,
-        lims: tuple[float, float] = (0.499, 0.501),
-        validate_args: bool | None = None,
-    ) -> None:
-        if validate_args is False:  # torch would take any answer but None for a wish to check
-            self._validate_args = False
-            validate_args = None
-        super().__init__(probs, logits, lims, validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._get_checked_instance(ContinuousBernoulli, _instance)
-        return super().expand(batch_shape, new)
-
-
 class Kumaraswamy(torch.distributions.Kumaraswamy, TransformedDistribution):
-    """Kumaraswamy with ``concentration1 > 0`` and ``concentration0 > 0``, on (0, 1)."""
+    """Kumaraswamy with ``concentration1 > 0`` and ``concentration0 > 0``, on [0, 1]."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        heads, tails = self.concentration1, self.concentration0
+        positive = value > 0
+        rest = -(heads * torch.where(positive, value, 1.0).log()).expm1()  # 1 - value ** heads
+        rest = torch.where(positive, rest, 1.0)
+        normalizer = heads.log() + tails.log()
+        return normalizer + log_power(heads - 1, value) + log_power(tails - 1, rest)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
@@ -85,12 +75,66 @@ class Kumaraswamy(torch.distributions.Kumaraswamy, TransformedDistribution):
         return power ** (1 / self.concentration1)
 
 
+class _LogitRelaxedBernoulli(
+    BinaryParameters,
+    torch.distributions.relaxed_bernoulli.LogitRelaxedBernoulli,
+    TorchDistributionMixin,
+):
+    """Logistic variable around the log odds, divided by the temperature."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        u = standard_uniform(self._extended_shape(sample_shape), self._param)
+        return (u.log() - _below_one(u).log1p() + self.logits) / self.temperature
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        gap = self.logits - value * self.temperature
+        return self.temperature.log() + logsigmoid(gap) + logsigmoid(-gap)
+
+
+def _below_one(u: Tensor) -> Tensor:
+    """Return ``-u``, above -1: single precision rounds some uniform variables to 1."""
+    return -u.clamp(max=1 - torch.finfo(u.dtype).eps / 2)
+
+
 class RelaxedBernoulli(torch.distributions.RelaxedBernoulli, TransformedDistribution):
-    """Concrete relaxation of a Bernoulli at a ``temperature``, on (0, 1) (Maddison et al. 2017)."""
+    """Concrete relaxation of a Bernoulli at a ``temperature``, on [0, 1] (Maddison et al. 2017)."""
+
+    def __init__(
+        self,
+        temperature: Tensor,
+        probs: Tensor | float | None = None,
+        logits: Tensor | float | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        base = _LogitRelaxedBernoulli(temperature, probs, logits, validate_args=validate_args)
+        TransformedDistribution.__init__(self, base, SigmoidTransform(), validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return super().expand(batch_shape, self._get_checked_instance(RelaxedBernoulli, _instance))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density, equation (20) of the paper; its limit at 0 and at 1."""
+        if self._validate_args:
+            self._validate_sample(value)
+        t, logits = self.temperature, finite_logits(self)
+        low, high = value == 0, value == 1
+        x = torch.where(low | high, 0.5, value)
+        mixed = torch.logaddexp(logits + t * (-x).log1p(), t * x.log())
+        mixed = torch.where(low, logits, torch.where(high, 0.0, mixed))
+        powers = log_power(t - 1, value) + log_power_of_rest(t - 1, value)
+        return t.log() + logits + powers - 2 * mixed
 
 
 class Uniform(torch.distributions.Uniform, TorchDistributionMixin):
-    """Uniform on ``low <= x < high``; the density outside is 0 even without validation."""
+    """Uniform on ``low <= x <= high``; the density outside is 0 even without validation."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        inside = (self.low <= value) & (value <= self.high)
+        return torch.where(inside, -(self.high - self.low).log(), -torch.inf)
 
     @classmethod
     def infer_shapes(cls, **arg_shapes: tuple[int, ...]) -> tuple[torch.Size, torch.Size]:

@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import constraints as torch_constraints
+from torch.nn.functional import normalize
 
 from ppl.distribution import TorchDistribution
 from ppl.errors import ShapeError
 
 from . import constraints
+from .continuous_bernoulli import ContinuousBernoulli
 from .expansion import expand_parameters
+from .noise import standard_normal
+from .transforms import Normalize
 
 
 class VonMises3D(TorchDistribution):
     """Von Mises-Fisher over unit vectors ``x`` with density proportional to ``exp(k . x)``.
 
-    The density is with respect to area on the sphere (Fisher 1953). Only :meth:`log_prob` is
-    implemented.
+    The density is with respect to area on the sphere (Fisher 1953).
 
     Args:
         concentration: The vector ``k``, shape ``(*batch, 3)``: its direction is the mean
@@ -32,6 +35,7 @@ class VonMises3D(TorchDistribution):
 
     arg_constraints = {"concentration": torch_constraints.real_vector}
     support = constraints.sphere
+    has_rsample = True
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
         if concentration.dim() < 1 or concentration.shape[-1] != 3:
@@ -53,8 +57,28 @@ class VonMises3D(TorchDistribution):
         alignment = (self.concentration * value).sum(-1)
         return alignment - _log_sphere_integral(self.concentration)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        raise NotImplementedError("VonMises3D has no sampler; it scores observed directions")
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        """Return the mean direction turned by an angle, into any direction.
+
+        The cosine of the angle has an exponential density (Ulrich 1984), here as twice a continuous
+        Bernoulli variable minus one.
+        """
+        shape = self._extended_shape(sample_shape)
+        length = self.concentration.square().sum(-1, keepdim=True)
+        length = torch.where(length > 0, length, 1.0).sqrt() * (length > 0)
+        axis = Normalize()(self.concentration)
+        tilt = ContinuousBernoulli(logits=2 * length, validate_args=False)
+        cosine = 2 * tilt.rsample(shape[: len(shape) - 1 - len(self.batch_shape)]) - 1
+        noise = standard_normal(shape, self.concentration)
+        across = normalize(noise - (noise * axis).sum(-1, keepdim=True) * axis, dim=-1)
+        return normalize(cosine * axis + (1 - cosine.square()).relu().sqrt() * across, dim=-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean direction times the mean cosine of the angle around it."""
+        length = self.concentration.square().sum(-1, keepdim=True).sqrt()
+        tilt = ContinuousBernoulli(logits=2 * length, validate_args=False)
+        return (2 * tilt.mean - 1) * Normalize()(self.concentration)
 
 
 def _log_sphere_integral(concentration: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -9,16 +10,16 @@ from typing import Any, ParamSpec
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.distributions.utils import lazy_property
 from torch.nn.functional import logsigmoid
 
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import SiteError
+from ppl.ops.powers import log_nonnegative, log_power_of_rest
 
 from .counts import NegativeBinomial, Poisson
 from .expansion import expand_parameters
-from .parameters import broadcast_parameters
+from .parameters import broadcast_parameters, derived
 
 P = ParamSpec("P")
 
@@ -97,12 +98,12 @@ class ZeroInflatedDistribution(TorchDistribution):
     def support(self) -> Any:
         return self.base_dist.support
 
-    @lazy_property
+    @derived
     def gate(self) -> Tensor:
         """Probability of an extra zero."""
         return self.gate_logits.sigmoid()
 
-    @lazy_property
+    @derived
     def gate_logits(self) -> Tensor:
         """Log odds of an extra zero."""
         return self.gate.logit()
@@ -117,16 +118,19 @@ class ZeroInflatedDistribution(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         log_extra, log_other = self._log_gate()
-        density: Tensor = log_other + self.base_dist.log_prob(value)
-        return torch.where(value == 0, torch.logaddexp(log_extra, density), density)
+        log_base: Tensor = self.base_dist.log_prob(value)
+        density = log_other + log_base
+        if "gate" in self.__dict__:
+            at_zero = _log_inflated(self.gate, log_base)
+        else:
+            at_zero = torch.logaddexp(log_extra, density)
+        return torch.where(value == 0, at_zero, density)
 
     def _log_gate(self) -> tuple[Tensor, Tensor]:
         """Return the log probabilities of an extra zero and of none, from what was given."""
         if "gate_logits" in self.__dict__:
             return logsigmoid(self.gate_logits), logsigmoid(-self.gate_logits)
-        possible = self.gate > 0  # the slope of log(0) would be nan even where its weight is 0
-        log_gate = torch.where(possible, self.gate, 1.0).log()
-        return torch.where(possible, log_gate, -torch.inf), (-self.gate).log1p()
+        return log_nonnegative(self.gate), log_power_of_rest(torch.ones_like(self.gate), self.gate)
 
     @property
     def mean(self) -> Tensor:
@@ -220,3 +224,15 @@ class ZeroInflatedNegativeBinomial(ZeroInflatedDistribution):
         """Log odds of a success."""
         logits: Tensor = self.base_dist.logits
         return logits
+
+
+def _log_inflated(gate: Tensor, log_zero: Tensor) -> Tensor:
+    """Return ``log(gate + (1 - gate) * exp(log_zero))``, with its slope at a gate of 0 or 1.
+
+    A sum of logs has none there. Without a gate it is taken relative to ``exp(log_zero)``, which
+    may be less than the smallest number.
+    """
+    info = torch.finfo(gate.dtype)
+    unit = torch.where(gate == 0, log_zero.detach(), 0.0).clamp(min=info.min)
+    inverse = (-unit).clamp(max=math.log(info.max) - 1).exp()
+    return unit + (gate * inverse + (1 - gate) * (log_zero - unit).exp()).log()

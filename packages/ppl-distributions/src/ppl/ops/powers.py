@@ -41,4 +41,4 @@ def multiply_log(exponent: Tensor, log_base: Tensor) -> Tensor:
         >>> multiply_log(torch.tensor([0.0, 2.0]), torch.tensor(-torch.inf))
         tensor([0., -inf])
     """
-    return torch.where(exponent == 0, 0.0, exponent * log_base)
+    return exponent * torch.where(exponent == 0, 0.0, log_base)

@@ -26,6 +26,7 @@ from .matrices import (
     SoftplusLowerCholeskyTransform,
     UnitLowerCholeskyTransform,
 )
+from .sphere import SphereTransform
 from .triangles import LowerCholeskyBijection, UnitLowerCholeskyBijection
 from .vectors import Normalize, OrderedTransform
 from .zero_sum import ZeroSumTransform
@@ -85,6 +86,7 @@ def _register() -> None:
     )
     biject_to.register(constraints.MixtureSameFamilyConstraint, _to_components(biject_to))
     transform_to.register(constraints.MixtureSameFamilyConstraint, _to_components(transform_to))
+    biject_to.register(constraints.sphere, lambda c: SphereTransform())
     transform_to.register(constraints.sphere, lambda c: Normalize())
     transform_to.register(constraints.unit_lower_cholesky, lambda c: UnitLowerCholeskyTransform())
 
