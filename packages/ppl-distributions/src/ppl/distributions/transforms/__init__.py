@@ -52,7 +52,6 @@ from .matrices import CholeskyTransform as CholeskyTransform
 from .matrices import SoftplusLowerCholeskyTransform as SoftplusLowerCholeskyTransform
 from .matrices import UnitLowerCholeskyTransform as UnitLowerCholeskyTransform
 from .power import PositivePowerTransform as PositivePowerTransform
-from .sphere import SphereTransform as SphereTransform
 from .triangles import LowerCholeskyBijection as LowerCholeskyBijection
 from .triangles import UnitLowerCholeskyBijection as UnitLowerCholeskyBijection
 from .vectors import LowerCholeskyAffine as LowerCholeskyAffine
