@@ -92,9 +92,29 @@ def test_the_environment_says_where_libraries_are_kept(source, monkeypatch, vari
 def test_where_nothing_can_be_written_the_process_compiles_for_itself(source, monkeypatch):
     (source.parent / "file").touch()
     monkeypatch.setenv("PPL_CACHE_DIR", str(source.parent / "file" / "cache"))
-    library = load(source)
+    with pytest.warns(UserWarning, match=r"file.cache.*set \$PPL_CACHE_DIR"):
+        library = load(source)
     assert library.answer() == 5
     assert not Path(library._name).is_relative_to(source.parent)
+
+
+def test_a_damaged_library_is_made_anew(source):
+    load(source)
+    (library,) = (source.parent / "cache").iterdir()
+    damaged = source.parent / "damaged"
+    damaged.write_bytes(library.read_bytes()[:100])
+    damaged.replace(library)  # this process has loaded the other file
+    assert load(source).answer() == 5
+
+
+def test_torch_keeps_nothing_in_a_folder_that_cannot_be_written_and_the_warning_names_it(
+    source, monkeypatch
+):
+    (source.parent / "file").touch()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(source.parent / "file" / "torch"))
+    with pytest.warns(UserWarning, match=r"file.torch.*set \$TORCHINDUCTOR_CACHE_DIR"):
+        cpp.check_torch_cache.__wrapped__()
+    assert Path(cpp.os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_dir()
 
 
 PROCESS = """

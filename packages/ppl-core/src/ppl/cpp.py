@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import getpass
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -46,9 +49,13 @@ def load(source: Path) -> ctypes.CDLL:
     """
     name = f"{source.stem}-{_fingerprint(source)}.so"
     library = _cache_folder() / name
-    if not library.exists():
-        library = _writable(library.parent) / name
-        _compile(source, library)
+    if library.exists():
+        try:
+            return ctypes.CDLL(str(library))
+        except OSError:  # it is damaged, such as by a disk that was full: make it anew
+            pass
+    library = _writable(library.parent, "PPL_CACHE_DIR") / name
+    _compile(source, library)
     return ctypes.CDLL(str(library))
 
 
@@ -87,14 +94,31 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("PPL_CACHE_DIR") or Path(base) / "ppl")
 
 
-def _writable(folder: Path) -> Path:
-    """Return a folder, made if need be, or where that cannot be a private one."""
+def _writable(folder: Path, variable: str) -> Path:
+    """Return a folder, made if need be, or where that cannot be a private one, with a warning."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
+    except OSError as error:
+        warnings.warn(
+            f"what is compiled cannot be kept in {folder} ({error.strerror}), so each process "
+            f"compiles for itself, which takes long; set ${variable} to a folder to write to",
+            stacklevel=2,
+        )
         return Path(_private_folder().name)
     return folder
+
+
+@cache
+def check_torch_cache() -> None:
+    """Let torch's compiler keep what it makes in a private folder where its own is read-only."""
+    variable = "TORCHINDUCTOR_CACHE_DIR"
+    user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+    default = Path(tempfile.gettempdir()) / f"torchinductor_{user}"
+    folder = Path(os.environ.get(variable) or default)
+    usable = _writable(folder, variable)
+    if usable != folder:
+        os.environ[variable] = str(usable)
 
 
 @cache

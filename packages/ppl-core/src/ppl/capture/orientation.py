@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 aten = torch.ops.aten
@@ -19,11 +20,17 @@ aten = torch.ops.aten
 def batch_first(program: GraphModule) -> GraphModule:
     """Change a recorded program in place: ``x @ w.mT`` becomes a transposed ``w @ x.mT``."""
     for product in program.graph.find_nodes(op="call_function", target=aten.mm.default):
-        if _is_transpose(product.args[1]) and product.args[1].args[0].op != "get_attr":
+        if is_dense(product) and _is_transpose(product.args[1]) and product.args[1].args[0].op != "get_attr":
             _turn_round(program, product)
     program.graph.eliminate_dead_code()
     program.recompile()
     return program
+
+
+def is_dense(operation: Node) -> bool:
+    """Return whether what an operation takes and returns is known to be dense: not sparse."""
+    nodes = (operation, *operation.all_input_nodes)
+    return all(isinstance(node.meta.get("val"), Tensor) for node in nodes)
 
 
 def _turn_round(program: GraphModule, product: Node) -> None:

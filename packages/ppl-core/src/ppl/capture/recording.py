@@ -14,6 +14,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map_only
 
+from ..cpp import check_torch_cache
 from ..lines import line_of_error, quote
 from ..poutine.messenger import Messenger
 from ..validation import unchecked
@@ -63,6 +64,7 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
         fn: A function.
         example_args: Its arguments; no two of them may be one object.
     """
+    check_torch_cache()
     last = LastSite()
 
     def watched(*args: Any) -> Any:

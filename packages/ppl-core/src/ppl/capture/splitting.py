@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
+from .orientation import is_dense
+
 aten = torch.ops.aten
 LARGE = 10**6  # multiplications: smaller products are over before other threads wake up
 
@@ -28,6 +30,8 @@ def split_products(program: GraphModule, num_threads: int) -> GraphModule:
         [mm]
     """
     for product in program.graph.find_nodes(op="call_function", target=aten.mm.default):
+        if not is_dense(product):
+            continue
         (rows, inner), (_, columns) = (factor.meta["val"].shape for factor in product.args)
         longest = max(rows, inner, columns)
         parts = _num_parts(longest, num_threads)
