@@ -82,3 +82,32 @@ def test_a_failed_factorization_is_nan_for_its_draw_only():
     positions[7] = -1.0
     bad = at_each(fragile, positions)["root"].isnan().any(-1).any(-1)
     assert bad.nonzero().flatten().tolist() == [7]
+
+
+def through_numpy(z):
+    return {"a": torch.as_tensor(float(z.detach().numpy()[0] > 0))}
+
+
+def through_a_list(z):
+    return {"a": torch.tensor([1.0 if x > 0 else 0.0 for x in z.tolist()])[0]}
+
+
+@pytest.mark.parametrize("fn", [through_numpy, through_a_list])
+@pytest.mark.parametrize("num_draws", [10, each.FEW_DRAWS + 1])
+def test_values_that_python_computes_are_those_of_each_draw(fn, num_draws):
+    positions = torch.randn(num_draws, 2, generator=generator(2))
+    assert_close(at_each(fn, positions)["a"], (positions[:, 0] > 0).float())
+
+
+def test_a_recording_is_compared_at_several_draws():
+    middle = torch.linspace(0, each.FEW_DRAWS, each.NUM_COMPARED).long()[3]
+    positions = torch.zeros(each.FEW_DRAWS + 1, 1)
+    positions[middle] = 1.0
+    calls = []
+
+    def changing(z):
+        calls.append(None)
+        return {"a": z * (1.0 if len(calls) < 3 else 2.0)}
+
+    with pytest.raises(each.CaptureError):
+        each._replay(changing, positions)

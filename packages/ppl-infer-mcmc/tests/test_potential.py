@@ -284,3 +284,82 @@ def test_a_failed_factorization_is_nan_for_its_chain_only(how, model, bad):
         value, gradient = potential_and_grad(torch.tensor([[0.5], [bad], [-0.5], [0.1]]))
     assert value.isnan().tolist() == [False, True, False, False]
     assert gradient.isnan().any(-1).tolist() == [False, True, False, False]
+
+
+def eigenvalue_model():
+    z = sample("z", dist.Normal(0.0, 1.0))
+    matrix = torch.eye(2) * torch.where(z > 2, torch.inf, z) + torch.tensor(
+        [[0.0, 1.0], [0.0, 1.0]]
+    )
+    factor("eigenvalues", -torch.linalg.eig(matrix).eigenvalues.real.square().sum())
+
+
+@pytest.mark.parametrize("how", [batched, lambda f, z: one_by_one(f)], ids=["recorded", "eager"])
+def test_an_infinite_matrix_without_eigenvalues_is_nan_for_its_chain_only(how):
+    torch.manual_seed(0)
+    target = target_of(eigenvalue_model)
+    with validation_enabled(False):
+        value, _ = how(target.potential, target.start)(torch.tensor([[0.5], [3.0], [-0.5], [0.1]]))
+    assert value.isnan().tolist() == [False, True, False, False]
+
+
+ROWS = torch.randn(20, 3, generator=generator(3))
+OUTSIDE = {
+    "independent": dist.Normal(0.0, 1.0, validate_args=True).expand([3]).to_event(1),
+    "masked": dist.Normal(0.0, 1.0, validate_args=True)
+    .expand([3])
+    .mask(torch.tensor([True, False, True]))
+    .to_event(1),
+    "transformed": dist.LogNormal(torch.zeros(3), 1.0, validate_args=True).to_event(1),
+    "mixture": dist.MixtureSameFamily(
+        dist.Categorical(torch.ones(2), validate_args=True),
+        dist.Normal(torch.zeros(2), 1.0, validate_args=True),
+    ),
+    "multivariate": dist.MultivariateNormal(torch.zeros(3), torch.eye(3), validate_args=True),
+    "simplex": dist.Dirichlet(torch.ones(3), validate_args=True),
+}
+
+
+def sparse_model():
+    w = sample("w", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+    sample("x", dist.Normal(ROWS.to_sparse() @ w, 1.0).to_event(1), obs=torch.ones(20))
+
+
+def partly_observed_model():
+    z = sample("z", dist.Normal(0.0, 1.0))
+    with plate("data", 3):
+        mask = torch.tensor([True, False, True])
+        sample("x", dist.Normal(z, 1.0), obs=torch.arange(3.0), obs_mask=mask)
+
+
+@pytest.mark.parametrize("prior", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_prior_that_was_made_outside_with_checks_is_recorded(prior):
+    assert_is_recorded(lambda: sample("z", prior))
+
+
+@pytest.mark.parametrize("model", [sparse_model, partly_observed_model])
+def test_models_with_sparse_matrices_and_missing_data_are_recorded(model):
+    assert_is_recorded(model)
+
+
+def assert_is_recorded(model):
+    torch.manual_seed(0)
+    target = target_of(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no fall-back
+        recorded = batched(target.potential, target.start)
+    expected = one_by_one(target.potential)(target.start)
+    assert_close(recorded(target.start), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_recording_costs_no_random_numbers():
+    target = target_of(normal_model)
+    state = torch.get_rng_state()
+    batched(target.potential, target.start)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_latent_sites_of_half_precision_are_refused(dtype):
+    with pytest.raises(SiteError, match="torch.float32"):
+        target_of(lambda: sample("z", dist.Normal(torch.zeros((), dtype=dtype), 1.0)))

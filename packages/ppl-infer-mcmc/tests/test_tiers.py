@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 import ppl.distributions as dist
 import ppl.infer.mcmc.tiers as tiers
-from ppl import settings
+from ppl import inductor, settings
 from ppl.cpp import find_compiler
 from ppl.errors import SiteError
 from ppl.infer.mcmc import HMC, MCMC, NUTS
@@ -96,6 +97,20 @@ def test_without_a_compiler_a_run_is_recorded_and_says_so_only_if_compilation_wa
     assert not [w for w in recwarn if "compil" in str(w.message)]
     with pytest.warns(UserWarning, match="no C.* compiler"):
         run_nuts(20, jit_compile=True)
+
+
+def test_a_compiler_that_is_wrong_is_not_believed_and_one_warning_says_so(monkeypatch):
+    def wrong(program, *others):
+        return lambda inputs: [1.01 * x for x in tree_leaves(program(*inputs))]
+
+    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(tiers, "choose_stride", lambda *args: None)
+    monkeypatch.setattr(inductor, "_generated", type(inductor._generated)())
+    monkeypatch.setattr(inductor, "_compile", wrong)
+    with pytest.warns(UserWarning, match="without compilation.*other values") as seen:
+        x = run_nuts(300)
+    assert sum("compil" in str(w.message) for w in seen) == 1
+    assert abs(float(x.mean()) - 1.2) < 0.2  # as for every tier
 
 
 def test_an_unknown_tier_is_refused():
