@@ -20,7 +20,7 @@ from .folding import fold_constants as fold_constants
 from .orientation import batch_first as batch_first
 from .passes import Pass as Pass
 from .passes import optimize as optimize
-from .refusals import CaptureError as CaptureError
 from .recording import is_recording as is_recording
 from .recording import record as record
+from .refusals import CaptureError as CaptureError
 from .splitting import split_products as split_products

@@ -90,7 +90,9 @@ class Surroundings:
 
     def _look_inside(self, owner: Any) -> None:
         attributes = getattr(owner, "__dict__", {})
-        if isinstance(owner, (nn.Module, type, Tensor)) or is_library({"__name__": type(owner).__module__}):
+        if isinstance(owner, (nn.Module, type, Tensor)) or is_library(
+            {"__name__": type(owner).__module__}
+        ):
             return
         for name in [*attributes]:
             self._read(functools.partial(attributes.get, name))
