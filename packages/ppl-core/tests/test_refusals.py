@@ -1,5 +1,8 @@
 """What depends on values is refused, never recorded as it happened to be; nothing is spoilt."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -231,9 +234,6 @@ def decorated(x):
 
 @pytest.mark.parametrize("fn", [decorated, jit.trace(torch.sin)], ids=["decorated", "wrapped"])
 def test_a_recorded_function_can_be_copied_and_pickled(fn):
-    import copy
-    import pickle
-
     for _ in range(3):
         fn(X)
     for other in (copy.deepcopy(fn), pickle.loads(pickle.dumps(fn))):

@@ -93,8 +93,8 @@ def _noise(function: Function, point: Sequence[Tensor], expected: Any) -> list[A
     """Return how much a result changes with the last digits of the arguments, by leaf."""
     leaves = tree_leaves(expected)
     noise: list[Any] = [0.0] * len(leaves)
-    for sign in (1, -1):
-        nearby = [_moved(x, lambda x: x + x * _wave(x, 4 * sign * _eps(x))) for x in point]
+    for height in (4.0, -4.0):
+        nearby = [_in_last_digits(x, height) for x in point]
         for i, (a, b) in enumerate(zip(tree_leaves(function(*nearby)), leaves, strict=True)):
             if _is_number(b) and a.shape == b.shape:
                 change = (_exact(a) - _exact(b)).abs()
@@ -117,7 +117,12 @@ def _is_close(one: Tensor, trusted: Tensor, eps: float, noise: Any) -> Tensor:
     largest = size.nan_to_num(0.0, 0.0).max() if size.numel() else 1.0
     error = eps**0.5 * size + LAST_DIGITS * eps * largest + 4 * eps + noise
     same = (one == trusted) | (one.isnan() & trusted.isnan())
-    return same | (trusted.isfinite() & ((one - trusted).abs() <= error))
+    close: Tensor = same | (trusted.isfinite() & ((one - trusted).abs() <= error))
+    return close
+
+
+def _in_last_digits(x: Tensor, height: float) -> Tensor:
+    return _moved(x, lambda x: x + x * _wave(x, height * _eps(x)))
 
 
 def _moved(x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:

@@ -39,7 +39,7 @@ def fail_with_nan(program: GraphModule) -> GraphModule:
 def factorizes_infinity(fn: Callable[[Tensor], Any], argument: Tensor) -> bool:
     """Return whether a function fails since it decomposes a matrix with infinite or nan entries."""
     try:
-        with _Watch():
+        with _Watch():  # type: ignore[no-untyped-call]
             fn(argument)
     except _InfiniteMatrixError:
         return True
@@ -63,7 +63,7 @@ class _Watch(TorchDispatchMode):
 
 def _guard(program: GraphModule, decomposition: Node) -> None:
     """Decompose zeros instead of matrices that are not finite, and return nan for them."""
-    call, matrix = program.graph.call_function, decomposition.args[0]
+    call, matrix = program.graph.call_function, decomposition.all_input_nodes[0]
     with program.graph.inserting_before(decomposition):
         is_finite = call(aten.isfinite.default, (matrix,))
         for _ in range(2):

@@ -20,11 +20,8 @@ aten = torch.ops.aten
 def batch_first(program: GraphModule) -> GraphModule:
     """Change a recorded program in place: ``x @ w.mT`` becomes a transposed ``w @ x.mT``."""
     for product in program.graph.find_nodes(op="call_function", target=aten.mm.default):
-        if (
-            is_dense(product)
-            and _is_transpose(product.args[1])
-            and product.args[1].args[0].op != "get_attr"
-        ):
+        right: Any = product.args[1]
+        if is_dense(product) and _is_transpose(right) and right.args[0].op != "get_attr":
             _turn_round(program, product)
     program.graph.eliminate_dead_code()
     program.recompile()

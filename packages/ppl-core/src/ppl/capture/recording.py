@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
     check_torch_cache()
     last = LastSite()
 
+    @functools.wraps(fn)
     def watched(*args: Any) -> Any:
         with refusals():
             return fn(*args)

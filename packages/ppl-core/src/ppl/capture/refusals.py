@@ -1,4 +1,4 @@
-"""What would be recorded wrongly without an error: refused, with the line and what to write instead.
+"""What would be recorded wrongly without an error: refused, with what to write instead.
 
 A tensor program has no branches, fixed shapes and no memory.  So a recording ends where the
 function takes numbers of its arguments out of tensors, makes shapes of them, or writes into a
@@ -52,7 +52,7 @@ class CaptureError(PPLError, RuntimeError):
 @contextmanager
 def refusals() -> Iterator[None]:
     """Raise a :class:`CaptureError` where the code inside, which is being recorded, goes wrong."""
-    with _Operations(), _Functions():
+    with _Operations(), _Functions():  # type: ignore[no-untyped-call]
         yield
 
 
@@ -72,12 +72,12 @@ class _Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         if not isinstance(func, torch._ops.OpOverload):  # such as torch.cond
             return func(*args, **kwargs)
-        if func in SHAPES or torch.Tag.dynamic_output_shape in func.tags:
-            if any(map(_varies, _decisive(func, args, kwargs))):
-                raise CaptureError(
-                    f"{_name(func)} makes a shape that depends on values; "
-                    "use a mask and torch.where, so that all shapes are known"
-                )
+        makes_shape = func in SHAPES or torch.Tag.dynamic_output_shape in func.tags
+        if makes_shape and any(map(_varies, _decisive(func, args, kwargs))):
+            raise CaptureError(
+                f"{_name(func)} makes a shape that depends on values; "
+                "use a mask and torch.where, so that all shapes are known"
+            )
         for tensor in _written(func, args, kwargs):
             if _is_from_outside(tensor):
                 raise CaptureError(
@@ -110,10 +110,11 @@ def _with_selected(tensor: Tensor, index: Any) -> tuple[Tensor, Any]:
     given = index if isinstance(index, tuple) else (index,)
     if not any(_is_single(i) and _varies(i) for i in given):
         return tensor, index
-    found, dim = [], 0
+    found: list[Any] = []
+    dim = 0
     for i in given:
         if i is Ellipsis:
-            dim = tensor.dim() - sum(map(_num_dims, given[len(found) + 1 :]))
+            dim = tensor.dim() - sum(_num_dims(j) for j in given[len(found) + 1 :])
         if _is_single(i):
             number = torch.where(i < 0, i + tensor.shape[dim], i)
             tensor, i = tensor.index_select(dim, number.reshape(1).long()), 0
@@ -163,7 +164,7 @@ def _is_from_outside(tensor: Tensor) -> bool:
     """Whether a tensor has the memory of one that the program did not make."""
     node = _node(tensor)
     while node is not None and node.op == "call_function" and _is_view(node.target):
-        node = node.args[0]  # type: ignore[assignment]
+        node = node.all_input_nodes[0]
     return node is None or node.op != "call_function"
 
 
@@ -175,7 +176,8 @@ def _is_view(operation: Any) -> bool:
 def _varies(value: Any) -> bool:
     """Whether a value is a tensor that is another one at the next call: of arguments, or drawn."""
     node = _node(value) if isinstance(value, Tensor) else None
-    todo, seen = [node] if node is not None else [], set()
+    todo = [] if node is None else [node]
+    seen: set[Node] = set()
     while todo:
         node = todo.pop()
         if node.op == "placeholder" or _draws(node.target):

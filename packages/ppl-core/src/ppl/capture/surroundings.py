@@ -83,9 +83,7 @@ class Surroundings:
             self._look_inside(value.__self__)
         elif isinstance(value, types.FunctionType):
             self._look_around(value)
-        elif not isinstance(value, type) and isinstance(
-            getattr(type(value), "__call__", None), types.FunctionType
-        ):
+        elif callable(value) and not isinstance(value, type):
             self._look_inside(value)
 
     def _look_inside(self, owner: Any) -> None:

@@ -42,12 +42,14 @@ def trace(
 
     The replay reads the parameters of the store, draws at random anew, and has gradients for its
     arguments, for parameters and for those of modules; higher derivatives run ``fn`` again, and are
-    refused where it draws. ``fn`` may use any primitive. Handlers around a call see its parameters, and nothing else.
+    refused where it draws. ``fn`` may use any primitive. Handlers around a call see its parameters,
+    and nothing else.
 
     The first two calls of each structure (shapes, dtypes and devices of tensors, values of other
     arguments, modes of torch and of modules) run ``fn`` itself and compare. Where something else
-    that it reads was replaced, such as a parameter or a global number, it is recorded anew. Where it cannot be recorded, or the replay differs, it
-    goes on as plain Python, and a warning says which line is to blame.
+    that it reads was replaced, such as a parameter or a global number, it is recorded anew. Where
+    it cannot be recorded, or the replay differs, it goes on as plain Python, and a warning says
+    which line is to blame.
 
     Args:
         fn: A function of tensors, in any nesting, and of hashable options; None to get a decorator.

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from ppl import settings
 from ppl.capture import Pass, fold_constants, optimize, split_products
@@ -66,6 +67,7 @@ def choose_potential(
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
     try:
+        assert isinstance(recorded.program, GraphModule)
         program = optimize(recorded.program, [position], _passes(position))
         return RecordedPotential(compile_program(program, [position]))
     except Exception as error:  # the compiler has more ways to fail than we could list
