@@ -50,8 +50,6 @@ CONSTANT = {
     "masked_select": lambda x: x.masked_select(DATA > 1),
     "repeat_interleave": lambda x: x.repeat_interleave(torch.tensor([1, 2, 0])),
     "numpy": lambda x: x * torch.as_tensor(np.exp(DATA.numpy())),
-    "item": lambda x: x * DATA[1].item(),
-    "branch": lambda x: x if DATA.sum() > 0 else -x,
 }
 WRITES = {
     "argument": lambda x: x.add_(1),

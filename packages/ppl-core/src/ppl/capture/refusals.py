@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import (
-    disable_proxy_modes_tracing,
     get_proxy_mode,
     get_proxy_slot,
 )
@@ -95,11 +94,8 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in EXITS:
-            if any(map(_varies, tree_leaves((args, kwargs)))):
-                raise CaptureError(f"{name} takes values out of a tensor; {EXITS[name]}")
-            with disable_proxy_modes_tracing():  # the same value each time
-                return func(*args, **kwargs)
+        if name in EXITS and any(map(_varies, tree_leaves((args, kwargs)))):
+            raise CaptureError(f"{name} takes values out of a tensor; {EXITS[name]}")
         if func is Tensor.__getitem__:
             args = _with_selected(*args)
         return func(*args, **kwargs)
@@ -169,7 +165,7 @@ def _is_from_outside(tensor: Tensor) -> bool:
 
 
 def _is_view(operation: Any) -> bool:
-    returns = getattr(getattr(operation, "_schema", None), "returns", ())
+    returns: Any = getattr(getattr(operation, "_schema", None), "returns", ())
     return bool(returns) and returns[0].alias_info is not None
 
 
