@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from .capture.agreement import overlaps, points_near, same_function
 from .capture.recording import one_at_a_time
-from .errors import PPLError
+from .errors import PPLError, warn
 from .validation import torch_flag_kept
 
 aten = torch.ops.aten
@@ -127,8 +127,15 @@ def _compile(program: GraphModule, examples: Sequence[Tensor], options: Options)
     try:
         with _trusting_the_processor():
             return _generate(program, examples, {**options, "cpp.vec_isa_ok": True})
-    except Exception:  # torch's inner parts are another version's, or the compiler is older
-        return _compile_publicly(program, examples, options)
+    except (
+        Exception
+    ) as error:  # torch's inner parts are another version's, or the compiler is older
+        generated = _compile_publicly(program, examples, options)
+        warn(
+            "torch compiled by its documented function, whose programs are slower to call: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+        )
+        return generated
 
 
 def _generate(program: GraphModule, examples: Sequence[Tensor], options: Options) -> Generated:
