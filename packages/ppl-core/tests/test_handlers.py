@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.distributions import constraints
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
@@ -447,3 +448,62 @@ def test_unwrap_finds_a_decorated_method():
     model = Model()
     assert poutine.unwrap(model.run)() is model
     assert poutine.unwrap(print) is print
+
+
+# A handler sees one variable, however often it is read, and None is no value: laws that were missing
+
+
+def tied():
+    w = param("w", torch.ones(()))
+    return w - param("w")
+
+
+@pytest.mark.parametrize("prior", [Normal(0.0, 1.0), {"w": Normal(0.0, 1.0)}])
+def test_a_lifted_parameter_is_drawn_once_however_often_it_is_read(prior):
+    lifted = poutine.lift(tied, prior=prior)
+    assert lifted() == 0.0
+    for traced in (poutine.trace(lifted), poutine.lift(poutine.trace(tied), prior=prior)):
+        traced()
+    assert poutine.trace(lifted).get_trace().stochastic_nodes == ["w"]
+    draws = {poutine.trace(lifted).get_trace().nodes["w"]["value"].item() for _ in range(3)}
+    assert len(draws) == 3  # another execution draws anew
+
+
+def test_a_lifted_parameter_that_is_read_twice_counts_once_in_the_density():
+    data = {"w": torch.tensor(0.5)}
+    trace = poutine.trace(poutine.condition(poutine.lift(tied, prior=Normal(0.0, 1.0)), data=data))
+    assert_close(trace.get_trace().log_prob_sum(), Normal(0.0, 1.0).log_prob(data["w"]))
+
+
+def test_a_prior_function_gets_what_the_param_statement_says():
+    def program():
+        return param("w", torch.ones(2), constraint=constraints.positive)
+
+    full = lambda value, *args, **kwargs: (value, args, sorted(kwargs))  # noqa: E731
+    value, args, kwargs = poutine.lift(program, prior={"w": full})()
+    assert (value.tolist(), args, kwargs) == ([1.0, 1.0], (), ["constraint", "event_dim"])
+    assert poutine.lift(program, prior={"w": lambda value: 2 * value})().tolist() == [2.0, 2.0]
+    assert poutine.lift(program, prior={"w": lambda: torch.tensor(3.0)})() == 3.0
+
+
+NOTHING = {"x": None, "w": None}
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        poutine.condition(data=NOTHING),
+        poutine.do(data=NOTHING),
+        poutine.substitute(data=NOTHING),
+        poutine.lift(prior=NOTHING),
+        poutine.replay(params=NOTHING),
+    ],
+    ids=lambda handler: type(handler).__name__,
+)
+def test_none_leaves_a_site_alone(handler):
+    def program():
+        return sample("x", Normal(param("w", torch.zeros(())), 1.0))
+
+    with poutine.trace() as traced, handler:
+        assert isinstance(program(), torch.Tensor)
+    assert traced.trace.stochastic_nodes == ["x"] and traced.trace.param_nodes == ["w"]

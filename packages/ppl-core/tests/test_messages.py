@@ -295,13 +295,14 @@ def positive_dim():
 @answered(
     errors.PlateError,
     r"""
-    plate 'data' has size 0; a plate needs at least one element
+    plate 'data': size must be the number of its elements, 0 or more, got -1; for data of unknown \
+    number leave it out
     at {here}
     Trace Shapes: no sites yet
     """,
 )
-def plate_without_elements():
-    with plate("data", 0):  # here
+def plate_of_negative_size():
+    with plate("data", -1):  # here
         sample("x", Normal(0.0, 1.0))
 
 

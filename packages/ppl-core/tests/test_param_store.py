@@ -9,12 +9,14 @@ from torch.distributions import constraints
 from torch.testing import assert_close
 
 from ppl.errors import MissingSiteError, SupportError
+from ppl.nn import PyroModule, PyroParam
 from ppl.params import (
     ParamStoreDict,
     module_from_param_with_module_name,
     param_with_module_name,
     user_param_name,
 )
+from ppl.primitives import get_param_store, param
 from ppl.validation import validation_enabled
 
 MATRIX = torch.tensor([[2.0, 0.3], [0.3, 1.0]], dtype=torch.float64)
@@ -327,3 +329,49 @@ def test_tied_parameters_are_deleted_and_replaced_one_by_one():
     del store["a"]
     del store["b"]
     assert store.param_name(leaf) is None
+
+
+# transform_to exists for starts that do not fulfil the constraint: a start is projected where it
+# can be, and refused only where the result would be nan.
+
+STARTS = [
+    (constraints.simplex, torch.ones(3), torch.full((3,), 1 / 3)),
+    (constraints.simplex, torch.tensor([1.0, 3.0]), torch.tensor([0.25, 0.75])),
+    (constraints.lower_cholesky, torch.ones(2, 2), torch.ones(2, 2).tril()),
+    (constraints.positive, torch.tensor([0.0, 2.0]), torch.tensor([0.0, 2.0])),
+    (constraints.greater_than(1.0), torch.tensor([1.0, 3.0]), torch.tensor([1.0, 3.0])),
+    (constraints.independent(constraints.simplex, 1), torch.ones(2, 2), torch.full((2, 2), 0.5)),
+]
+
+
+@pytest.mark.parametrize("constraint,start,expected", STARTS, ids=str)
+def test_a_start_outside_of_the_constraint_is_projected_and_can_be_moved(
+    constraint, start, expected
+):
+    class Holder(PyroModule):
+        pass
+
+    holder = Holder()
+    holder.x = PyroParam(start, constraint)
+    value = param("x", start, constraint)
+    for got in (value, holder.x):
+        assert_close(got.detach(), expected)
+    assert value.unconstrained().isfinite().all() and constraint.check(value).all()
+
+
+@pytest.mark.parametrize(
+    "constraint,start",
+    [
+        (constraints.positive, torch.tensor(-1.0)),
+        (constraints.positive, torch.tensor(torch.nan)),
+        (constraints.simplex, torch.tensor([2.0, -1.0])),
+        (constraints.simplex, torch.zeros(3)),
+        (constraints.lower_cholesky, torch.tensor([[1.0, 0.0], [0.0, -1.0]])),
+        (constraints.positive_definite, -torch.eye(2)),
+    ],
+    ids=str,
+)
+def test_a_start_without_projection_is_refused(constraint, start):
+    with pytest.raises(SupportError, match="'x': the value must fulfil"):
+        param("x", start, constraint)
+    assert "x" not in get_param_store()

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import constraints
@@ -10,13 +11,14 @@ from torch.testing import assert_close
 import ppl.poutine as poutine
 from ppl.capture import CaptureError, record
 from ppl.errors import PlateError, ShapeError
+from ppl.plates import plate_stack
 from ppl.poutine.indep_messenger import IndepMessenger
 from ppl.poutine.plate_messenger import block_plate
 from ppl.poutine.runtime import get_plates, stack
 from ppl.poutine.util import prune_subsample_sites, site_is_subsample
-from ppl.primitives import get_param_store, param, plate, sample, subsample
+from ppl.primitives import factor, get_param_store, param, plate, sample, subsample
 
-from .distribution.families import Dirichlet, Normal
+from .distribution.families import Bernoulli, Dirichlet, Normal
 
 DATA = torch.tensor([0.3, -1.2, 2.0, 0.7], dtype=torch.float64)
 
@@ -79,10 +81,72 @@ def test_dimensions_are_counted_from_the_right(dim):
 
 
 @pytest.mark.parametrize("kind", [plate, IndepMessenger])
-@pytest.mark.parametrize("size", [0, -3])
-def test_a_plate_has_at_least_one_element(kind, size):
-    with pytest.raises(PlateError, match=f"plate 'a' has size {size}; a plate needs at least one"):
+@pytest.mark.parametrize("size", [-3, 2.5, "three", [1, 2]])
+def test_a_plate_has_a_number_of_elements(kind, size):
+    with pytest.raises(PlateError, match="plate 'a': size must be the number of its elements"):
         kind("a", size)
+
+
+@pytest.mark.parametrize("size", [-1, torch.tensor(-1)])
+def test_a_negative_size_of_a_plate_is_no_secret_sign(size):
+    with pytest.raises(PlateError, match="plate 'a': size must be"):
+        plate("a", size)
+
+
+@pytest.mark.parametrize("kind", [plate, IndepMessenger])
+@pytest.mark.parametrize("size", [3.0, torch.tensor(3), torch.tensor(3.0), np.int64(3)])
+def test_a_whole_number_of_any_type_is_a_size(kind, size):
+    assert kind("a", size).size == 3 and type(kind("a", size).size) is int
+
+
+# A group without rows is data, too: that an empty plate is one was the law that was missing.
+
+
+def score(program):
+    trace = poutine.trace(program).get_trace()
+    trace.compute_score_parts()
+    return trace.log_prob_sum()
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: d.mask(True), lambda d: d.expand([1])])
+def test_an_empty_plate_scores_zero(wrap):
+    def program():
+        with plate("outer", 2, dim=-2), plate("empty", 0) as index:
+            assert index.shape == (0,)
+            assert sample("x", wrap(Normal(0.0, 1.0))).shape == (2, 0)
+            sample("e", wrap(Normal(torch.zeros(3), 1.0).to_event(1)).mask(torch.tensor([True])))
+            sample("y", Normal(0.0, 1.0), obs=torch.zeros(2, 0))
+            factor("f", torch.zeros(2, 0))
+
+    assert score(program) == 0.0
+
+
+def test_an_empty_plate_has_no_iterations_and_no_subsample():
+    assert list(plate("empty", 0)) == []
+    with plate("empty", 0, subsample_size=5) as index:
+        assert index.shape == (0,)
+    with plate("empty", 0, subsample=torch.tensor([], dtype=torch.long)) as index:
+        assert index.shape == (0,)
+    with plate_stack("grid", (0, 3)):
+        assert sample("x", Normal(0.0, 1.0)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("part", [{"subsample_size": 0}, {"subsample": torch.tensor([]).long()}])
+def test_no_element_of_several_is_no_subsample(part):
+    with pytest.raises(PlateError, match="plate 'a': a subsample of none of its 3 elements"):
+        plate("a", 3, **part)
+
+
+def test_an_empty_plate_is_packed_beside_an_enumerated_site():
+    def program():
+        z = sample("z", Bernoulli(torch.tensor(0.5)), infer={"enumerate": "parallel"})
+        with plate("empty", 0):
+            sample("x", Normal(z, 1.0), obs=torch.zeros(0))
+
+    trace = poutine.trace(poutine.enum(program, first_available_dim=-2)).get_trace()
+    trace.compute_log_prob()
+    trace.pack_tensors()
+    assert trace.nodes["x"]["packed"]["log_prob"].shape == (2, 0)
 
 
 def test_entering_a_plate_twice_is_refused_and_leaves_no_dimension_behind():
@@ -347,8 +411,14 @@ def test_a_subsample_adds_nothing_to_the_density():
 
 def test_a_subsample_of_another_size_is_replayed_with_its_own_scale():
     trace = poutine.trace(draw_a_subsample).get_trace(2)
-    replayed = poutine.trace(poutine.replay(draw_a_subsample, trace=trace)).get_trace(3)
+    replayed = poutine.trace(poutine.replay(draw_a_subsample, trace=trace)).get_trace(None)
     assert_close(replayed.log_prob_sum(), trace.log_prob_sum())
+
+
+def test_a_subsample_of_another_size_than_the_program_asks_for_is_not_replayed():
+    trace = poutine.trace(draw_a_subsample).get_trace(2)
+    with pytest.raises(PlateError, match="asks for subsample_size=3, but the trace .* has 2"):
+        poutine.replay(draw_a_subsample, trace=trace)(3)
 
 
 def test_a_plate_made_before_the_program_keeps_its_subsample():

@@ -291,3 +291,10 @@ def test_lifted_module_parameters_are_put_into_the_module_as_samples():
 def test_module_needs_an_instance():
     with pytest.raises(SiteError, match=r"module 'net': expected an instance of torch\.nn\.Module"):
         module("net", nn.Linear)
+
+
+def test_module_says_which_parameters_it_leaves_out():
+    net = torch.nn.Linear(2, 1)
+    net.bias.requires_grad_(False)
+    with pytest.warns(UserWarning, match="'bias' is frozen"):
+        module("net", net)

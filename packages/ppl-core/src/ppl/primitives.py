@@ -236,7 +236,8 @@ def module(
         name: A name for the module.
         nn_module: An instance.
         update_module_params: Whether parameters that the store already has (from a file, say)
-            are put into the module; otherwise the module keeps its own values.
+            are put into the module; otherwise the module keeps its own values. Those that are
+            frozen (``requires_grad=False``) are left out, with a warning.
 
     Returns:
         The module.
@@ -247,6 +248,7 @@ def module(
         )
     for parameter, value in list(nn_module.named_parameters()):
         if not value.requires_grad:
+            warn(f"module {name!r}: parameter {parameter!r} is frozen and stays out of the store")
             continue
         stored_name = param_with_module_name(name, parameter)
         stored = param(stored_name, value)

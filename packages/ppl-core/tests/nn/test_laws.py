@@ -6,12 +6,14 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
 from ppl import settings
 from ppl.distribution import Delta
-from ppl.nn.module import clear
+from ppl.nn import PyroModule, PyroSample
+from ppl.nn.module import clear, to_pyro_module_
 from ppl.primitives import get_param_store
 from ppl.util import set_rng_seed
 
@@ -277,3 +279,42 @@ def test_lifted_parameters_are_sampled_once(case):
     trace = traced(poutine.lift(module, priors))
     assert sorted(trace.stochastic_nodes) == sorted([*case.params, *case.samples])
     assert trace.param_nodes == []
+
+
+# A part that is converted after it has found its owner: that names come from the place in the tree
+# then, too, was the law that was missing.
+
+
+class TwoLayers(PyroModule):
+    def __init__(self, in_init=False):
+        super().__init__()
+        self.a, self.b = nn.Linear(1, 1), nn.Sequential(nn.Linear(1, 1), nn.Tanh())
+        if in_init:
+            to_pyro_module_(self.a)
+            to_pyro_module_(self.b)
+            self.a.bias = PyroSample(Delta(torch.zeros(1), event_dim=1))
+            self.b[0].bias = PyroSample(Delta(torch.zeros(1), event_dim=1))
+
+    def forward(self):
+        return self.b(self.a(torch.ones(1)))
+
+
+@pytest.mark.parametrize("parts", [["a"], ["b"], ["a", "b"], ["b.0"], ["a", "b.0"]])
+@pytest.mark.parametrize("is_called_before", [True, False])
+def test_converting_a_part_of_a_module_leaves_its_output_alone(parts, is_called_before):
+    net = TwoLayers()
+    expected = net.b(net.a(torch.ones(1))).detach()
+    if is_called_before:
+        assert_close(net().detach(), expected)
+    for part in parts:
+        to_pyro_module_(net.get_submodule(part))
+    assert_close(net().detach(), expected)
+    names = poutine.trace(net).get_trace().param_nodes
+    expected_names = ["a.bias", "a.weight", "b.0.bias", "b.0.weight"]
+    assert sorted(name.replace("$$$", ".") for name in names) == expected_names
+
+
+def test_parts_converted_by_their_owner_have_sites_of_their_own():
+    trace = poutine.trace(TwoLayers(in_init=True)).get_trace()
+    assert trace.stochastic_nodes == ["a.bias", "b.0.bias"]
+    assert trace.param_nodes == ["a.weight", "b.0.weight"]

@@ -121,8 +121,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         if value is not None and self._pyro_context.active:
             if name in self._parameters:
                 return self._read_param(name, name)
-            if name in self._modules and not isinstance(value, PyroModule):
-                self._register(value, self._path(name))
+            if name in self._modules:
+                self._take_in(value, self._path(name))
         return value
 
     def _read_param(self, name: str, key: str) -> Tensor:
@@ -165,6 +165,13 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         if self._has(name):
             return self.__getattr__(name)
         return self._read_sample(name, declared.prior)
+
+    def _take_in(self, module: nn.Module, path: str) -> None:
+        """Make sure that a submodule knows its place: it may have been converted since it came."""
+        if not isinstance(module, PyroModule):
+            self._register(module, path)
+        elif module._pyro_context is not self._pyro_context:
+            place(module, path, self._pyro_context)
 
     def _register(self, module: nn.Module, path: str) -> None:
         """Make the ``param`` statements of a plain module."""
@@ -295,6 +302,8 @@ def to_pyro_module_(m: nn.Module, recurse: bool = True) -> None:
         >>> to_pyro_module_(net)
         >>> isinstance(net[0], PyroModule[nn.Linear])
         True
+
+    What belongs to a PyroModule is named by its place there when its owner next reads it.
     """
     if not isinstance(m, nn.Module):
         raise SiteError(f"to_pyro_module_ converts an instance of torch.nn.Module, got {m!r}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import weakref
 from collections.abc import Callable, ItemsView, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -107,10 +108,11 @@ class ParamStoreDict:
             name: The name.
             init_constrained_value: A tensor, a number, or a function that returns one and is called
                 only if the name is new.
-            constraint: What the value must fulfil.
+            constraint: What the value must fulfil. An initial value that does not is projected
+                where ``transform_to(constraint)`` can: onto the simplex or a triangle.
 
         Raises:
-            SupportError: If the initial value does not fulfil the constraint.
+            SupportError: If the initial value has no projection.
         """
         if name not in self._params:
             is_lazy = callable(init_constrained_value) and not isinstance(
@@ -250,15 +252,39 @@ def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) 
     """Return the leaf of a new constrained value, after checking it."""
     dtype = None if isinstance(new_value, Tensor) else torch.get_default_dtype()
     value: Tensor = torch.as_tensor(new_value, dtype=dtype)
-    if is_validation_enabled() and not bool(torch.as_tensor(constraint.check(value)).all()):
-        raise SupportError(
-            f"parameter {name!r}: the value must fulfil {constraint}, got {value}", site=name
-        )
     if constraint is constraints.real and value.is_leaf and value.requires_grad:
         return value  # an nn.Parameter stays the module's own
     with torch.no_grad():
-        leaf: Tensor = transform_to(constraint).inv(value.detach()).clone().contiguous()
+        if is_validation_enabled():
+            _require_start(name, value, constraint)
+        leaf = _finite_leaf(value.detach(), constraint).clone().contiguous()
     return leaf.requires_grad_()
+
+
+def _require_start(name: str, value: Tensor, constraint: constraints.Constraint) -> None:
+    """Refuse a value that neither fulfils a constraint nor is projected to one that does."""
+    if bool(torch.as_tensor(constraint.check(value)).all()):
+        return
+    with suppress(ValueError, RuntimeError, NotImplementedError):
+        transform = transform_to(constraint)
+        projected = transform(transform.inv(value))  # nan where there is no projection
+        inside = transform(_finite_leaf(value, constraint, torch.finfo(projected.dtype).eps))
+        if bool(projected.isfinite().all() & torch.as_tensor(constraint.check(inside)).all()):
+            return
+    raise SupportError(
+        f"parameter {name!r}: the value must fulfil {constraint}, got {value}", site=name
+    )
+
+
+def _finite_leaf(
+    value: Tensor, constraint: constraints.Constraint, margin: float | None = None
+) -> Tensor:
+    """Return a leaf that gradients can move: a start at the end of the support moves inside."""
+    leaf: Tensor = transform_to(constraint).inv(value)
+    if constraint is constraints.real:
+        return leaf
+    far = -math.log(margin or torch.finfo(leaf.dtype).tiny)
+    return torch.where(leaf.isinf() & value.isfinite().all(), leaf.clamp(-far, far), leaf)
 
 
 # names of module parameters: "module$$$parameter"

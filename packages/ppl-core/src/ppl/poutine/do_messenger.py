@@ -18,14 +18,14 @@ class DoMessenger(Messenger):
     Handlers further in see the given value at an observed site, ``name + "__CF"``.
 
     Args:
-        data: Values by site name.
+        data: Values by site name; None leaves the site alone.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["name"] not in self.data:
+        if self.data.get(msg["name"]) is None:
             return
         if "_intervened_by" in msg:
             warn(f"site {msg['name']!r}: two interventions on one site; the innermost one holds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,27 @@ import torch
 from ..errors import PlateError
 from .messenger import Messenger
 from .runtime import stack
+
+
+UNKNOWN = -1  # the size of a plate whose elements are of unknown number: independence only
+
+
+def as_size(name: str, what: str, size: Any) -> int | None:
+    """Return a number of elements as an int; None stays None.
+
+    Raises:
+        PlateError: If it is no whole number, such as 10, 10.0 or torch.tensor(10), or negative.
+    """
+    if size is None:
+        return None
+    with suppress(TypeError, ValueError, RuntimeError):
+        if int(size) == size and size >= 0:
+            return int(size)
+    raise PlateError(
+        f"plate {name!r}: {what} must be the number of its elements, 0 or more, got {size!r}; for "
+        "data of unknown number leave it out",
+        site=name,
+    )
 
 
 class CondIndepStackFrame(NamedTuple):
@@ -46,16 +68,14 @@ class IndepMessenger(Messenger):
     def __init__(
         self, name: str, size: int, dim: int | None = None, device: str | torch.device | None = None
     ) -> None:
-        if size < 1 and size != -1:  # -1: elements of unknown number
-            raise PlateError(
-                f"plate {name!r} has size {size}; a plate needs at least one element", site=name
-            )
         if dim is not None and dim >= 0:
             raise PlateError(
                 f"plate {name!r}: dim must be negative (counted from the right), got {dim}",
                 site=name,
             )
-        self.name, self.size, self.dim, self.device = name, size, dim, device
+        count = size if size == UNKNOWN else as_size(name, "size", size)
+        assert count is not None, "only a plate that subsamples may leave its size out"
+        self.name, self.size, self.dim, self.device = name, count, dim, device
         self.counter = 0
         self._dim_is_allocated = dim is None
         self._indices: torch.Tensor | None = None

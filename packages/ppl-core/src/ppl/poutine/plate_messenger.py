@@ -30,8 +30,8 @@ class PlateMessenger(SubsampleMessenger):
         device: Where indices live.
 
     Raises:
-        PlateError: For a dim that is not negative or already taken, a size of zero, or an
-            inconsistent subsample.
+        PlateError: For a dim that is not negative or already taken, a size that is no number of
+            elements, or an inconsistent subsample.
 
     Example:
         >>> import torch

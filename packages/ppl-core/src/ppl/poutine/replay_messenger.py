@@ -47,6 +47,6 @@ class ReplayMessenger(Messenger):
         msg["infer"] = dict(recorded["infer"])  # handlers further out may write into it
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
-        if self.params is not None and msg["name"] in self.params:
+        if self.params is not None and self.params.get(msg["name"]) is not None:
             msg["done"] = True
             msg["value"] = self.params[msg["name"]]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..distribution import Distribution
 from ..errors import PlateError
-from .indep_messenger import CondIndepStackFrame, IndepMessenger
+from .indep_messenger import UNKNOWN, CondIndepStackFrame, IndepMessenger, as_size
 from .runtime import am_i_wrapped, apply_stack, new_message
 
 
@@ -57,16 +57,19 @@ class SubsampleMessenger(IndepMessenger):
         device: str | torch.device | None = None,
     ) -> None:
         device = "cuda" if use_cuda and device is None else device
+        size = as_size(name, "size", size)
+        subsample_size = as_size(name, "subsample_size", subsample_size)
+        is_known = size is not None
         if size is None:
             if subsample_size is not None or subsample is not None:
                 raise PlateError(
                     f"plate {name!r}: subsampling needs the size of the whole plate, got size=None",
                     site=name,
                 )
-            size = -1  # elements of unknown number: independence only
+            size = UNKNOWN
         super().__init__(name, size, dim, device)
         self.subsample_size, self._is_whole = size, False
-        if size != -1:
+        if is_known:
             self._choose(subsample_size, subsample)
 
     def _choose(self, subsample_size: int | None, subsample: Any) -> None:
@@ -79,14 +82,31 @@ class SubsampleMessenger(IndepMessenger):
                     site=self.name,
                 )
             subsample_size = len(subsample)
-        elif subsample_size is None or subsample_size > self.size:
+        wanted = subsample_size
+        if wanted is None or wanted > self.size:
             subsample_size = self.size
         fn = _Subsample(self.size, subsample_size, self.device)
         chosen = subsample if subsample is not None else _emit(self.name, fn)
-        if len(chosen) != subsample_size and subsample is None:
-            subsample_size = len(chosen)  # replayed from an execution with another batch size
+        if len(chosen) != subsample_size:  # replayed from an execution with another batch size
+            subsample_size = self._replayed_size(wanted, len(chosen))
+        if subsample_size == 0 < self.size:
+            raise PlateError(
+                f"plate {self.name!r}: a subsample of none of its {self.size} elements has no "
+                "scale; leave the plate out, or take at least one",
+                site=self.name,
+            )
         self.subsample_size, self._indices = subsample_size, chosen
         self._is_whole = subsample is None and subsample_size == self.size
+
+    def _replayed_size(self, wanted: int | None, size: int) -> int:
+        """Return the size of a replayed subsample, unless the program asks for another one."""
+        if wanted is None:
+            return size
+        raise PlateError(
+            f"plate {self.name!r}: the program asks for subsample_size={wanted}, but the trace that "
+            f"is replayed has {size} elements; use one subsample_size in model and guide",
+            site=self.name,
+        )
 
     def _frame(self) -> CondIndepStackFrame:
         return CondIndepStackFrame(
@@ -106,7 +126,7 @@ class SubsampleMessenger(IndepMessenger):
     def _take_subsample(self, msg: dict[str, Any]) -> None:
         """Reduce a full-size value to this plate's indices, at this plate's dimension."""
         event_dim = msg["kwargs"].get("event_dim")
-        if event_dim is None or self.size == -1:
+        if event_dim is None or self.size == UNKNOWN:
             return
         dim = self.dim - event_dim
         value = msg["value"]

@@ -15,18 +15,18 @@ class SubstituteMessenger(Messenger):
     Nothing is drawn at a site whose value is given. Observed sites keep their observation.
 
     Args:
-        data: (Constrained) values by site name.
+        data: (Constrained) values by site name; None leaves the site alone.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["name"] in self.data and not msg["is_observed"]:
+        if self.data.get(msg["name"]) is not None and not msg["is_observed"]:
             msg["value"] = as_value(self.data[msg["name"]], msg["fn"])
             msg["done"] = True
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
-        if msg["name"] in self.data:
+        if self.data.get(msg["name"]) is not None:
             msg["value"] = as_value(self.data[msg["name"]], None)
             msg["done"] = True
