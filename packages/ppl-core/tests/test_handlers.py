@@ -450,7 +450,7 @@ def test_unwrap_finds_a_decorated_method():
     assert poutine.unwrap(print) is print
 
 
-# A handler sees one variable, however often it is read, and None is no value: laws that were missing
+# One variable is one site, however often it is read, and None is no value: the missing laws.
 
 
 def tied():

@@ -1,12 +1,16 @@
 """Named settings: declared by modules, changed by programs."""
 
+import subprocess
 import sys
 import types
 
 import pytest
+import torch
 
 from ppl import settings
+from ppl.distribution import Delta
 from ppl.errors import MissingSiteError
+from ppl.validation import is_validation_enabled
 
 
 @pytest.fixture
@@ -16,6 +20,7 @@ def holder(monkeypatch):
     module.speed, module.engine = 3, types.SimpleNamespace(gears=5)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(settings, "_registry", {})
+    monkeypatch.setattr(settings, "entries", lambda group: {})
 
     settings.register("gears", module.__name__, "engine.gears")
 
@@ -77,3 +82,28 @@ def test_an_unknown_setting_is_answered_with_the_nearest(holder, use):
     assert str(caught.value) == (
         "there is no setting 'sped'; did you mean 'speed'?; known: ['gears', 'speed']"
     )
+
+
+# That a setting exists because its distribution is installed, imported or not, was the missing law.
+
+
+def test_a_setting_of_what_is_installed_is_known_before_that_is_imported():
+    program = (
+        "import ppl, sys; assert 'ppl.nn.sharing' not in sys.modules;"
+        "ppl.settings.set(module_local_params=True);"
+        "assert sys.modules['ppl.nn.sharing'].local_params;"
+        "assert ppl.settings.get()['module_local_params']"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_checks_are_settings_under_the_names_of_pyro():
+    names = ("validate_infer", "validate_poutine", "validate_distributions_pyro")
+    for name in names:
+        before = settings.get(name)
+        with settings.context(**{name: not before}):
+            assert settings.get(name) is not before
+        assert settings.get(name) is before
+    with settings.context(validate_distributions_pyro=False, validate_infer=False):
+        assert not is_validation_enabled()
+        Delta(torch.tensor(0.0)).log_prob(torch.tensor(torch.nan))  # is not checked

@@ -8,9 +8,11 @@ import torch
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
+from ppl.errors import SupportError
 from ppl.primitives import param, sample
+from ppl.validation import validation_enabled
 
-from .distribution.families import Categorical, Normal
+from .distribution.families import Bernoulli, Categorical, Normal
 
 FORMS = {
     "tensor": (torch.tensor(2.0), torch.tensor(2.0)),
@@ -146,3 +148,30 @@ def test_a_sample_site_takes_any_distribution_of_torch(fn):
     assert isinstance(site["fn"], type(fn))
     assert site["value"].shape == fn.batch_shape + fn.event_shape
     assert_close(trace.log_prob_sum(), fn.log_prob(site["value"]))
+
+
+# Labels are what tables hold, integers or booleans: that they are values was the missing law.
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1], [False, True, True]])
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "wrap", [lambda d: d, lambda d: d.to_event(1), lambda d: d.mask(True), lambda d: d.expand([3])]
+)
+def test_integer_and_boolean_labels_score_like_floats(labels, make, dtype, wrap):
+    d = wrap(Bernoulli(torch.full((3,), 0.3, dtype=dtype)))
+    with poutine.trace() as traced:
+        sample("y", d, obs=make(labels))
+    want = d.log_prob(torch.tensor(labels).to(dtype)).sum()
+    assert_close(traced.trace.log_prob_sum(), want)
+
+
+def test_one_nan_in_the_data_is_counted_and_found():
+    data = torch.zeros(2, 3)
+    data[1, 2] = torch.nan
+    with poutine.trace() as traced:
+        sample("y", Normal(torch.zeros(2, 3), 1.0), obs=data)
+    cure = r"1 of 6 values are nan, the first at index \[1, 2\].*obs_mask.*NanMaskedNormal"
+    with validation_enabled(), pytest.raises(SupportError, match=cure):
+        traced.trace.log_prob_sum()

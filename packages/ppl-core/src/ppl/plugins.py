@@ -35,6 +35,7 @@ GROUPS = (
     "ppl.reparams",
     "ppl.optimizers",
     "ppl.infer",
+    "ppl.settings",
 )
 
 

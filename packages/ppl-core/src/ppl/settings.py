@@ -1,4 +1,8 @@
-"""Named settings that modules declare and programs may change, for good or for a ``with`` block."""
+"""Named settings that modules declare and programs may change, for good or for a ``with`` block.
+
+A distribution names its settings in the entry-point group ``ppl.settings``, each with the module
+that registers it, which is then imported when the setting is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from .errors import MissingSiteError
-from .plugins import nearest
+from .plugins import entries, load, nearest
+
+_GROUP = "ppl.settings"  # entry points: the name of a setting, and the module that registers it
 
 _registry: dict[str, tuple[str, str, Callable[[Any], None] | None]] = {}
 
@@ -39,7 +45,7 @@ def register(
 def get(alias: str | None = None) -> Any:
     """Return the value of one setting, or of all as a dict."""
     if alias is None:
-        return {name: get(name) for name in sorted(_registry)}
+        return {name: get(name) for name in _known()}
     holder, attribute, _ = _locate(alias)
     return getattr(holder, attribute)
 
@@ -70,10 +76,17 @@ def context(**kwargs: Any) -> Iterator[None]:
         set(**before)
 
 
+def _known() -> list[str]:
+    """The settings of all that is installed, imported or not."""
+    return sorted({*_registry, *entries(_GROUP)})
+
+
 def _locate(alias: str) -> tuple[Any, str, Callable[[Any], None] | None]:
+    if alias not in _registry and alias in entries(_GROUP):
+        load(_GROUP, alias)  # its module registers it
     if alias not in _registry:
-        hint = nearest(alias, list(_registry))
-        raise MissingSiteError(f"there is no setting {alias!r}{hint}; known: {sorted(_registry)}")
+        hint = nearest(alias, _known())
+        raise MissingSiteError(f"there is no setting {alias!r}{hint}; known: {_known()}")
     modulename, deepname, validator = _registry[alias]
     *path, attribute = deepname.split(".")
     holder: Any = sys.modules[modulename]

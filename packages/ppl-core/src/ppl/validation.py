@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from . import settings
+
 _enabled: bool = __debug__  # in the process
 _is_silent: ContextVar[bool] = ContextVar("ppl_silent", default=False)
 _enabled_here: ContextVar[bool | None] = ContextVar("ppl_validation", default=None)  # in a block
@@ -164,3 +166,10 @@ def _set_flag_of_torch(flag: Any) -> None:
 
 
 _blocks = _Blocks()
+
+
+# one switch for programs and one for distributions, under the names of Pyro's settings
+for _name in ("validate_infer", "validate_poutine"):
+    settings.register(_name, __name__, "_enabled")
+for _name in ("validate_distributions_pyro", "validate_distributions_torch"):
+    settings.register(_name, "torch.distributions", "Distribution._validate_args")

@@ -12,7 +12,6 @@ from ..errors import PlateError
 from .messenger import Messenger
 from .runtime import stack
 
-
 UNKNOWN = -1  # the size of a plate whose elements are of unknown number: independence only
 
 

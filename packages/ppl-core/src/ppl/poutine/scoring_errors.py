@@ -90,7 +90,9 @@ def _cure(cls: type[PPLError], site: Site) -> str:
         return "correct the method log_prob of the distribution"
     if cls is NotFiniteError:
         return "add a small positive number to the diagonal of the matrix, or use float64"
-    if cls is SupportError:
+    if cls is SupportError and bool(value.isnan().any()):
+        return _nan_cure(value)
+    if cls is SupportError and value.numel():
         return (
             f"correct {whose}, which has values in [{value.min():g}, {value.max():g}], or choose a "
             f"distribution with a support other than {fn.support}"
@@ -101,6 +103,15 @@ def _cure(cls: type[PPLError], site: Site) -> str:
     return (
         f"{whose} must broadcast with batch_shape {batch} + event_shape {event}; correct its "
         "shape, the size of the plate, or the event dimensions with .to_event(n)"
+    )
+
+
+def _nan_cure(value: Tensor) -> str:
+    where = value.isnan().nonzero()
+    first = ", ".join(str(int(index)) for index in where[0])
+    return (
+        f"{len(where)} of {value.numel()} values are nan, the first at index [{first}]: drop them, "
+        "say which are observed with obs_mask=~obs.isnan(), or use NanMaskedNormal"
     )
 
 

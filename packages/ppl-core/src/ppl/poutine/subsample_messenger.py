@@ -103,8 +103,8 @@ class SubsampleMessenger(IndepMessenger):
         if wanted is None:
             return size
         raise PlateError(
-            f"plate {self.name!r}: the program asks for subsample_size={wanted}, but the trace that "
-            f"is replayed has {size} elements; use one subsample_size in model and guide",
+            f"plate {self.name!r}: the program asks for subsample_size={wanted}, but the trace to "
+            f"replay has {size} elements; use one subsample_size in model and guide",
             site=self.name,
         )
 

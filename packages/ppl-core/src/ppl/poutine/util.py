@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributions import constraints
 
 from ..validation import enable_validation as enable_validation
 from ..validation import is_validation_enabled as is_validation_enabled
@@ -17,13 +18,19 @@ def as_value(value: Any, fn: Any) -> Any:
     """Return an observation as the tensor that ``fn`` would have produced.
 
     Floats become tensors of the default dtype; ints too, or integer tensors where the distribution
-    draws these (a category). So do lists of them, for a distribution. Arrays keep their dtype.
+    draws these (a category). So do lists of them, for a distribution. Arrays, and columns of a
+    table, keep their dtype; but labels, which may be integers or booleans, get that of the draws.
     Anything else is returned unchanged.
     """
-    if value is None or isinstance(value, torch.Tensor):
+    if value is None:
         return value
+    if hasattr(value, "to_numpy"):  # a column of pandas
+        value = value.to_numpy()
     if isinstance(value, (np.ndarray, np.generic)):
-        return torch.as_tensor(value)
+        value = torch.as_tensor(value)
+    if isinstance(value, torch.Tensor):
+        is_exact = not (value.is_floating_point() or value.is_complex())
+        return value.to(_label_dtype(value, fn)) if is_exact else value
     if isinstance(value, numbers.Real):
         return torch.tensor(value, dtype=_value_dtype(isinstance(value, numbers.Integral), fn))
     if isinstance(value, (list, tuple)) and hasattr(fn, "log_prob"):
@@ -31,6 +38,15 @@ def as_value(value: Any, fn: Any) -> Any:
         is_integer = np.issubdtype(listed.dtype, np.integer)
         return torch.tensor(listed, dtype=_value_dtype(is_integer, fn))
     return value
+
+
+def _label_dtype(value: torch.Tensor, fn: Any) -> torch.dtype:
+    """The type of labels: that of the draws for booleans, and for integers under a yes or no."""
+    while hasattr(fn, "base_dist") and not getattr(fn, "has_enumerate_support", False):
+        fn = fn.base_dist
+    support = getattr(fn, "support", None) if hasattr(fn, "log_prob") else None
+    is_label = value.dtype is torch.bool or support is constraints.boolean
+    return _value_dtype(True, fn) if is_label and support is not None else value.dtype
 
 
 def _value_dtype(is_integer: bool, fn: Any) -> torch.dtype:

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
+from ppl import settings
 from ppl.distribution import TorchDistributionMixin
 from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
+from ppl.errors import SupportError
 from ppl.ops.special import log_binomial
 
 from . import saddle_point
@@ -207,3 +209,14 @@ def _poisson_of_the_rarer(total: Tensor, probs: Tensor) -> Tensor:
     rare = torch.minimum(probs, 1 - probs)
     count = torch.minimum(torch.poisson(total * rare), total)
     return torch.where(probs < 0.5, count, total - count)
+
+
+def _check_tolerance(value: float) -> None:
+    if value < 0:
+        raise SupportError(f"an approximation of Binomial needs a number of 0 or more, got {value}")
+
+
+for _attribute in ("approx_sample_thresh", "approx_log_prob_tol"):
+    settings.register(
+        f"binomial_{_attribute}", __name__, f"Binomial.{_attribute}", _check_tolerance
+    )
