@@ -318,3 +318,22 @@ def test_parts_converted_by_their_owner_have_sites_of_their_own():
     trace = poutine.trace(TwoLayers(in_init=True)).get_trace()
     assert trace.stochastic_nodes == ["a.bias", "b.0.bias"]
     assert trace.param_nodes == ["a.weight", "b.0.weight"]
+
+
+@pytest.mark.parametrize(
+    "make", [PyroModule[nn.ModuleList], lambda m: PyroModule[nn.Sequential](*m)]
+)
+def test_members_of_a_slice_keep_their_names(make):
+    class Sliced(PyroModule):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (make([PyroModule[nn.Linear](1, 1) for _ in "01"]) for _ in "ab")
+
+        def forward(self):
+            x = torch.ones(1)
+            for layer in [*self.a[:1], *self.b[1:]]:
+                x = layer(x)
+            return x
+
+    names = poutine.trace(Sliced()).get_trace().param_nodes
+    assert names == ["a.0.weight", "a.0.bias", "b.1.weight", "b.1.bias"]

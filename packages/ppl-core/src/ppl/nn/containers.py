@@ -18,6 +18,13 @@ from .tree import place
 class Numbered:
     """Mixed in before a container whose members have their numbers for names."""
 
+    def __getitem__(self: Any, index: Any) -> Any:
+        """Return a member, or a container of some of them, which keep their names."""
+        part = super().__getitem__(index)  # type: ignore[misc]
+        if isinstance(index, slice):  # whose members took their names from it
+            place(self, self._pyro_name, self._pyro_context)
+        return part
+
     def insert(self: Any, index: int, module: nn.Module) -> Any:
         """Insert a member; those after it get other names."""
         return _change(self, super().insert, index, module)  # type: ignore[misc]

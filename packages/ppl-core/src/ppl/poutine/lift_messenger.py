@@ -62,8 +62,9 @@ def _arguments(prior: Any, msg: dict[str, Any]) -> tuple[tuple[Any, ...], dict[s
     """Return what to call a prior with: a function of the parameter takes what the param says."""
     if hasattr(prior, "log_prob"):
         return (), {}
-    args, kwargs = msg["args"][1:], msg["kwargs"]
-    for some in (kwargs, {}):
+    args: tuple[Any, ...] = msg["args"][1:]
+    statements: tuple[dict[str, Any], ...] = (msg["kwargs"], {})
+    for some in statements:
         try:
             inspect.signature(prior).bind(*args, **some)
         except TypeError:  # it takes less

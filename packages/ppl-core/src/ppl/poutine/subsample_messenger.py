@@ -83,8 +83,7 @@ class SubsampleMessenger(IndepMessenger):
                 )
             subsample_size = len(subsample)
         wanted = subsample_size
-        if wanted is None or wanted > self.size:
-            subsample_size = self.size
+        subsample_size = self.size if wanted is None else min(wanted, self.size)
         fn = _Subsample(self.size, subsample_size, self.device)
         chosen = subsample if subsample is not None else _emit(self.name, fn)
         if len(chosen) != subsample_size:  # replayed from an execution with another batch size
