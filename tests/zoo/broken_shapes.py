@@ -75,8 +75,8 @@ def loop_with_a_dim():
 
 
 @shown(("PPL205", "data"), args=(DATA[:0],))
-def plate_of_no_data(data):
-    with ppl.plate("data", len(data)):
+def plate_of_a_negative_size(data):
+    with ppl.plate("data", len(data) - 1):
         ppl.sample("y", dist.Normal(0.0, 1.0), obs=data)
 
 
