@@ -9,12 +9,13 @@ from __future__ import annotations
 # other distributions add sub-packages
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
-import importlib.util as _importlib_util
 import logging as _logging
 
 from . import plugins as _plugins
 from . import poutine as poutine
 from . import settings as settings
+from .absent import announce as _announce
+from .absent import is_installed as _is_installed
 from .checker import check as check
 from .deprecated import iarange as iarange
 from .deprecated import irange as irange
@@ -53,6 +54,7 @@ _SUBPACKAGES = {
     "ops": "ppl-distributions",
     "optim": "ppl-optim",
 }
+_announce(__name__, _SUBPACKAGES)
 # functions of other distributions, and the module and distribution of each
 _FUNCTIONS = {"render_model": ("ppl.infer.inspect", "ppl-infer")}
 
@@ -67,5 +69,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    installed = [name for name in _SUBPACKAGES if _importlib_util.find_spec(f"{__name__}.{name}")]
+    installed = [name for name in _SUBPACKAGES if _is_installed(f"{__name__}.{name}")]
     return sorted({*globals(), *installed})

@@ -85,7 +85,7 @@ class FileFormatError(PPLError, ValueError):
     """A file is not what it should be: truncated, of another kind, or able to execute code."""
 
 
-class MissingDistributionError(PPLError, ImportError):
+class MissingDistributionError(PPLError, ModuleNotFoundError):
     """A name is known but the distribution that provides it is not installed."""
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 import importlib as _importlib
-import importlib.util as _importlib_util
 from typing import TYPE_CHECKING
 
 import ppl.plugins as _plugins
+from ppl.absent import announce as _announce
+from ppl.absent import is_installed as _is_installed
 
 from .elbo import ELBO as ELBO
 from .enum import config_enumerate as config_enumerate
@@ -47,6 +48,8 @@ PROVIDERS = {
 }
 _SUBPACKAGES = {"svi": "ppl-infer-svi", "mcmc": "ppl-infer-mcmc", "autoguide": "ppl-autoguide"}
 
+_announce(__name__, _SUBPACKAGES)
+
 
 def __getattr__(name: str) -> object:
     if name.startswith("__"):
@@ -54,7 +57,7 @@ def __getattr__(name: str) -> object:
     if name in _SUBPACKAGES:
         return _subpackage(name)
     if name not in PROVIDERS and name not in _plugins.names(__name__):
-        if _importlib_util.find_spec(f"{__name__}.{name}") is not None:
+        if _is_installed(f"{__name__}.{name}"):
             return _importlib.import_module(f"{__name__}.{name}")
         hint = _plugins.nearest(name, __dir__())
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
@@ -62,12 +65,12 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    installed = [name for name in _SUBPACKAGES if _importlib_util.find_spec(f"{__name__}.{name}")]
+    installed = [name for name in _SUBPACKAGES if _is_installed(f"{__name__}.{name}")]
     public = [name for name in globals() if not name.startswith("_")]
     return sorted({*public, *installed, *_plugins.names(__name__)})
 
 
 def _subpackage(name: str) -> object:
-    if _importlib_util.find_spec(f"{__name__}.{name}") is None:
+    if not _is_installed(f"{__name__}.{name}"):
         raise _plugins.missing(f"{__name__}.{name}", _SUBPACKAGES[name])
     return _importlib.import_module(f"{__name__}.{name}")

@@ -35,6 +35,8 @@ class AutoDelta(AutoGuide):
         [1.0, 1.0]
     """
 
+    _site_prefix = ""
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -56,4 +58,5 @@ class AutoDelta(AutoGuide):
 
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the points, by site."""
+        self._read_store()
         return {name: deep_getattr(self, name).detach() for name, _ in self._latent_sites()}

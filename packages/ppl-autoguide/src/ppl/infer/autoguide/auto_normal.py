@@ -49,6 +49,8 @@ class AutoNormal(AutoGuide):
         ((2,), [1.0, 1.0])
     """
 
+    _site_prefix = "locs."
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -96,6 +98,7 @@ class AutoNormal(AutoGuide):
         Args:
             quantiles: Probabilities between 0 and 1.
         """
+        self._read_store()
         levels = [float(q) for q in quantiles]
         return {name: self._quantiles_of(name, site, levels) for name, site in self._latent_sites()}
 

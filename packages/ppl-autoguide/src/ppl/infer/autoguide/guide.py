@@ -10,12 +10,17 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import SiteError
+from ppl.errors import ShapeError, SiteError
 from ppl.infer.initialization import InitMessenger, Strategy
 from ppl.nn import PyroModule
+from ppl.nn.tree import SUFFIX, place
 from ppl.poutine.indep_messenger import CondIndepStackFrame
+from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites
-from ppl.primitives import plate
+from ppl.primitives import get_param_store, plate
+from ppl.util import get_rng_state, set_rng_state
+
+from .loading import hold, is_of_another, put_in, sizes_of, take_out
 
 Site = dict[str, Any]
 CreatePlates = Callable[..., Any]
@@ -32,7 +37,18 @@ class AutoGuide(PyroModule):
         init_loc_fn: A strategy of :mod:`ppl.infer.initialization` for the first values.
         create_plates: A function of the model's arguments that returns a plate or several, to use
             instead of those that the guide makes; needed to choose subsamples.
+
+    Parameters that a file brought into the parameter store, or ``load_state_dict`` into a guide
+    that has not been called, are those of the guide: a site without any was no part of it, and is
+    left to the model. A second guide of a class has parameters of its own, ``AutoNormal_1``.
+
+    Raises:
+        SiteError: If the model is a class; in the first call, if a latent site has no parameters
+            in this family.
+        ShapeError: In a call, if a plate around a latent site has another size than in the first.
     """
+
+    _site_prefix: str | None = None  # of the parameters whose path ends in the name of a site
 
     def __init__(
         self,
@@ -41,12 +57,29 @@ class AutoGuide(PyroModule):
         init_loc_fn: Strategy,
         create_plates: CreatePlates | None = None,
     ) -> None:
+        require_program("model", model)
+        if isinstance(model, type):
+            raise SiteError(f"{type(self).__name__} needs a model, not a class: {model.__name__}()")
         super().__init__(name=type(self).__name__)
         self._model = (model,)  # inside a tuple: the model is no submodule of its guide
         self.init_loc_fn = init_loc_fn
         self.create_plates = create_plates
         self.prototype_trace: poutine.Trace | None = None
         self.plates: dict[str, plate] = {}
+        self._has_name = False  # of its own in the parameter store
+        self._seen: set[Any] = set()  # the sizes of arguments that fit
+
+    def __repr__(self) -> str:
+        sites = "not called yet"
+        if self.prototype_trace is not None:
+            shapes = {name: tuple(site["value"].shape) for name, site in self._latent_sites()}
+            sites = ", ".join(f"{name}: {shape}" for name, shape in shapes.items())
+        model = getattr(self.model, "__name__", type(self.model).__name__)
+        return f"{type(self).__name__}({model}; {sites})"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._has_name = False  # a copy is another guide
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -55,8 +88,10 @@ class AutoGuide(PyroModule):
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample the guide and return the constrained values of the latent sites by name."""
+        self._claim_name()
         if self.prototype_trace is None:
             self._setup_prototype(*args, **kwargs)
+        self._check_sizes(args, kwargs)
         self._create_plates(*args, **kwargs)
         return {name: self._sample_in_plates(name, site) for name, site in self._latent_sites()}
 
@@ -89,15 +124,96 @@ class AutoGuide(PyroModule):
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model at initial values, hidden from all handlers, and declare parameters."""
-        start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
-        trace = prune_subsample_sites(poutine.block(start.get_trace)(*args, **kwargs))
-        self.prototype_trace = trace
+        self.prototype_trace = trace = self._run_model(args, kwargs)
+        held = take_out(self)
+        self._leave_out_unknown(trace, held)
         for name, site in self._latent_sites():
             _refuse_discrete(type(self).__name__, name, site)
             for frame in site["cond_indep_stack"]:
                 _refuse_sequential(type(self).__name__, name, frame)
             with torch.no_grad():
                 self._setup_site(name, site)
+        put_in(self, held)
+        self._seen.add(sizes_of(args, kwargs))
+
+    def _run_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
+        start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
+        trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
+        return prune_subsample_sites(trace)  # type: ignore[no-any-return]
+
+    def _leave_out_unknown(self, trace: poutine.Trace, held: Iterable[str]) -> None:
+        """Remove latent sites that a trained guide, whose parameters were loaded, does not have."""
+        if self._site_prefix is None:
+            return
+        root = f"{self._pyro_name}." if self._pyro_name else ""
+        stored = (n.removeprefix(root) for n in get_param_store() if n.startswith(root))
+        paths = [*stored, *(path.removesuffix(SUFFIX) for path in held)]
+        prefix = self._site_prefix
+        known = {path.removeprefix(prefix) for path in paths if path.startswith(prefix)}
+        latent = trace.stochastic_nodes
+        if known and known.isdisjoint(latent):
+            raise SiteError(
+                f"{self._pyro_name}: the parameters that were loaded are for the sites "
+                f"{sorted(known)}, but the model has {sorted(latent)}; load those of this model, "
+                "or call clear_param_store() to start afresh"
+            )
+        for name in latent if known else ():
+            if name not in known:
+                trace.remove_node(name)
+
+    def _claim_name(self) -> None:
+        """Take a root name under which the parameter store has no parameter of another guide."""
+        if self._has_name:
+            return
+        self._has_name = True
+        base = type(self).__name__
+        if self._pyro_name.rpartition("_")[0] != base and self._pyro_name != base:
+            return  # a part of another module, which gives names
+        mine = set(self.parameters())
+        others = {n for n, x in get_param_store().named_parameters() if is_of_another(x, mine)}
+        names = [base, *(f"{base}_{i}" for i in range(1, len(others) + 1))]
+        free = (n for n in names if not any(other.startswith(f"{n}.") for other in others))
+        place(self, next(free), self._pyro_context)
+
+    def _read_store(self) -> None:
+        """Take over the values that the parameter store has got otherwise: by ``load``."""
+        self._claim_name()
+        store = get_param_store()
+        with poutine.block(), self._pyro_context.call():
+            for module in self.modules():
+                for name in getattr(module, "_pyro_params", ()):
+                    if module._path(name) in store:  # type: ignore[operator]
+                        getattr(module, name)
+
+    def _check_sizes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse arguments with which plates of latent sites have other sizes than at first.
+
+        The model runs again only where arguments have sizes that were not seen before.
+        """
+        sizes = sizes_of(args, kwargs)
+        if sizes in self._seen or self.create_plates is not None:
+            return
+        expected = _plate_sizes(self._latent_sites())
+        if expected:
+            state = get_rng_state()
+            with torch.no_grad():
+                found = _plate_sizes(self._run_model(args, kwargs).iter_stochastic_nodes())
+            set_rng_state(state)
+            for name, size in expected.items():
+                if found.get(name, size) != size:
+                    raise ShapeError(
+                        f"{type(self).__name__} has parameters for the {size} elements of plate "
+                        f"{name!r}, but with these arguments it has {found[name]}; pass arguments "
+                        "of the same size, or make a new guide and fit it to these data",
+                        site=name,
+                    )
+        self._seen.add(sizes)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Load parameters, also before the first call: they are kept for it."""
+        if self.prototype_trace is None:
+            hold(self, {k[len(prefix) :]: x for k, x in state_dict.items() if k.startswith(prefix)})
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _create_plates(self, *args: Any, **kwargs: Any) -> None:
         """Make this execution's plates, with the subsample sizes of the model's."""
@@ -120,6 +236,12 @@ class AutoGuide(PyroModule):
             for frame in frames:
                 stack.enter_context(self.plates[frame.name])
             yield
+
+
+def _plate_sizes(sites: Iterable[tuple[str, Site]]) -> dict[str, int]:
+    """The sizes of the whole plates around sites, by name."""
+    frames = (frame for _, site in sites for frame in site["cond_indep_stack"])
+    return {frame.name: frame.full_size for frame in frames}
 
 
 def full_size(value: Tensor, site: Site, event_dim: int) -> Tensor:

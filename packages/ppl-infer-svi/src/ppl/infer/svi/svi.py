@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ import ppl.poutine as poutine
 from ppl.errors import SiteError
 from ppl.infer.elbo import ELBO
 from ppl.infer.util import torch_item, zero_grads
-from ppl.poutine.program_errors import require_program
+
+from .roles import check_roles
 
 Model = Callable[..., Any]
 
@@ -24,14 +26,14 @@ class SVI:
         model: The model.
         guide: The guide: a program with the arguments of the model that samples its latent sites.
         optim: An optimizer of ``ppl.optim``, called with the unconstrained parameters.
-        loss: An :class:`~ppl.infer.elbo.ELBO`, the name of one in the ``ppl.elbos`` registry, or a
+        loss: An :class:`~ppl.infer.elbo.ELBO`, its class, the name of one in the ``ppl.elbos`` registry, or a
             function ``loss(model, guide, *args, **kwargs)`` that returns a differentiable scalar.
         loss_and_grads: A function of the same arguments that returns the loss and fills ``.grad``;
             derived from ``loss`` by default.
-        kwargs: Options of a loss that is given by name.
+        kwargs: Options of a loss that is given by name or class.
 
     Raises:
-        SiteError: If ``loss`` or ``optim`` is none of these.
+        SiteError: If an argument is none of these, or stands in another's place.
 
     References:
         Hoffman et al. 2013, "Stochastic variational inference"; Wingate & Weber 2013, "Automated
@@ -62,16 +64,14 @@ class SVI:
         loss_and_grads: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        require_program("model", model)
-        require_program("guide", guide)
-        if isinstance(optim, torch.optim.Optimizer) or not callable(optim):
-            raise SiteError(
-                f"optim must be an optimizer of ppl.optim, which finds new parameters itself, got "
-                f"{optim!r}; use ppl.optim.Adam(dict(lr=0.01)), or "
-                "ppl.optim.PyroOptim(torch.optim.Adam, dict(lr=0.01))"
-            )
+        check_roles(model, guide, optim, loss)
         self.model, self.guide, self.optim = model, guide, optim
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
+
+    def __repr__(self) -> str:
+        roles = ("model", "guide", "optim")
+        shown = [f"{role}={_brief(getattr(self, role))}" for role in roles]
+        return f"SVI({', '.join(shown)}, loss={_brief(getattr(self.loss, '__self__', self.loss))})"
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of the loss, in nats, without a gradient step."""
@@ -93,8 +93,9 @@ def _loss_functions(
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The loss and its gradient function, from an estimator, a name or a function."""
     if isinstance(loss, str):
-        estimator: Any = ELBO if loss == "ELBO" else plugins.load("ppl.elbos", loss)
-        loss = estimator(**options)
+        loss = ELBO if loss == "ELBO" else plugins.load("ppl.elbos", loss)
+    if isinstance(loss, type) and issubclass(loss, ELBO):
+        loss = loss(**options)
     elif options:
         raise SiteError(
             f"options are for a loss given by name, got {sorted(options)} with {loss!r}"
@@ -106,12 +107,19 @@ def _loss_functions(
             f"loss must be an ELBO, its name, or a function of model and guide, got {loss!r}"
         )
 
-    def by_autograd(*args: Any, **kwargs: Any) -> Any:
-        value = loss(*args, **kwargs)
-        value.backward()
-        return value
+    return loss, loss_and_grads or partial(_by_autograd, loss)
 
-    return loss, loss_and_grads or by_autograd
+
+def _by_autograd(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    value = loss(*args, **kwargs)
+    value.backward()
+    return value
+
+
+def _brief(part: Any) -> str:
+    """A program by its name, everything else by its repr."""
+    name = getattr(part, "__name__", None)
+    return name if isinstance(name, str) else repr(part)
 
 
 def _unconstrained_parameters(trace: poutine.Trace) -> list[torch.Tensor]:

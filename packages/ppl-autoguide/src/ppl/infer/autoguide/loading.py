@@ -1,0 +1,76 @@
+"""Parameters that are there before the guide that they belong to has seen its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from ppl.errors import ShapeError, SiteError
+from ppl.nn import PyroModule
+
+from .attributes import deep_getattr, deep_setattr
+
+
+def hold(guide: PyroModule, values: Mapping[str, Tensor]) -> None:
+    """Give a guide plain parameters with these (unconstrained) values, at these paths."""
+    known = dict(guide.named_parameters())
+    for path, value in values.items():
+        if path not in known:
+            deep_setattr(guide, path, nn.Parameter(value.detach().clone()))
+
+
+def take_out(guide: PyroModule) -> dict[str, nn.Parameter]:
+    """Remove all parameters of a guide and return them by path."""
+    held = dict(guide.named_parameters())
+    for path in held:
+        owner, _, key = path.rpartition(".")
+        delattr(deep_getattr(guide, owner) if owner else guide, key)
+    return held
+
+
+def put_in(guide: PyroModule, held: Mapping[str, nn.Parameter]) -> None:
+    """Put parameters in the place of those that a guide has declared by now.
+
+    Raises:
+        ShapeError: If one has another shape.
+        SiteError: If the guide has no parameter of that path.
+    """
+    declared = dict(guide.named_parameters())
+    for path, leaf in held.items():
+        if path not in declared:
+            raise SiteError(
+                f"the loaded state has parameter {path!r}, but the guide of this model has "
+                f"{sorted(declared)}; load the state into a guide of the same model"
+            )
+        if declared[path].shape != leaf.shape:
+            raise ShapeError(
+                f"parameter {path!r} has shape {tuple(leaf.shape)} in the loaded state, but the "
+                f"model gives {tuple(declared[path].shape)}; call the guide with arguments of the "
+                "size that it was fitted with"
+            )
+        owner, _, key = path.rpartition(".")
+        module: Any = deep_getattr(guide, owner) if owner else guide
+        module._parameters[key] = leaf
+
+
+def is_of_another(leaf: Tensor, mine: set[nn.Parameter]) -> bool:
+    """Return whether a leaf of the parameter store is a module's own and not one of ``mine``.
+
+    What comes from a file is a plain tensor, which no module has taken over yet.
+    """
+    return isinstance(leaf, nn.Parameter) and leaf not in mine
+
+
+def sizes_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the sizes of plates may depend on: shapes and integers in the arguments."""
+    return tuple(_size_of(leaf) for leaf in tree_leaves((args, dict(kwargs))))
+
+
+def _size_of(leaf: Any) -> Any:
+    if isinstance(leaf, (Tensor, torch.Size)) or hasattr(leaf, "shape"):
+        return tuple(leaf.shape) if hasattr(leaf, "shape") else tuple(leaf)
+    return leaf if isinstance(leaf, (int, str, type(None))) else type(leaf)
