@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import Any
 
 
 class AbsentFinder:
     """The last finder of Python's import system: asked for a module that nobody has found.
 
-    For the modules that distributions of ours ship it raises an ImportError that names the
-    distribution; it knows nothing of others.
+    The import of a module that a distribution of ours ships then fails with the name of that
+    distribution; the finder knows nothing of other modules. The error comes from loading, since
+    tools ask finders about modules that are there, too.
     """
 
     def __init__(self) -> None:
         self.providers: dict[str, str] = {}
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        """Raise an error for a known module.
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of a known module, whose loading fails."""
+        return ModuleSpec(fullname, self) if fullname in self.providers else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Raise the error.
 
         Raises:
             MissingDistributionError: A ModuleNotFoundError, with the distribution to install.
         """
-        if fullname in self.providers:
-            from .plugins import missing
+        from .plugins import missing
 
-            raise missing(fullname, self.providers[fullname])
+        raise missing(spec.name, self.providers[spec.name])
+
+    def exec_module(self, module: Any) -> None:
+        """Be part of the protocol of loaders; never reached."""
 
 
 def announce(package: str, providers: Mapping[str, str]) -> None:
@@ -45,9 +54,8 @@ def is_installed(module: str) -> bool:
         >>> is_installed("ppl.poutine"), is_installed("ppl.no_such_part")
         (True, False)
     """
-    from importlib.util import find_spec
-
     try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # nor is its parent
         return False
+    return spec is not None and not isinstance(spec.loader, AbsentFinder)

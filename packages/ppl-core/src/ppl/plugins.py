@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import sys
 from functools import cache
 from importlib import metadata
 
+from .absent import is_installed
 from .errors import (
     DuplicatePluginError,
     MissingDistributionError,
@@ -138,11 +138,7 @@ def load_module(module: str, provider: str, wanted: str | None = None) -> object
     Raises:
         MissingDistributionError: If it is not installed.
     """
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # nor is its parent
-        spec = None
-    if spec is None:
+    if not is_installed(module):
         raise missing(wanted or module, provider)
     return importlib.import_module(module)
 
