@@ -1,6 +1,8 @@
 """Gradient steps."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -131,3 +133,48 @@ def test_a_loss_that_is_none_is_refused(loss):
 def test_options_without_a_name_are_refused():
     with pytest.raises(SiteError, match="num_particles"):
         SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO(), num_particles=3)
+
+
+ADAM = optim.Adam({"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ((model, ADAM, guide, Trace_ELBO()), "the guide must be.*the order is"),
+        ((ADAM, guide, model, Trace_ELBO()), "the model must be.*the order is"),
+        ((model, guide, Trace_ELBO(), ADAM), "optim must be.*the order is"),
+        ((model, guide, ADAM, ADAM), "loss must be.*the order is"),
+        ((model, Trace_ELBO, ADAM, Trace_ELBO()), "the guide must be.*the order is"),
+        ((model, ppl.nn.PyroModule, ADAM, Trace_ELBO()), r"instance of it: PyroModule\(model\)"),
+        ((model, guide, optim.Adam, Trace_ELBO()), r"Adam\(lr=0.01\)"),
+        ((model, guide, torch.optim.Adam, Trace_ELBO()), r"Adam\(lr=0.01\)"),
+    ],
+)
+def test_arguments_in_the_wrong_place_are_refused_with_what_to_write(arguments, match):
+    with pytest.raises(SiteError, match=match):
+        SVI(*arguments)
+
+
+def test_the_class_of_a_loss_stands_for_the_loss():
+    svi = SVI(model, guide, optim.Adam(lr=0.1), Trace_ELBO, num_particles=2)
+    assert repr(svi) == (
+        "SVI(model=model, guide=guide, optim=Adam({'lr': 0.1}), loss=Trace_ELBO(num_particles=2))"
+    )
+    svi.step(DATA)
+
+
+@pytest.mark.parametrize("loss", [Trace_ELBO(), loss_by_hand], ids=["object", "function"])
+def test_a_copy_continues_as_the_original_does(loss):
+    svi = SVI(model, guide, optim.Adam({"lr": 0.1}), loss)
+    svi.step(DATA)
+    params, twin = ppl.get_param_store().get_state(), pickle.loads(pickle.dumps(svi))
+
+    def go_on(fit):
+        ppl.get_param_store().set_state(params)
+        ppl.set_rng_seed(3)
+        return [fit.step(DATA) for _ in range(3)]
+
+    state = copy.deepcopy(svi.optim)
+    expected = go_on(SVI(model, guide, state, loss))
+    assert go_on(twin) == expected

@@ -4,6 +4,7 @@ The model: ``z ~ N(0, 1)``, ``x_i ~ N(z, 1)``; the guide: ``z ~ N(m, s)``. In cl
 ``-ELBO = sum_i [log(2 pi) / 2 + ((x_i - m)^2 + s^2) / 2] + (m^2 + s^2 - 1) / 2 - log s``.
 """
 
+import contextlib
 import math
 
 import pytest
@@ -206,3 +207,140 @@ def test_a_mask_leaves_sites_out_of_the_loss():
 
 def test_a_model_without_sites_has_loss_zero():
     assert Trace_ELBO().loss_and_grads(lambda: None, lambda: None) == 0.0
+
+
+def program(shape=(), plate=None, event=0, mask=True, **options):
+    """A program of one site."""
+
+    def run():
+        fn = dist.Normal(torch.zeros(shape), 1.0).to_event(event)
+        with ppl.plate("d", plate) if plate else contextlib.nullcontext():
+            ppl.sample("x", fn, **options)
+
+    return poutine.mask(run, mask=mask)
+
+
+def is_observed(model):
+    return bool(poutine.trace(model).get_trace().observation_nodes)
+
+
+class TestShapes:
+    """Law: a shape is right only if model, guide and plates agree; that it broadcasts is not enough."""
+
+    @pytest.mark.parametrize("shape", [(), (1,), (2,), (2, 3)])
+    @pytest.mark.parametrize("vectorize", [False, True])
+    def test_a_guide_of_another_shape_is_refused(self, shape, vectorize):
+        elbo = Trace_ELBO(num_particles=2, vectorize_particles=vectorize)
+        with pytest.raises(ShapeError, match="'x'"):
+            elbo.loss(program((3,), plate=3), program(shape))
+
+    @pytest.mark.parametrize("vectorize", [False, True])
+    @pytest.mark.parametrize(
+        "model",
+        [
+            program((10,)),  # a forgotten plate, or to_event
+            program((), obs=torch.zeros(10)),
+            program((), plate=10, obs=torch.zeros(10, 1)),
+            program((10, 1), plate=10, obs=torch.zeros(10)),
+            program((), mask=torch.ones(10).bool(), obs=torch.zeros(())),
+        ],
+    )
+    def test_a_dimension_of_no_plate_is_refused(self, model, vectorize):
+        elbo = Trace_ELBO(num_particles=2, vectorize_particles=vectorize)
+        guide = lambda: None if is_observed(model) else program((10,))()  # noqa: E731
+        with pytest.raises(ShapeError, match="site 'x'"):
+            elbo.loss(model, guide)
+
+    @pytest.mark.parametrize("options", [{}, {"num_particles": 3, "vectorize_particles": True}])
+    @pytest.mark.parametrize("nesting", [math.inf, 1, 2])
+    def test_what_is_declared_is_accepted(self, options, nesting, recwarn):
+        elbo = Trace_ELBO(max_plate_nesting=nesting, **options)
+        for good in (program((3,), plate=3), program((3,), event=1), program((), plate=4)):
+            elbo.loss(good, good)
+        assert not recwarn
+
+    def test_no_check_without_validation(self):
+        with ppl.validation_enabled(False):
+            Trace_ELBO().loss(program((10,)), program((10,)))
+
+    def test_a_loss_is_for_many_models(self):
+        elbo = Trace_ELBO(num_particles=2, vectorize_particles=True)
+        for nesting in (0, 1, 2):
+            shape = (3,) * nesting
+
+            def nested(shape=shape):
+                with contextlib.ExitStack() as stack:
+                    for i, size in enumerate(shape):
+                        stack.enter_context(ppl.plate(f"p{i}", size))
+                    ppl.sample("x", dist.Normal(torch.zeros(shape), 1.0))
+
+            elbo.loss(nested, nested)
+
+
+def test_a_factor_of_a_guide_must_say_how_it_depends_on_samples():
+    def guide_with(**options):
+        def guide():
+            ppl.sample("x", dist.Normal(0.0, 1.0))
+            ppl.factor("f", torch.tensor(-1.0), **options)
+
+        return guide
+
+    with pytest.raises(ValueError, match="'f'.*has_rsample"):
+        Trace_ELBO().loss(program(), guide_with())
+    for answer in (True, False):
+        Trace_ELBO().loss(program(), guide_with(has_rsample=answer))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_marks_for_enumeration_are_reported(strict, recwarn):
+    def coin():
+        ppl.sample("k", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+
+    Trace_ELBO(strict_enumeration_warning=strict).loss(coin, coin)
+    assert [str(w.message) for w in recwarn if "TraceEnum_ELBO" in str(w.message)] == [
+        str(w.message) for w in recwarn
+    ]
+    assert len(recwarn) == strict
+
+
+@pytest.mark.parametrize("cls", [ELBO, Trace_ELBO])
+def test_an_unknown_option_gets_the_nearest(cls):
+    with pytest.raises(TypeError, match="'num_particle'; did you mean 'num_particles'"):
+        cls(num_particle=3)
+    with pytest.raises(ValueError, match="num_particles"):
+        cls(num_particles=0)
+
+
+def test_a_loss_is_a_module_that_torch_trains():
+    loss = Trace_ELBO(num_particles=4)(model, guide_of(dist.Normal))
+    assert list(loss.parameters()) == []
+    loss(DATA)
+    optimizer = torch.optim.Adam(loss.parameters(), lr=0.05)
+    assert [name for name, _ in loss.named_parameters()] == ["m", "s"]
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss(DATA).backward()
+        optimizer.step()
+    assert ppl.param("m").item() == pytest.approx(DATA.sum().item() / 5, abs=0.1)
+
+
+def test_a_module_of_modules_has_their_parameters_and_state():
+    class Guide(ppl.nn.PyroModule):
+        def __init__(self):
+            super().__init__()
+            self.loc = ppl.nn.PyroParam(torch.tensor(0.5))
+
+        def forward(self):
+            return ppl.sample("x", dist.Normal(self.loc, 1.0))
+
+    loss = Trace_ELBO()(program(), Guide())
+    assert len(list(loss.parameters())) == 1
+    loss().backward()
+    assert len(list(loss.parameters())) == 1
+    state = loss.state_dict()
+    assert not any(Trace_ELBO()(program(), Guide()).load_state_dict(state))
+
+
+def test_an_estimator_shows_what_is_not_default():
+    assert repr(Trace_ELBO()) == "Trace_ELBO()"
+    assert repr(ELBO(num_particles=3)) == "ELBO(num_particles=3)"

@@ -1,11 +1,14 @@
 """Predictive draws."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
 import ppl
 import ppl.distributions as dist
-from ppl.errors import PPLWarning, ShapeError, SiteError
+from ppl.errors import MissingSiteError, PPLWarning, ShapeError, SiteError
 from ppl.infer import Predictive
 
 
@@ -74,7 +77,8 @@ class TestBothWays:
 
     def test_an_observed_site_is_returned_as_observed(self, parallel):
         data = torch.arange(12.0).reshape(3, 4)
-        draws = Predictive(model, posterior(2), parallel=parallel)(data)
+        with pytest.warns(PPLWarning, match=r"sites \['x'\] are observed"):
+            draws = Predictive(model, posterior(2), parallel=parallel)(data)
         torch.testing.assert_close(draws["x"], data.expand(2, 3, 4))
 
     def test_a_guide_supplies_the_latent_sites(self, parallel):
@@ -90,6 +94,117 @@ class TestBothWays:
             lambda: ppl.deterministic("c", torch.arange(3.0)), num_samples=2, parallel=parallel
         )()
         assert draws["c"].tolist() == [[0.0, 1.0, 2.0]] * 2
+
+
+def regression(x, y=None):
+    """Needs a dot product with the draw, and derives values whose length is that of the data."""
+    beta = ppl.sample("beta", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    mean = ppl.deterministic("mean", x @ beta)
+    with ppl.plate("rows", len(x)):
+        ppl.sample("y", dist.Normal(mean, 1e-4), obs=y)
+    return mean
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("num_rows", [3, 7])
+class TestValuesThatAreDerived:
+    """Law: each draw of the result is what the model makes of that draw, with these arguments."""
+
+    def test_are_computed_anew(self, parallel, num_rows, recwarn):
+        x, beta = torch.randn(num_rows, 2), torch.randn(7, 2)
+        stale = {"beta": beta, "mean": torch.full((7, 20), 1e6)}  # of twenty other rows
+        draws = Predictive(regression, stale, parallel=parallel)(x)
+        assert draws["mean"].shape == (7, 1, num_rows)
+        torch.testing.assert_close(draws["mean"].squeeze(1), beta @ x.T)
+        torch.testing.assert_close(draws["y"], beta @ x.T, atol=1e-3, rtol=0)
+        assert not recwarn
+
+    def test_may_be_what_the_model_returns(self, parallel, num_rows):
+        x, beta = torch.randn(num_rows, 2), torch.randn(7, 2)
+        predictive = Predictive(
+            regression, {"beta": beta}, return_sites=("y", "_RETURN"), parallel=parallel
+        )
+        draws = predictive(x)
+        assert set(draws) == {"y", "_RETURN"}
+        torch.testing.assert_close(draws["_RETURN"], beta @ x.T)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+class TestNamesAndSizes:
+    """Law: what is passed is used, or refused by name; there is no third."""
+
+    def test_no_draws_give_empty_results(self, parallel):
+        draws = Predictive(model, num_samples=0, parallel=parallel)()
+        assert {name: tuple(x.shape) for name, x in draws.items()} == {
+            name: (0, *shape) for name, shape in SHAPES.items()
+        }
+
+    def test_draws_of_another_predictive_fit(self, parallel):
+        first = Predictive(model, num_samples=4, return_sites=("weights", "scale"))()
+        draws = Predictive(model, first, parallel=parallel)()
+        torch.testing.assert_close(draws["double"], 2 * first["scale"])
+
+    @pytest.mark.parametrize("name", ["SCALE", "scal", "wieghts"])
+    def test_a_misspelt_site_gets_the_nearest(self, parallel, name):
+        right = "weights" if name[0] == "w" else "scale"
+        samples = posterior(3)
+        samples[name] = samples.pop(right)
+        with pytest.raises(MissingSiteError, match=f"'{name}'; did you mean '{right}'"):
+            Predictive(model, samples, parallel=parallel)()
+        with pytest.raises(MissingSiteError, match=f"'{name}'; did you mean '{right}'"):
+            Predictive(model, num_samples=2, return_sites=[name], parallel=parallel)()
+
+    def test_samples_of_unknown_sites_alone_are_refused(self, parallel):
+        with pytest.raises(MissingSiteError, match="'tau'"):
+            Predictive(model, {"tau": torch.zeros(3)}, parallel=parallel)()
+
+    def test_sites_of_a_guide_are_no_misspelling(self, parallel, recwarn):
+        extra = {"scale_unconstrained": torch.zeros(3), "_auto_latent": torch.zeros(3, 3)}
+        Predictive(model, {**posterior(3), **extra}, parallel=parallel)()
+        assert not recwarn
+
+    def test_draws_of_other_rows_are_refused(self, parallel):
+        samples = {**posterior(3), "effect": torch.zeros(3, 9)}
+        with pytest.raises(ShapeError, match=r"'effect'.* \(9,\).* \(4,\)"):
+            Predictive(model, samples, parallel=parallel)()
+
+    def test_observations_that_broadcast_are_refused(self, parallel):
+        with pytest.raises(ShapeError, match="site 'y': its 10 observations.* counted 10 times"):
+            Predictive(regression, num_samples=2, parallel=parallel)(
+                torch.randn(10, 2), torch.randn(10, 1)
+            )
+
+
+def test_a_branch_on_a_value_runs_draw_by_draw_and_says_why():
+    def branching():
+        z = ppl.sample("z", dist.Normal(0.0, 1.0))
+        return ppl.deterministic("sign", z if z > 0 else -z)
+
+    samples = {"z": torch.tensor([-1.0, 2.0, -3.0])}
+    with pytest.warns(PPLWarning, match="run one after another"):
+        draws = Predictive(branching, samples, parallel=True)()
+    assert draws["sign"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_what_is_no_tensor_cannot_be_returned():
+    with pytest.raises(SiteError, match="'_RETURN' must be a tensor"):
+        Predictive(model, num_samples=2, return_sites=["_RETURN"])()
+
+
+def test_a_copy_draws_the_same_and_shows_what_it_is():
+    predictive = Predictive(model, posterior(3))
+    for twin in (copy.deepcopy(predictive), pickle.loads(pickle.dumps(predictive))):
+        ppl.set_rng_seed(1)
+        expected = predictive()["x"]
+        ppl.set_rng_seed(1)
+        torch.testing.assert_close(twin()["x"], expected)
+    assert "posterior_samples={'weights': (3, 2), 'scale': (3,)}" in repr(predictive)
+
+
+@pytest.mark.parametrize("num", [-1, 2.5, "3", True])
+def test_a_number_of_draws_that_is_none_is_refused(num):
+    with pytest.raises(SiteError, match="num_samples"):
+        Predictive(model, num_samples=num)
 
 
 def test_call_returns_a_tuple_in_the_order_of_the_names():

@@ -5,6 +5,7 @@ import pickle
 import weakref
 
 import pytest
+import scipy.fft
 import torch
 from torch.testing import assert_close
 
@@ -430,3 +431,140 @@ def test_adagrad_rmsprop_shares_its_memory():
     optimizer.step()
     optimizer.share_memory()
     assert optimizer.state[x]["sum"].is_shared()
+
+
+class TestOptimizersByParameter:
+    """Law: what a program reads or changes of one parameter is that parameter's alone."""
+
+    def test_a_rate_is_changed_once_for_each(self):
+        ours, theirs = leaves(), free_leaves()
+        optim = ppl.optim.Adam({"lr": 0.1})
+        train(optim, ours.values(), 2)
+        for leaf in optim.optim_objs:
+            for group in optim.optim_objs[leaf].param_groups:
+                group["lr"] *= 0.5
+        train(optim, ours.values(), 2)
+        hand = torch.optim.Adam(theirs.values(), lr=0.1)
+        train(lambda _: hand.step(), theirs.values(), 2)
+        hand.param_groups[0]["lr"] = 0.05
+        train(lambda _: hand.step(), theirs.values(), 2)
+        for key in START:
+            assert_close(ours[key].detach(), theirs[key].detach())
+
+    def test_one_can_be_replaced_or_start_afresh(self):
+        ours = leaves()
+        optim = ppl.optim.SGD({"lr": 0.1, "momentum": 0.9})
+        train(optim, ours.values(), 1)
+        optim.optim_objs[ours["a"]] = torch.optim.SGD([ours["a"]], lr=0.0)
+        before = ours["a"].detach().clone()
+        train(optim, ours.values(), 1)
+        assert torch.equal(ours["a"], before)
+        optim.optim_objs = {}
+        assert len(optim.optim_objs) == 0
+        train(optim, ours.values(), 1)
+        assert set(optim.optim_objs) == set(ours.values())
+        assert not torch.equal(ours["a"], before)
+
+    def test_constructor_and_options_are_those_given_and_may_be_set(self):
+        optim = ppl.optim.Adam({"lr": 0.1})
+        assert optim.pt_optim_constructor is torch.optim.Adam
+        assert optim.pt_optim_args == {"lr": 0.1}
+        optim.pt_optim_args = {"lr": 0.2}
+        train(optim, leaves().values(), 1)
+        assert {o.param_groups[0]["lr"] for o in optim.optim_objs.values()} == {0.2}
+
+
+def test_those_that_are_not_stepped_keep_a_rate_that_decays():
+    ours = leaves()
+    optim = ppl.optim.ClippedAdam({"lr": 1.0, "lrd": 0.5})
+    train(optim, ours.values(), 1)
+    train(optim, [ours["a"]], 2)
+    rates = {name: optim.optim_objs[leaf].param_groups[0]["lr"] for name, leaf in ours.items()}
+    assert rates == {"a": 0.125, "b": 0.5}
+
+
+@every_optimizer
+def test_a_copy_continues_as_the_original_does(name):
+    ours = leaves()
+    optim = getattr(ppl.optim, name)(options(name))
+    run(name, optim, ours.values(), num_steps=2)
+    params, twin = get_param_store().get_state(), pickle.loads(pickle.dumps(optim))
+    run(name, optim, ours.values(), num_steps=2)
+    get_param_store().set_state(params)
+    again = leaves()
+    run(name, twin, again.values(), num_steps=2)
+    for key in START:
+        assert torch.equal(again[key], ours[key])
+
+
+@every_optimizer
+def test_options_may_be_keywords_and_unknown_ones_are_refused(name):
+    optim = getattr(ppl.optim, name)(**options(name))
+    assert repr(optim) == f"{name}({options(name)!r})"
+    run(name, optim, leaves().values(), num_steps=1)
+    with pytest.raises(TypeError, match=f"{name} has no option 'beta'"):
+        getattr(ppl.optim, name)({"beta": 1})
+
+
+def test_an_unknown_option_gets_the_nearest():
+    with pytest.raises(OptimError, match="'weight_deca'; did you mean 'weight_decay'"):
+        ppl.optim.Adam(weight_deca=0.1)
+    with pytest.raises(OptimError, match="'gama'; did you mean 'gamma'"):
+        ppl.optim.ExponentialLR(optimizer=torch.optim.SGD, optim_args={"lr": 1.0}, gama=0.1)
+
+
+def test_a_schedule_may_be_given_by_keywords():
+    given = ppl.optim.ExponentialLR(optimizer=torch.optim.SGD, optim_args={"lr": 1.0}, gamma=0.1)
+    train(given, leaves().values(), 1)
+    assert given.pt_optim_args == {"lr": 1.0}
+    given.step()
+    assert {s.optimizer.param_groups[0]["lr"] for s in given.optim_objs.values()} == {0.1}
+
+
+@pytest.mark.parametrize("constructor", OURS.values())
+def test_torch_schedulers_drive_our_optimizers(constructor):
+    x = torch.ones(1, requires_grad=True)
+    optimizer = constructor([x])
+    rate = optimizer.param_groups[0]["lr"]
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.0)
+    x.grad = torch.ones(1)
+    optimizer.step()
+    schedule.step()
+    before = x.detach().clone()
+    optimizer.step()
+    assert rate > 0
+    assert torch.equal(x, before)
+
+
+def test_the_rate_of_the_last_step_is_in_the_group():
+    x = torch.zeros(1, requires_grad=True)
+    optimizer = clipped_adam.ClippedAdam([x], lr=1.0, lrd=0.5)
+    for _ in range(3):
+        x.grad = torch.ones(1)
+        optimizer.step()
+    assert optimizer.param_groups[0]["lr"] == 0.125
+
+
+def test_dct_adam_is_adam_in_the_coordinates_of_the_cosine_transform():
+    dct = torch.from_numpy(scipy.fft.dct(torch.eye(6).double().numpy(), norm="ortho", axis=0))
+    x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    y = (x.detach() @ dct.T).requires_grad_()
+    ours = dct_adam.DCTAdam([x], lr=0.1, dim=-1)
+    theirs = clipped_adam.ClippedAdam([y], lr=0.1)
+    weights = torch.linspace(0.1, 2.0, 6).double()
+    for _ in range(5):
+        x.grad = (weights * x).detach()
+        y.grad = (weights * (y @ dct)).detach() @ dct.T
+        ours.step()
+        theirs.step()
+    assert_close(x.detach(), (y @ dct).detach())
+
+
+@pytest.mark.parametrize("dim", [None, -1])
+def test_dct_adam_leaves_out_what_a_subsample_does_not_have(dim):
+    x = torch.ones(4, requires_grad=True)
+    optimizer = dct_adam.DCTAdam([x], lr=0.1, subsample_aware=True, dim=dim)
+    x.grad = torch.tensor([1.0, 0.0, -1.0, 0.0])
+    optimizer.step()
+    assert x[1] == x[3] == 1.0
+    assert x[0] != 1.0

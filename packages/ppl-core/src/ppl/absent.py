@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from typing import Any
 
 
@@ -55,7 +55,7 @@ def is_installed(module: str) -> bool:
         (True, False)
     """
     try:
-        spec = find_spec(module)
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # nor is its parent
         return False
     return spec is not None and not isinstance(spec.loader, AbsentFinder)
