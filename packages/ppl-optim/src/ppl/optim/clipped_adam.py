@@ -72,9 +72,7 @@ class ClippedAdam(ForeachOptimizer):
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["betas"][1])
         roots = torch._foreach_sqrt(squares)
         torch._foreach_add_(roots, group["eps"])
-        torch._foreach_addcdiv_(
-            params, means, roots, [step_size(s["step"], group) for s in states]
-        )
+        torch._foreach_addcdiv_(params, means, roots, [step_size(s["step"], group) for s in states])
 
     def _advance(self, param: Tensor) -> dict[str, Any]:
         state: dict[str, Any] = self.state[param]

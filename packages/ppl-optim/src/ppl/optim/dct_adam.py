@@ -75,7 +75,9 @@ class DCTAdam(ForeachOptimizer):
             if group["dim"] is None:
                 step = self._step(param, gradient, group, used)
             else:
-                step = _inverse(self._step(param, _dct(gradient, group["dim"]), group), group["dim"])
+                step = _inverse(
+                    self._step(param, _dct(gradient, group["dim"]), group), group["dim"]
+                )
                 step = step if used is None else step.where(used, 0.0)
             param.add_(step)
 
@@ -85,7 +87,9 @@ class DCTAdam(ForeachOptimizer):
         """Return the step of Adam, after updating the running means of the used entries."""
         state: dict[str, Any] = self.state[param]
         if not state:
-            state.update(step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
+            state.update(
+                step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param)
+            )
         state["step"] += 1
         first, second = group["betas"]
         mean = torch.lerp(gradient, state["exp_avg"], first)

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ppl.plugins import nearest
 from ppl.params.param_store import module_from_param_with_module_name, user_param_name
+from ppl.plugins import nearest
 
 from .errors import OptimError, UnknownOptionError
 

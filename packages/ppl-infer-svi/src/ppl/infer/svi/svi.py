@@ -26,8 +26,9 @@ class SVI:
         model: The model.
         guide: The guide: a program with the arguments of the model that samples its latent sites.
         optim: An optimizer of ``ppl.optim``, called with the unconstrained parameters.
-        loss: An :class:`~ppl.infer.elbo.ELBO`, its class, the name of one in the ``ppl.elbos`` registry, or a
-            function ``loss(model, guide, *args, **kwargs)`` that returns a differentiable scalar.
+        loss: An :class:`~ppl.infer.elbo.ELBO`, its class, the name of one in the ``ppl.elbos``
+            registry, or a function ``loss(model, guide, *args, **kwargs)`` that returns a
+            differentiable scalar.
         loss_and_grads: A function of the same arguments that returns the loss and fills ``.grad``;
             derived from ``loss`` by default.
         kwargs: Options of a loss that is given by name or class.
