@@ -43,7 +43,7 @@ def announce(package: str, providers: Mapping[str, str]) -> None:
     finder = next((f for f in sys.meta_path if isinstance(f, AbsentFinder)), None)
     if finder is None:
         finder = AbsentFinder()
-        sys.meta_path.append(finder)  # type: ignore[arg-type]
+        sys.meta_path.append(finder)
     finder.providers.update({f"{package}.{name}": owner for name, owner in providers.items()})
 
 

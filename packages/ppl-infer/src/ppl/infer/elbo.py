@@ -134,8 +134,8 @@ class ELBO:
             yield self._get_trace(model, guide, args, kwargs)
         else:
             dim = -1 - self._nesting(model, args, kwargs)
-            together = (self._vectorized(program, dim) for program in (model, guide))
-            yield self._get_trace(*together, args, kwargs)
+            together = [self._vectorized(program, dim) for program in (model, guide)]
+            yield self._get_trace(together[0], together[1], args, kwargs)
 
     def _nesting(self, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         """The plate nesting as given, or of a run of the model; another model is run again."""

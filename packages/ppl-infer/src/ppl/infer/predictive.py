@@ -175,9 +175,7 @@ class Predictive(torch.nn.Module):
                 _check_known("posterior_samples", [name], free)
         strange = [name for name in unused if not _is_of_guide(name, list(names))]
         if strange:
-            warn(
-                f"posterior_samples have {strange}, of which the model has no site; they are unused"
-            )
+            warn(f"posterior_samples of {strange} are unused: the model has no such sites")
 
     def _warn_about_data(self, first: poutine.Trace, names: list[str]) -> None:
         data = [n for n in names if n in _returned(first) and is_data(first.nodes[n])]

@@ -78,7 +78,7 @@ class DCTAdam(ForeachOptimizer):
                 step = _inverse(
                     self._step(param, _dct(gradient, group["dim"]), group), group["dim"]
                 )
-                step = step if used is None else step.where(used, 0.0)
+                step = step if used is None else torch.where(used, step, 0.0)
             param.add_(step)
 
     def _step(
@@ -99,7 +99,7 @@ class DCTAdam(ForeachOptimizer):
             square = square.where(used, state["exp_avg_sq"])
         state["exp_avg"], state["exp_avg_sq"] = mean, square
         step = step_size(state["step"], group) * mean / (square.sqrt() + group["eps"])
-        return step if used is None else step.where(used, 0.0)
+        return step if used is None else torch.where(used, step, 0.0)
 
 
 def _dct(x: Tensor, dim: int) -> Tensor:

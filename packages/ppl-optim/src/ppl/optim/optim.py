@@ -198,9 +198,9 @@ class PyroOptim:
     def _step(
         self, cohort: Cohort, chosen: Mapping[Tensor, Any], args: Any, kwargs: dict[str, Any]
     ) -> None:
-        """Step a cohort; those of it that are not meant keep their options, if the step changes any.
+        """Step a cohort; those of it that are not meant keep their options.
 
-        So do learning rates that decay by themselves.
+        A step may change options: learning rates decay by themselves.
         """
         idle = [param for param in cohort.params if param not in chosen]
         before = cohort.options if idle else {}

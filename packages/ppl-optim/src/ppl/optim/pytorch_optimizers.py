@@ -1,4 +1,6 @@
-"""Every optimizer and schedule of torch as a function ``(optim_args, clip_args=None)``; also with keywords: ``Adam(lr=0.01)``.
+"""Every optimizer and schedule of torch as a function ``(optim_args, clip_args=None)``.
+
+The options may be keywords as well: ``Adam(lr=0.01)``.
 
 LBFGS is left out: it keeps one state for all parameters and must evaluate the loss again.
 """

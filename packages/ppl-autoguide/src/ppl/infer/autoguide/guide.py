@@ -78,7 +78,7 @@ class AutoGuide(PyroModule):
         return f"{type(self).__name__}({model}; {sites})"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._has_name = False  # a copy is another guide
 
     @property
