@@ -24,8 +24,7 @@ from .transformed import TransformedDistribution
 class Pareto(torch.distributions.Pareto, TransformedDistribution):
     """Pareto with threshold ``scale > 0`` and tail index ``alpha > 0``, on ``x >= scale``."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -81,9 +80,9 @@ class GeneralizedPareto(TorchDistribution):
         return _Excess(self)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        return self._from_exponential(
-            standard_exponential(self._extended_shape(sample_shape), self.loc)
-        )
+        noise = standard_exponential(self._extended_shape(sample_shape), self.loc)
+        end = torch.nextafter(self._end().clamp(max=torch.finfo(noise.dtype).max), self.loc)
+        return torch.minimum(self._from_exponential(noise), end.detach())
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -103,12 +102,18 @@ class GeneralizedPareto(TorchDistribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the value below which lies probability ``value``."""
-        end = torch.where(
-            self.concentration < 0, self.loc - self.scale / self.concentration, torch.inf
-        )
         inside = value < 1
         quantile = self._from_exponential(-(-torch.where(inside, value, 0.5)).log1p())
-        return torch.where(inside, quantile, end)
+        return torch.where(inside, quantile, self._end())
+
+    def _end(self) -> Tensor:
+        """Return the upper end of the support."""
+        bounded = self.concentration < 0
+        return torch.where(
+            bounded,
+            self.loc - self.scale / torch.where(bounded, self.concentration, -1.0),
+            torch.inf,
+        )
 
     def _standardize(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z``, set to 0 outside the support, and whether the value is inside."""

@@ -125,8 +125,7 @@ class HalfNormal(torch.distributions.HalfNormal, TransformedDistribution):
 class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
     """Reciprocal of a gamma with ``concentration > 0`` and ``rate > 0``, on positive numbers."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -138,8 +137,7 @@ class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
 class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
     """Exponential of a normal with mean ``loc`` and deviation ``scale``, on positive numbers."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
 
 
@@ -156,8 +154,7 @@ class Weibull(torch.distributions.Weibull, TransformedDistribution):
         power = log_power(self.concentration - 1, ratio)
         return (self.concentration / self.scale).log() + power - ratio**self.concentration
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
 
     def cdf(self, value: Tensor) -> Tensor:

@@ -39,8 +39,7 @@ class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
 class LogisticNormal(torch.distributions.LogisticNormal, TransformedDistribution):
     """Stick-breaking image of ``k - 1`` normals with ``loc`` and ``scale > 0``, on the simplex."""
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return _keep_inside(draw)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -73,8 +72,7 @@ class RelaxedOneHotCategorical(
         new = self._get_checked_instance(RelaxedOneHotCategorical, _instance)
         return super().expand(batch_shape, new)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        draw: Tensor = super().rsample(sample_shape)
+    def _inside(self, draw: Tensor) -> Tensor:
         return _keep_inside(draw)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin, wrap
 
@@ -31,6 +32,19 @@ class TransformedDistribution(
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(TransformedDistribution, _instance)
         return super().expand(batch_shape, new)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            draw: Tensor = super().sample(sample_shape)
+            return self._inside(draw)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draw: Tensor = super().rsample(sample_shape)
+        return self._inside(draw)
+
+    def _inside(self, draw: Tensor) -> Tensor:
+        """Return a draw that was rounded to an end of the support as a value inside."""
+        return draw
 
     @property
     def has_rsample(self) -> bool:

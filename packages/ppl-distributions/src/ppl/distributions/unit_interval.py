@@ -60,6 +60,19 @@ class Kumaraswamy(torch.distributions.Kumaraswamy, TransformedDistribution):
         log_survival = -standard_exponential(shape, self.concentration1)
         return keep_inside_unit(self._quantile(log_survival))
 
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # as one formula: torch's transforms round to an end of the interval
+        rest = -(self.concentration1 * value.log()).expm1()
+        powers = torch.xlogy(self.concentration1 - 1, value)
+        powers = powers + torch.xlogy(self.concentration0 - 1, rest)
+        return self.concentration1.log() + self.concentration0.log() + powers
+
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of a value at most ``value``."""
         if self._validate_args:
