@@ -4,13 +4,19 @@ The law that was missing: the log density of every family whose normalizer is a 
 function equals the exact one, in both precisions, from tiny parameters to huge ones.
 """
 
+import math
+
 import mpmath
 import pytest
 import torch
 from mpmath import mpf
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 import ppl.distributions as dist
+from ppl.ops.deviance import deviance
+from ppl.ops.special import log1p_square, log_beta
+from ppl.ops.stirling import digamma_rest, log_factorial_rest, log_gamma_ratio
 from ppl.validation import validation_enabled
 
 mpmath.mp.dps = 50
@@ -221,3 +227,75 @@ def test_its_slope_in_a_parameter_is_exact_as_well(name, point):
     )
     want, scale = (above - below) / (2 * step), 1 / abs(given[last] or 1)
     assert_close(got.item(), float(want), rtol=1e-7, atol=1e-7 * float(scale))
+
+
+def names_in_log_prob(name):
+    log_prob = getattr(getattr(dist, name), "__dict__", {}).get("log_prob")
+    return log_prob.__code__.co_names if hasattr(log_prob, "__code__") else ()
+
+
+def test_every_family_of_gamma_functions_is_in_the_table():
+    users = {name for name in dir(dist) if "saddle_point" in names_in_log_prob(name)}
+    assert users and users <= {name.split("_")[0] for name in FAMILIES}
+
+
+def of_binomial(p):
+    return dist.Binomial(1e7, p).log_prob(torch.tensor(3e5))
+
+
+def of_multinomial(p):
+    d = dist.Multinomial(10**7, torch.stack([p, 1 - p]))
+    return d.log_prob(torch.tensor([3e5, 9.7e6]))
+
+
+COUNTED = {  # score, the best parameter, and the deviation of its likelihood
+    "Binomial": (of_binomial, 0.03, 5.4e-5),
+    "Multinomial": (of_multinomial, 0.03, 5.4e-5),
+    "NegativeBinomial": (
+        lambda p: dist.NegativeBinomial(1e7, p).log_prob(torch.tensor(1e7)),
+        0.5,
+        1e-4,
+    ),
+    "Poisson": (lambda r: dist.Poisson(r).log_prob(torch.tensor(1e7)), 1e7, 3e3),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_differences_between_near_parameters_survive_large_counts(name):
+    """Rounding of what does not depend on a parameter must not swamp what does."""
+    score, center, deviation = COUNTED[name]
+    near = (center + deviation * torch.linspace(-2, 2, 9, dtype=DOUBLE)).float()
+    got = torch.stack([score(p) for p in near])
+    want = torch.stack([score(p.double()) for p in near])
+    assert got.dtype == torch.float32
+    assert_close(got - got[4], (want - want[4]).float(), rtol=1e-4, atol=4e-6)
+
+
+SPECIAL = {
+    "digamma_rest": digamma_rest,
+    "log1p_square": lambda x: log1p_square(x),
+    "log_factorial_rest": log_factorial_rest,
+    "log_gamma_ratio": lambda z: log_gamma_ratio(z, z / 3),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_functions_have_second_derivatives_and_can_be_recorded(name):
+    z = torch.tensor([0.3, 5.0, 4000.0, 5000.0], dtype=DOUBLE)
+    assert torch.autograd.gradgradcheck(SPECIAL[name], z.clone().requires_grad_(), atol=1e-6)
+    slope = torch.func.vmap(torch.func.grad(SPECIAL[name]))
+    assert_close(make_fx(slope)(z)(z.flip(0)), slope(z.flip(0)))
+
+
+def test_the_deviance_has_exact_slopes_where_a_count_or_a_mean_is_zero():
+    x, mean = torch.tensor([0.0, 0.0, 2.0, 2.0]), torch.tensor([0.0, 3.0, 0.0, 2.0])
+    slope = torch.func.vmap(torch.func.grad(deviance, argnums=1))(x, mean)
+    assert_close(deviance(x, mean), torch.tensor([0.0, 3.0, math.inf, 0.0]))
+    assert_close(slope, torch.tensor([1.0, 1.0, -math.inf, 0.0]))
+
+
+@pytest.mark.parametrize("x", SIZES)
+@pytest.mark.parametrize("y", SIZES)
+def test_the_log_beta_function_is_exact(x, y):
+    got = log_beta(torch.tensor(x, dtype=DOUBLE), torch.tensor(y, dtype=DOUBLE)).item()
+    assert_close(got, float(lbeta(mpf(x), mpf(y))), rtol=1e-12, atol=1e-11)

@@ -191,7 +191,7 @@ class SoftAsymmetricLaplace(_TwoTailed):
             AsymmetricLaplace(self.loc, self.scale, self.asymmetry, validate_args=False),
             Normal(torch.zeros_like(self.loc), self.soft_scale, validate_args=False),
         )
-        low, high = (sum(d.icdf(q) for d in parts) for q in (p / 2, 0.5 + p / 2))
+        low, high = (parts[0].icdf(q) + parts[1].icdf(q) for q in (p / 2, 0.5 + p / 2))
         for _ in range(64):
             middle = (low + high) / 2
             is_low = self.cdf(middle) < p

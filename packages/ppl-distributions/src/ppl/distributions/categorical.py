@@ -158,4 +158,6 @@ class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return saddle_point.multinomial(value, self.logits)
+        if is_given(self._categorical, "probs"):
+            return saddle_point.multinomial(value, self.probs)
+        return saddle_point.multinomial_of_logits(value, self.logits)

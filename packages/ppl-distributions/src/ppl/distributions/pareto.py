@@ -109,11 +109,8 @@ class GeneralizedPareto(TorchDistribution):
     def _end(self) -> Tensor:
         """Return the upper end of the support."""
         bounded = self.concentration < 0
-        return torch.where(
-            bounded,
-            self.loc - self.scale / torch.where(bounded, self.concentration, -1.0),
-            torch.inf,
-        )
+        distance = self.scale / torch.where(bounded, -self.concentration, 1.0)
+        return torch.where(bounded, self.loc + distance, torch.inf)
 
     def _standardize(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z``, set to 0 outside the support, and whether the value is inside."""

@@ -88,7 +88,7 @@ def dirichlet_multinomial(
     It is that of independent negative binomials given their sum; see :func:`beta_binomial`.
     """
     size = concentration.sum(-1)
-    probs = (total / (total + size)).detach()
+    probs: Tensor = (total / (total + size)).detach()
     given = _negative_binomial(total, size, probs, 1 - probs)
     counts, concentration, probs = torch.broadcast_tensors(
         counts, concentration, probs.unsqueeze(-1)
@@ -97,19 +97,23 @@ def dirichlet_multinomial(
         return _negative_binomial(counts, concentration, probs, 1 - probs).sum(-1) - given
     index, terms = counts.nonzero(as_tuple=True), concentration * (-probs).log1p()
     count, failures, p = counts[index], concentration[index], probs[index]
-    terms = terms.index_put(index, _negative_binomial(count, failures, p, 1 - p))
-    return terms.sum(-1) - given
+    return terms.index_put(index, _negative_binomial(count, failures, p, 1 - p)).sum(-1) - given
 
 
 @in_double
-def multinomial(counts: Tensor, logits: Tensor) -> Tensor:
-    """Return the log probability of counts ``(*batch, k)``, given normalized log probabilities."""
+def multinomial(counts: Tensor, probs: Tensor) -> Tensor:
+    """Return the log probability of counts ``(*batch, k)``, given those of their categories."""
     total = counts.sum(-1)
+    terms = deviance(counts, total.unsqueeze(-1) * probs) + log_factorial_rest(counts)
+    return log_factorial_rest(total) - terms.sum(-1)
+
+
+@in_double
+def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Tensor:
+    """Return the same in terms of normalized log probabilities."""
     near = logits.clamp(min=-FAR)
     beyond = counts * torch.where(counts > 0, logits - near, 0.0)
-    deviances = deviance(counts, total.unsqueeze(-1) * near.exp())
-    terms = beyond - deviances - log_factorial_rest(counts)
-    return terms.sum(-1) + log_factorial_rest(total)
+    return multinomial(counts, near.exp()) + beyond.sum(-1)
 
 
 @in_double

@@ -46,7 +46,7 @@ def log_gamma_ratio(z: Tensor, shift: Tensor) -> Tensor:
         >>> log_gamma_ratio(torch.tensor(1e7).double(), torch.tensor(0.5).double())
         tensor(-1.2500e-08, dtype=torch.float64)
     """
-    growth = torch.special.xlog1py(z + shift - 1, shift / z) - shift
+    growth: Tensor = torch.special.xlog1py(z + shift - 1, shift / z) - shift
     return growth + log_factorial_rest(z + shift) - log_factorial_rest(z)
 
 
