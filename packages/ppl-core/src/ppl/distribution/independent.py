@@ -93,7 +93,7 @@ def _digits(base: int, places: int, dist: Any) -> Tensor:
     """Return all numbers of so many places, one a row."""
     if base**places > MOST_EVENTS:
         raise ShapeError(
-            f"{dist} has {base} ** {places} values, too many to enumerate; enumerate the components "
-            "of a smaller event, or of independent ones in a plate"
+            f"{dist} has {base} ** {places} values, too many to enumerate; enumerate a smaller "
+            "event, or independent components in a plate"
         )
     return torch.cartesian_prod(*[torch.arange(base)] * places).reshape(-1, places)
