@@ -141,16 +141,17 @@ CASES += [
 def relaxed(make: Any) -> list[Edge]:
     """Return relaxed Bernoulli densities: equation (20) of Maddison et al. and its limits."""
 
-    def edge(t, logits, x, want, **slopes):
+    def edge(t, logits, x, want, slope=None):
+        slopes = {} if slope is None else {"logits": slope}
         return Edge(make, {"temperature": t, "logits": logits}, x, want, slopes)
 
     return [
-        edge(1.0, 0.5, 0.0, -0.5, logits=-1.0),
-        edge(1.0, 0.5, 1.0, 0.5, logits=1.0),
+        edge(1.0, 0.5, 0.0, -0.5, -1.0),
+        edge(1.0, 0.5, 1.0, 0.5, 1.0),
         edge(0.5, 0.5, 0.0, INF),
         edge(2.0, 0.5, 1.0, -INF),
-        edge(1.0, 200.0, 0.0, -200.0, logits=-1.0),
-        edge(1.0, -200.0, 0.5, -200.0 + math.log(4), logits=1.0),
+        edge(1.0, 200.0, 0.0, -200.0, -1.0),
+        edge(1.0, -200.0, 0.5, -200.0 + math.log(4), 1.0),
         Edge(make, {"temperature": 1.0, "probs": 1e-12}, 1.0, math.log(1e-12)),
     ]
 

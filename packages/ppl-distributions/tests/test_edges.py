@@ -245,3 +245,27 @@ def test_independent_vectors_diverge_like_the_components_they_are_made_of():
     vectors = dist.MultivariateNormal(torch.zeros(2, 2), 4 * torch.eye(2)).to_event(1)
     assert_close(dist.kl_divergence(diagonal, vectors), torch.tensor(0.0))
     assert_close(dist.kl_divergence(vectors, diagonal), torch.tensor(0.0), atol=1e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0, 0.0])
+@pytest.mark.parametrize("case", [c for c in MEMBERS if not c.is_rejected], ids=str)
+def test_a_hidden_value_leaves_no_trace_in_slopes(case, bad):
+    # a value that does not count may be anything, and the slopes are those of the rest
+    params = {name: p.requires_grad_() for name, p in case.parameters().items()}
+    d = case.make(**params)
+    torch.manual_seed(0)
+    x = d.sample().detach()
+    shown = torch.arange(d.batch_shape[0]) > 0
+    to_value = shown.reshape([-1] + [1] * (x.dim() - 1))
+    shown = shown.reshape([-1] + [1] * (len(d.batch_shape) - 1)).expand(d.batch_shape)
+    if not x.is_floating_point():
+        bad = -1
+    spoilt = torch.where(to_value, x, torch.full_like(x, bad))
+    with validation_enabled(False):
+        masked = case.make(**params).mask(shown).log_prob(spoilt)
+    want, got = (
+        torch.autograd.grad(log_prob.sum(), list(params.values()), materialize_grads=True)
+        for log_prob in (torch.where(shown, d.log_prob(x), 0.0), masked)
+    )
+    for one, other in zip(got, want, strict=True):
+        assert_close(one, other)

@@ -52,9 +52,24 @@ def test_batches_expand_and_follow_vmap():
     assert_close(pickle.loads(pickle.dumps(d)).log_prob(x), want)
 
 
-def test_there_is_no_sampler():
-    with pytest.raises(NotImplementedError, match="no sampler"):
-        VonMises3D(CONCENTRATION).sample()
+def test_draws_lie_on_the_sphere_and_their_mean_is_known():
+    torch.manual_seed(0)
+    concentration = torch.tensor([[0.0, 0.0, 0.0], [1.0, -2.0, 0.5], [-100.0, 0.0, 0.0]])
+    d = VonMises3D(concentration)
+    x = d.sample((20_000,))
+    assert d.support.check(x).all()
+    error = x.std(0) / len(x) ** 0.5
+    assert ((x.mean(0) - d.mean).abs() < 5 * error).all()  # false alarm 1e-5
+
+
+def test_draws_are_reparameterized():
+    # the slope of a mean cosine is the variance of the cosine
+    torch.manual_seed(0)
+    k = torch.tensor([0.0, 0.0, 2.0], requires_grad=True)
+    x = VonMises3D(k).rsample((20_000,))
+    (slope,) = torch.autograd.grad(x[:, 2].mean(), k)
+    assert (slope[2] - x[:, 2].var()).abs() < 0.02  # 5 standard errors
+    assert slope[:2].abs().max() < 0.02
 
 
 def test_vectors_of_another_size_are_refused():

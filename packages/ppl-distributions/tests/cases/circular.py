@@ -110,6 +110,13 @@ CASES = [
         has_moments=False,
     ),
     Case(
+        "VonMises3D",
+        dist.VonMises3D,
+        at(concentration=tensor([[0.5, -1.0, 0.2], [0.3, 0.0, 2.0]])),
+        coordinates=lambda d: FromHeightAndLongitude(),
+        has_moments=False,
+    ),
+    Case(
         "SineBivariateVonMises",
         dist.SineBivariateVonMises,
         at(

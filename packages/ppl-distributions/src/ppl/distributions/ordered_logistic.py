@@ -12,7 +12,7 @@ from ppl.distribution.util import broadcast_shape
 
 from . import constraints
 from .categorical import Categorical
-from .parameters import as_parameter, first_tensor
+from .parameters import as_parameter
 from .tails import log1mexp
 
 
@@ -38,9 +38,8 @@ class OrderedLogistic(Categorical):
         self, predictor: Tensor | float, cutpoints: Tensor, validate_args: bool | None = None
     ) -> None:
         if not cutpoints.is_floating_point():
-            like = first_tensor([predictor])
-            real = like is not None and like.is_floating_point()
-            cutpoints = cutpoints.to(like.dtype if real else torch.get_default_dtype())
+            real = isinstance(predictor, Tensor) and predictor.is_floating_point()
+            cutpoints = cutpoints.to(predictor.dtype if real else torch.get_default_dtype())  # type: ignore[union-attr]
         predictor = as_parameter(predictor, cutpoints)
         shape = torch.Size(broadcast_shape(predictor.shape, cutpoints.shape[:-1]))
         self.predictor = predictor.expand(shape)

@@ -51,7 +51,7 @@ class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
 class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
     """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on x >= 0."""
 
-    support = constraints.nonnegative
+    support = constraints.nonnegative  # type: ignore[assignment]
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
@@ -144,7 +144,7 @@ class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
 class Weibull(torch.distributions.Weibull, TransformedDistribution):
     """Weibull with ``scale > 0`` and shape ``concentration > 0``, on the nonnegative numbers."""
 
-    support = constraints.nonnegative
+    support = constraints.nonnegative  # type: ignore[assignment]
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
