@@ -63,17 +63,14 @@ class Independent(torch.distributions.Independent, TorchDistributionMixin):  # t
         Raises:
             ShapeError: If there are more than :data:`MOST_EVENTS`.
         """
-        values = self.base_dist.enumerate_support(expand=False)
-        n = self.reinterpreted_batch_ndims
+        values: Tensor = self.base_dist.enumerate_support(expand=False)
         sizes = self.base_dist.batch_shape[len(self.batch_shape) :]
-        if n == 0:
-            return values.expand(values.shape[:1] + self.shape()) if expand else values
         own = values.flatten(1)  # (value, *event of the base)
         digits = _digits(len(own), sizes.numel(), self)
-        events = own[digits.to(own.device)].reshape(
+        events: Tensor = own[digits.to(own.device)].reshape(
             (len(digits),) + (1,) * len(self.batch_shape) + self.event_shape
         )
-        return events.expand(events.shape[:1] + self.shape()) if expand else events
+        return events.expand((len(digits), *self.shape())) if expand else events
 
     def conjugate_update(self, other: Distribution) -> tuple[Independent, Tensor]:
         n = self.reinterpreted_batch_ndims
@@ -96,4 +93,6 @@ def _digits(base: int, places: int, dist: Any) -> Tensor:
             f"{dist} has {base} ** {places} values, too many to enumerate; enumerate a smaller "
             "event, or independent components in a plate"
         )
+    if places == 0:  # one empty event
+        return torch.zeros((1, 0), dtype=torch.long)
     return torch.cartesian_prod(*[torch.arange(base)] * places).reshape(-1, places)

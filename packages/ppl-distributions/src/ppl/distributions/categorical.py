@@ -11,6 +11,7 @@ from ppl.distribution import TorchDistributionMixin
 from ppl.ops.powers import log_nonnegative, log_power
 
 from . import saddle_point
+from .counts import Binomial
 from .parameters import derived
 from .trials import is_given
 
@@ -94,7 +95,8 @@ def _normalize_logits(logits: Tensor) -> Tensor:
     """Return log probabilities; those of infinite weights are in the limit of equal large ones."""
     if not logits.is_floating_point():
         logits = logits.to(torch.get_default_dtype())
-    return logits.clamp(max=torch.finfo(logits.dtype).max).log_softmax(-1)
+    largest = torch.finfo(logits.dtype).max / 4  # that times log2(e), in exp(), must not overflow
+    return logits.clamp(max=largest).log_softmax(-1)
 
 
 class OneHotCategorical(torch.distributions.OneHotCategorical, TorchDistributionMixin):
@@ -142,8 +144,16 @@ class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        super().__init__(total_count, probs, logits, validate_args)
+        if not isinstance(total_count, int):
+            raise NotImplementedError("inhomogeneous total_count is not supported")
+        self.total_count = total_count
         self._categorical = Categorical(probs, logits)
+        self._binomial = Binomial(total_count, self.probs)
+        super(torch.distributions.Multinomial, self).__init__(
+            self._categorical.batch_shape,
+            self._categorical.param_shape[-1:],
+            validate_args=validate_args,
+        )
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return super().expand(batch_shape, self._get_checked_instance(Multinomial, _instance))

@@ -38,7 +38,8 @@ class ContinuousBernoulli(
     ) -> None:
         if (probs is None) == (logits is None):
             raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        name, given = ("probs", probs) if logits is None else ("logits", logits)
+        name, given = ("probs", probs) if probs is not None else ("logits", logits)
+        assert given is not None
         (self._param,) = broadcast_all(given)
         setattr(self, name, self._param)
         self._lims = lims

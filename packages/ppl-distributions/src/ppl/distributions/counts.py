@@ -34,7 +34,8 @@ class Bernoulli(BinaryParameters, torch.distributions.Bernoulli, TorchDistributi
 
     @property
     def variance(self) -> Tensor:
-        return self.probs * self._failure_probs
+        variance: Tensor = self.probs * self._failure_probs
+        return variance
 
 
 class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistributionMixin):
@@ -78,7 +79,8 @@ class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistribution
 
     @property
     def variance(self) -> Tensor:
-        return self.total_count * self.probs * self._failure_probs
+        variance: Tensor = self.total_count * self.probs * self._failure_probs
+        return variance
 
 
 class Geometric(BinaryParameters, torch.distributions.Geometric, TorchDistributionMixin):
@@ -101,15 +103,18 @@ class Geometric(BinaryParameters, torch.distributions.Geometric, TorchDistributi
         return (-self.probs).log1p() if given_probs else logsigmoid(-self.logits)
 
     def entropy(self) -> Tensor:
-        return trial_entropy(self) / self.probs
+        entropy: Tensor = trial_entropy(self) / self.probs
+        return entropy
 
     @property
     def mean(self) -> Tensor:
-        return self._failure_probs / self.probs
+        mean: Tensor = self._failure_probs / self.probs
+        return mean
 
     @property
     def variance(self) -> Tensor:
-        return self.mean / self.probs
+        variance: Tensor = self.mean / self.probs
+        return variance
 
 
 class NegativeBinomial(
@@ -124,9 +129,9 @@ class NegativeBinomial(
             return torch.poisson(standard_gamma(self.total_count.expand(shape)) * self._odds())
 
     def _odds(self) -> Tensor:
-        if is_given(self, "probs"):
-            return self.probs / (1 - self.probs)
-        return self.logits.exp()
+        given_probs = is_given(self, "probs")
+        odds: Tensor = self.probs / (1 - self.probs) if given_probs else self.logits.exp()
+        return odds
 
     @property
     def mean(self) -> Tensor:

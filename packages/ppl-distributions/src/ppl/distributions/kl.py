@@ -122,7 +122,8 @@ def _kl_continuous_bernoulli(p: ContinuousBernoulli, q: ContinuousBernoulli) -> 
 def _kl_independent_mvn(p: Independent, q: MultivariateNormal) -> Tensor:
     """Trace, quadratic and determinant terms with a diagonal covariance on the left."""
     if isinstance(p.base_dist, Delta):
-        return _kl_independent(p, q)
+        from_point: Tensor = _kl_independent(p, q)
+        return from_point
     loc, variance = _diagonal_normal(p)
     factor = q._unbroadcasted_scale_tril
     whitened = _solve(factor, variance.sqrt().diag_embed())

@@ -54,7 +54,7 @@ class derived(lazy_property[Any, Any]):
 
     def __get__(self, instance: Any, owner: Any = None) -> Tensor:  # type: ignore[override]
         if instance is None:  # what documentation looks at
-            return super().__get__(None, owner)  # type: ignore[return-value]
+            return super().__get__(None, owner)  # type: ignore[no-any-return]
         with torch.enable_grad():
             value: Tensor = self.wrapped(instance)
         return value

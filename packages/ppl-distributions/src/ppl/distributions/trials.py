@@ -35,7 +35,7 @@ class BinaryParameters:
     @property
     def _failure_probs(self) -> Tensor:
         """Probability of a failure, with all digits where log odds are large."""
-        logits = self.__dict__.get("logits")
+        logits: Tensor | None = self.__dict__.get("logits")
         return 1 - self.probs if logits is None else (-logits).sigmoid()
 
 

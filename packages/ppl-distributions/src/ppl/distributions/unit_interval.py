@@ -97,7 +97,9 @@ class _LogitRelaxedBernoulli(
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         u = standard_uniform(self._extended_shape(sample_shape), self._param)
-        return (u.log() - _below_one(u).log1p() + self.logits) / self.temperature
+        noise = u.log() - _below_one(u).log1p()
+        draw: Tensor = (noise + self.logits) / self.temperature
+        return draw
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

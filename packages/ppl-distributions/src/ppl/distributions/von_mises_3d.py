@@ -78,7 +78,8 @@ class VonMises3D(TorchDistribution):
         """Mean direction times the mean cosine of the angle around it."""
         length = self.concentration.square().sum(-1, keepdim=True).sqrt()
         tilt = ContinuousBernoulli(logits=2 * length, validate_args=False)
-        return (2 * tilt.mean - 1) * Normalize()(self.concentration)
+        axis: Tensor = Normalize()(self.concentration)
+        return (2 * tilt.mean - 1) * axis
 
 
 def _log_sphere_integral(concentration: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def log_power_of_rest(exponent: Tensor, base: Tensor) -> Tensor:
 
     What :func:`log_power` says of 0 ** 0 and of slopes holds at a base of 1.
     """
-    return torch.special.xlog1py(exponent, threshold(-base, -1.0, -1.0))
+    log_power: Tensor = torch.special.xlog1py(exponent, threshold(-base, -1.0, -1.0))
+    return log_power
 
 
 def log_nonnegative(x: Tensor) -> Tensor:
