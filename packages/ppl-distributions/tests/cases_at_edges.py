@@ -196,7 +196,8 @@ CASES += [
 
 
 def inflated_poisson(gate=None, gate_logits=None, rate=2.0):
-    return dist.ZeroInflatedDistribution(gate, dist.Poisson(rate), gate_logits=gate_logits)
+    given = {"gate": gate} if gate_logits is None else {"gate_logits": gate_logits}
+    return dist.ZeroInflatedDistribution(dist.Poisson(rate), **given)
 
 
 def inflated_negative_binomial(gate, logits):

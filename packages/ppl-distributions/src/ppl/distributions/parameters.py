@@ -52,9 +52,9 @@ class derived(lazy_property[Any, Any]):
     from then on the two cannot be told apart, though one of them lost digits.
     """
 
-    def __get__(self, instance: Any, owner: Any = None) -> Tensor:  # type: ignore[override]
+    def __get__(self, instance: Any, owner: Any = None) -> Tensor:
         if instance is None:  # what documentation looks at
-            return super().__get__(None, owner)  # type: ignore[no-any-return]
+            return super().__get__(None, owner)  # type: ignore[return-value]
         with torch.enable_grad():
             value: Tensor = self.wrapped(instance)
         return value
