@@ -113,7 +113,7 @@ def categories(make: Any, first: Any) -> list[Edge]:
     return [
         Edge(make, {"probs": [0.0, 1.0]}, first, -INF),
         Edge(make, {"probs": [1.0, 0.0]}, first, 0.0, {"probs": [0.0, -1.0]}),
-        Edge(make, {"probs": [1e-12, 1.0]}, first, math.log(1e-12), {"probs": [1e12, -1.0]}),
+        Edge(make, {"probs": [1e-30, 1.0]}, first, math.log(1e-30), {"probs": [1e30, -1.0]}),
         Edge(make, {"logits": [1e30, 1e30]}, first, -math.log(2), {"logits": [0.5, -0.5]}),
         Edge(make, {"logits": [-200.0, 0.0]}, first, -200.0, {"logits": [1.0, -1.0]}),
         Edge(make, {"logits": [0.0, -INF]}, first, 0.0, {"logits": [0.0, 0.0]}),
@@ -152,7 +152,7 @@ def relaxed(make: Any) -> list[Edge]:
         edge(2.0, 0.5, 1.0, -INF),
         edge(1.0, 200.0, 0.0, -200.0, -1.0),
         edge(1.0, -200.0, 0.5, -200.0 + math.log(4), 1.0),
-        Edge(make, {"temperature": 1.0, "probs": 1e-12}, 1.0, math.log(1e-12)),
+        Edge(make, {"temperature": 1.0, "probs": 1e-30}, 1.0, math.log(1e-30)),
     ]
 
 
@@ -170,7 +170,7 @@ def relaxed_one_hot(make: Any) -> list[Edge]:
             -200.0 + math.log(4),
             {"logits": [1.0, -1.0]},
         ),
-        Edge(make, {"temperature": 1.0, "probs": [1e-12, 1.0]}, [0.5, 0.5], math.log(4e-12)),
+        Edge(make, {"temperature": 1.0, "probs": [1e-30, 1.0]}, [0.5, 0.5], math.log(4e-30)),
     ]
 
 
@@ -191,7 +191,7 @@ CASES += [
         ]
     ],
     Edge(dist.ContinuousBernoulli, {"probs": 0.5}, 0.25, 0.0, {"probs": -1.0}),
-    Edge(dist.ContinuousBernoulli, {"probs": 1e-12}, 0.0, math.log(12 * LOG_10)),
+    Edge(dist.ContinuousBernoulli, {"probs": 1e-30}, 0.0, math.log(30 * LOG_10)),
 ]
 
 

@@ -70,8 +70,10 @@ class ContinuousBernoulli(
     def icdf(self, value: Tensor) -> Tensor:
         """Return the value below which lies probability ``value``."""
         rate, upper = self._rate()
-        near = torch.where(upper, 1 - value, value) * _mass(rate)
+        mass = torch.where(upper, 1 - value, value)
+        near = mass * _mass(rate)
         distance = (near * _relative_log1p(-rate * near)).clamp(0.0, 1.0)
+        distance = torch.where(mass == 1, 1.0, distance)  # whatever was rounded
         return torch.where(upper, 1 - distance, distance)
 
     def entropy(self) -> Tensor:

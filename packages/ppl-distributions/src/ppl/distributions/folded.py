@@ -22,7 +22,7 @@ class FoldedDistribution(TransformedDistribution):
         validate_args: Whether to check values; the global default if ``None``.
     """
 
-    support = constraints.positive
+    support = constraints.nonnegative
 
     def __init__(self, base_dist: Any, validate_args: bool | None = None) -> None:
         super().__init__(base_dist, AbsTransform(), validate_args=validate_args)

@@ -152,7 +152,9 @@ class Weibull(torch.distributions.Weibull, TransformedDistribution):
         # as one formula: torch's three transforms take four times as long
         ratio = value / self.scale
         power = log_power(self.concentration - 1, ratio)
-        return (self.concentration / self.scale).log() + power - ratio**self.concentration
+        # where the slope of a power is infinite, it would turn that of a scale into nan
+        flat = torch.where((ratio == 0) & (self.concentration < 1), 0.0, ratio)
+        return (self.concentration / self.scale).log() + power - flat**self.concentration
 
     def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
