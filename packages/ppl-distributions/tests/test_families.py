@@ -15,7 +15,6 @@ WITHOUT = {
     "ImproperUniform": "has neither draws nor a density that integrates",
     "LinearHMM": "has draws and no density",
     "Unit": "has nothing to draw",
-    "VonMises3D": "has a density and no draws",
 }
 INTERFACES = {"Distribution", "ExponentialFamily", "TorchDistribution", "TorchDistributionMixin"}
 
