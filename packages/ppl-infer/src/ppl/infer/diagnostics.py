@@ -16,6 +16,7 @@ from ppl.ops import stats
 Summary = dict[str, dict[str, Tensor]]
 
 MAX_R_HAT = 1.01  # Vehtari et al. 2021, section 4
+ALMOST_R_HAT = 1.05  # Gelman & Rubin's chains, of the usual size, are then about a tenth apart
 MIN_ESS_PER_CHAIN = 100  # same place: below it R-hat and ESS are themselves too noisy to be used
 FEW_CHAINS = 4  # what so many chains must have is enough for more of them
 _MAX_NAMED = 3  # components that a reason names; the others are counted
@@ -52,18 +53,25 @@ class Verdict:
         reliable: True if no reason was found against the draws.
         reasons: What was found, one sentence each, with the sites it concerns.
         advice: What to do about it, the most promising first.
+        needs_only_draws: Whether the chains agree nearly, so that more draws may be all it takes.
     """
 
     reliable: bool
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
+    needs_only_draws: bool = False
 
     def __str__(self) -> str:
         if self.reliable:
             return "The draws look reliable."
+        heading = "More draws are needed" if self.needs_only_draws else "Do not trust these draws"
         reasons = "".join(f"\n- {reason}" for reason in self.reasons)
         advice = "".join(f"\n- {advice}" for advice in self.advice)
-        return f"Do not trust these draws:{reasons}\nWhat to try:{advice}"
+        return f"{heading}:{reasons}\nWhat to try:{advice}"
+
+    def brief(self) -> str:
+        """Return the reasons with the most promising advice, for a warning before the whole."""
+        return "\n".join((*self.reasons, *self.advice[:1])) if not self.reliable else str(self)
 
 
 def summary(samples: Mapping[str, Tensor], prob: float = 0.9) -> Summary:
@@ -151,13 +159,16 @@ def trust(samples: Mapping[str, Tensor], divergences: Tensor | int = 0) -> Verdi
     ]
     found = [finding for finding in findings if finding is not None]
     advice = dict.fromkeys(itertools.chain.from_iterable(finding.advice for finding in found))
-    return Verdict(not found, tuple(finding.reason for finding in found), tuple(advice))
+    reasons = tuple(finding.reason for finding in found)
+    only_draws = bool(found) and all(finding.needs_only_draws for finding in found)
+    return Verdict(not found, reasons, tuple(advice), only_draws)
 
 
 @dataclass(frozen=True)
 class _Finding:
     reason: str
     advice: tuple[str, ...]
+    needs_only_draws: bool = False
 
 
 @dataclass(frozen=True)
@@ -286,13 +297,24 @@ def _find_poor(components: Sequence[_Component]) -> Iterator[_Finding | None]:
     apart = [c for c in judged if not c.r_hat <= MAX_R_HAT]
     scarce = [c for c in judged if not c.ess >= needed]
     if apart:
-        worst = _worst(apart, lambda c: -c.r_hat)
-        reason = f"{_listed(worst)}: r_hat up to {worst[0].r_hat:.3f} (more than {MAX_R_HAT})"
-        yield _Finding(f"{reason}, the chains have not found the same distribution", MIXING_ADVICE)
+        yield _apart(_worst(apart, lambda c: -c.r_hat))
     if scarce:
         worst = _worst(scarce, lambda c: c.ess)
-        reason = f"{_listed(worst)}: effective sample size down to {worst[0].ess:.0f}"
-        yield _Finding(f"{reason} (less than {needed})", PRECISION_ADVICE)
+        ess = worst[0].ess
+        reason = f"{_listed(worst)}: effective sample size down to {ess:.0f} (less than {needed}"
+        reason += f", about {needed / ess:.1f} times as many draws)" if ess > 0 else ")"
+        yield _Finding(reason, PRECISION_ADVICE, needs_only_draws=ess > 0)
+
+
+def _apart(worst: Sequence[_Component]) -> _Finding:
+    """Say how far chains are from agreeing: the variance between them falls with their length."""
+    r_hat = worst[0].r_hat
+    reason = f"{_listed(worst)}: r_hat up to {r_hat:.3f} (more than {MAX_R_HAT})"
+    if r_hat <= ALMOST_R_HAT:
+        times = (r_hat**2 - 1) / (MAX_R_HAT**2 - 1)
+        reason += f", the chains nearly agree: about {times:.1f} times as many draws"
+        return _Finding(reason, PRECISION_ADVICE, needs_only_draws=True)
+    return _Finding(f"{reason}, the chains have not found the same distribution", MIXING_ADVICE)
 
 
 def _worst(

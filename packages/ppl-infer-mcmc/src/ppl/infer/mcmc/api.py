@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import ShapeError, SiteError, warn
+from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
-from ppl.infer.mcmc import util
+from ppl.infer.mcmc import arguments, util
+from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.parallel import StartMethod
-from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan
+from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan, warn_if_empty
+from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
 from ppl.ops import stats
@@ -27,7 +30,8 @@ ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
 DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
 
 
-class MCMC:
+@arguments.names_unknown_arguments
+class MCMC(Portable):
     """Markov chain Monte Carlo with any kernel.
 
     HMC and NUTS advance all chains together, as one batch of tensors in this process.  Other
@@ -39,7 +43,8 @@ class MCMC:
         warmup_steps: Draws of each chain that tune the kernel and are discarded; default
             `num_samples`.
         initial_params: Unconstrained values to start from, by site; with a leading dimension of
-            size `num_chains` if there are several chains.
+            size `num_chains` if there are several chains.  They are for the runs of this driver:
+            the kernel does not keep them.
         num_chains: The number of chains.
         hook_fn: Called as ``hook_fn(kernel, params, stage, i)`` after each draw, with the
             unconstrained values and a stage "Warmup" or "Sample" (of several chains "Warmup [1]").
@@ -48,8 +53,9 @@ class MCMC:
         disable_progbar: Show no progress on stderr.
         disable_validation: Check values only in the first execution of the model.  With ``False``
             each execution is checked and run without recording, which is slow.
-        transforms: From the support of a site to unconstrained space: the draws of a kernel without
-            a model are mapped back by their inverses.
+        transforms: From the support of a site to unconstrained space.  Draws of a kernel without a
+            model are mapped back by their inverses; one with a model uses them in place of its own,
+            for this driver.
         save_params: Names of the sites whose draws are kept; default all.
         chain_method: "vectorized" chains of HMC and NUTS are one batch; "sequential" chains run one
             after another; "parallel" ones are the same chains as these, each in a process of its
@@ -62,7 +68,8 @@ class MCMC:
 
     Raises:
         ShapeError: If `initial_params` has not the leading dimension `num_chains`.
-        SiteError: If a number is too small, or `num_chains` is no multiple of `num_processes`.
+        ArgumentError: If a number is out of range, or `num_chains` no multiple of `num_processes`.
+        ArgumentTypeError: If an argument is of another type, or has another name.
 
     Example:
         >>> import ppl.distributions as dist
@@ -97,50 +104,58 @@ class MCMC:
         thinning: int = 1,
         num_processes: int = 1,
     ) -> None:
-        self.kernel = kernel
-        self.num_samples = _at_least("num_samples", num_samples, 1)
-        warmup_steps = num_samples if warmup_steps is None else warmup_steps
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
-        self.num_chains = _at_least("num_chains", num_chains, 1)
-        _check_chains(initial_params, num_chains)
-        if chain_method not in get_args(ChainMethod):
-            raise SiteError(
-                f"chain_method must be one of {get_args(ChainMethod)}, got {chain_method!r}"
-            )
-        if not 1 <= thinning <= num_samples:
-            raise SiteError(f"thinning must lie in 1 ... num_samples={num_samples}, got {thinning}")
-        if num_chains % _at_least("num_processes", num_processes, 1):
-            raise SiteError(
-                f"num_chains must be a multiple of num_processes={num_processes}, for batches of "
-                f"one size, got {num_chains}"
-            )
+        self.kernel = _checked_kernel(kernel)
+        self.num_samples = arguments.whole_number("num_samples", num_samples, 1)
+        warmup_steps = self.num_samples if warmup_steps is None else warmup_steps
+        self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps, 0)
+        self.num_chains = arguments.whole_number("num_chains", num_chains, 1)
+        if hook_fn is not None:
+            arguments.function("hook_fn", hook_fn)
+        if mp_context is not None:
+            arguments.one_of("mp_context", mp_context, get_args(StartMethod))
         self._plan = Plan(
-            num_samples=num_samples,
-            warmup_steps=warmup_steps,
-            num_chains=num_chains,
-            initial_params=initial_params,
+            num_samples=self.num_samples,
+            warmup_steps=self.warmup_steps,
+            num_chains=self.num_chains,
+            initial_params=_checked_starts(initial_params, self.num_chains),
             hook_fn=hook_fn,
-            disable_progbar=disable_progbar,
-            disable_validation=disable_validation,
-            transforms=transforms,
-            save_params=save_params,
-            chain_method=chain_method,
+            disable_progbar=arguments.flag("disable_progbar", disable_progbar),
+            disable_validation=arguments.flag("disable_validation", disable_validation),
+            transforms=arguments.optional_mapping("transforms", transforms, "transforms"),
+            save_params=arguments.names_of_sites("save_params", save_params),
+            chain_method=arguments.one_of("chain_method", chain_method, get_args(ChainMethod)),
             mp_context=mp_context,
-            thinning=thinning,
-            num_processes=num_processes,
+            thinning=_checked_thinning(thinning, self.num_samples),
+            num_processes=_checked_processes(num_processes, self.num_chains),
         )
         self._draws: Draws | None = None
+        self._args: tuple[Any, ...] = ()  # of the last run; arviz.from_pyro reads these two
+        self._kwargs: dict[str, Any] = {}
 
+    _own = ("_draws",)
+
+    def __repr__(self) -> str:
+        state = "no run yet"
+        if self._draws is not None:
+            sites = ", ".join(self._draws.samples) or "no site"
+            state = f"{self.num_chains} x {self._plan.num_kept} draws of {sites}"
+        return describe(self, self._plan.options(self.kernel), state)
+
+    @opaque
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 
-        Warns if transitions diverged or the chains disagree.
+        Handlers that are active around the run do not see it.  Warns if transitions diverged, the
+        chains disagree, or the model has nothing to sample.
         """
+        refuse_left_out(self)
+        self._args, self._kwargs = args, kwargs
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
+        warn_if_empty(self._draws.layout)
         sampled = self._draws.layout.names
         latent = {n: x for n, x in self._draws.samples.items() if n in sampled}
         if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
-            warn(str(verdict))
+            warn(f"{verdict.brief()}\n(MCMC.summary() tells all)")
 
     def get_samples(
         self, num_samples: int | None = None, group_by_chain: bool = False
@@ -152,7 +167,7 @@ class MCMC:
             group_by_chain: Return shape ``(chain, draw, *site)`` instead of ``(draw, *site)``.
 
         Raises:
-            SiteError: Before :meth:`run`.
+            NotRunError: Before :meth:`run`.
         """
         return util.select_samples(self._found().samples, num_samples, group_by_chain)
 
@@ -194,7 +209,7 @@ class MCMC:
 
     def _found(self) -> Draws:
         if self._draws is None:
-            raise SiteError("there are no draws yet: call MCMC.run(...) first")
+            raise NotRunError("there are no draws yet: call MCMC.run(...) first")
         return self._draws
 
     def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
@@ -230,19 +245,50 @@ class MCMC:
         return replace(verdict, reliable=False, reasons=reasons, advice=advice)
 
 
-def _at_least(name: str, number: int, minimum: int) -> int:
-    if number < minimum:
-        raise SiteError(f"{name} must be at least {minimum}, got {number}")
+def _checked_kernel(kernel: Any) -> MCMCKernel:
+    if isinstance(kernel, type):
+        what = f"the class {kernel.__name__}: pass an instance, {kernel.__name__}(model)"
+    elif isinstance(kernel, str):
+        what = f"the string {kernel!r}: pass a kernel such as NUTS(model)"
+    elif isinstance(kernel, MCMCKernel) or all(hasattr(kernel, n) for n in ("setup", "sample")):
+        checked: MCMCKernel = kernel
+        return checked
+    elif callable(kernel):
+        name = getattr(kernel, "__name__", "model")
+        what = f"a function: if it is the model, pass NUTS({name})"
+    else:
+        what = f"{kernel!r}: pass a kernel such as NUTS(model)"
+    raise ArgumentTypeError(f"kernel is {what}")
+
+
+def _checked_thinning(thinning: Any, num_samples: int) -> int:
+    number = arguments.whole_number("thinning", thinning, 1)
+    if number > num_samples:
+        raise ArgumentError(
+            f"thinning must lie in 1 ... num_samples={num_samples}, got {number}: no draw is kept"
+        )
     return number
 
 
-def _check_chains(initial_params: Params | None, num_chains: int) -> None:
-    if initial_params is None or num_chains == 1:
-        return
-    for name, value in initial_params.items():
+def _checked_processes(num_processes: Any, num_chains: int) -> int:
+    number = arguments.whole_number("num_processes", num_processes, 1)
+    if num_chains % number:
+        raise ArgumentError(
+            f"num_chains must be a multiple of num_processes={number}, for batches of one size, "
+            f"got {num_chains}"
+        )
+    return number
+
+
+def _checked_starts(initial_params: Any, num_chains: int) -> Params | None:
+    starts = arguments.start_values(initial_params)
+    if num_chains == 1:
+        return starts
+    for name, value in (starts or {}).items():
         if value.dim() == 0 or value.shape[0] != num_chains:
             raise ShapeError(
                 f"initial_params[{name!r}] has shape {tuple(value.shape)}, but with "
                 f"num_chains={num_chains} its first dimension must be {num_chains}: one starting "
                 "point for each chain"
             )
+    return starts

@@ -51,44 +51,53 @@ def coupled(layout: Layout, full_mass: FullMass) -> Tensor | None:
     return together
 
 
+def blocks_of(layout: Layout, full_mass: FullMass) -> tuple[list[Names], Names]:
+    """Return the blocks of a mass matrix, and the sites in none of them, sorted by name."""
+    blocks = [layout.names] if full_mass is True else [tuple(names) for names in full_mass or ()]
+    rest = tuple(name for name in layout.names if not any(name in names for names in blocks))
+    return blocks, rest
+
+
 def split_blocks(inverse: Tensor, layout: Layout, full_mass: FullMass) -> dict[Names, Tensor]:
     """Return the blocks of an inverse mass, and the diagonal of the sites in none of them.
 
     Args:
-        inverse: Of shape ``(dim,)`` or ``(dim, dim)``; of several chains the mean counts.
+        inverse: Of shape ``(dim,)`` or ``(dim, dim)``, perhaps with a leading dimension for chains,
+            which the blocks have, too.
         layout: The order of the sites.
         full_mass: The blocks.
     """
-    is_dense = bool(full_mass)
-    inverse = inverse.diag() if is_dense and inverse.dim() == 1 else inverse
-    inverse = inverse.mean(0) if inverse.dim() > 1 + is_dense else inverse
-    diagonal = inverse.diagonal() if is_dense else inverse
-    blocks = [layout.names] if full_mass is True else [tuple(names) for names in full_mass or ()]
-    rest = tuple(name for name in layout.names if not any(name in names for names in blocks))
+    inverse = inverse.diag() if full_mass and inverse.dim() == 1 else inverse
+    diagonal = inverse.diagonal(dim1=-2, dim2=-1) if full_mass else inverse
+    blocks, rest = blocks_of(layout, full_mass)
     places = {names: layout.places(names).to(inverse.device) for names in (*blocks, rest)}
-    found = {names: inverse[places[names][:, None], places[names]] for names in blocks}
-    return found | ({rest: diagonal[places[rest]]} if rest else {})
+    found = {names: inverse[..., places[names][:, None], places[names]] for names in blocks}
+    return found | ({rest: diagonal[..., places[rest]]} if rest else {})
 
 
-def inverse_mass(given: InverseMass, layout: Layout, position: Tensor, is_dense: bool) -> Tensor:
+def inverse_mass(
+    given: InverseMass, layout: Layout, position: Tensor, full_mass: FullMass
+) -> Tensor:
     """Return an inverse mass as given by the user, for chains at `position` ``(chain, dim)``.
 
     Args:
-        given: Shape ``(dim,)``, or ``(dim, dim)`` for a dense metric, perhaps with a leading
-            dimension for the chains; or by blocks, of shape ``(n,)`` or ``(n, n)`` each, where a
-            site in none of them has unit mass.
+        given: Shape ``(dim,)``, or ``(dim, dim)`` for a dense metric; or by blocks, of shape
+            ``(n,)`` or ``(n, n)`` each, where a site in none of them has unit mass.  All perhaps
+            with a leading dimension for the chains.
         layout: The order of the sites.
         position: Where the chains are; dtype and device are its.
-        is_dense: Whether the metric is dense.
+        full_mass: Whether the metric is dense, or the blocks of sites in which it is.
 
     Raises:
         MissingSiteError: If a block has a site that the model has not.
         ShapeError: If a shape does not fit the sites and chains.
         SupportError: If a matrix is not symmetric and positive definite.
     """
-    inverse = given if isinstance(given, Tensor) else _assemble(given, layout)
-    inverse = inverse.detach().to(position)
     num_chains, dim = position.shape
+    is_dense = bool(full_mass)
+    if not isinstance(given, Tensor):
+        given = _assemble(given, layout, num_chains, full_mass)
+    inverse = given.detach().to(position)
     if is_dense and inverse.shape == (dim,):
         inverse = inverse.diag()
     one = (dim, dim) if is_dense else (dim,)
@@ -99,19 +108,52 @@ def inverse_mass(given: InverseMass, layout: Layout, position: Tensor, is_dense:
     return inverse.expand(num_chains, *one)
 
 
-def _assemble(blocks: Mapping[Names, Tensor], layout: Layout) -> Tensor:
-    """Return the whole inverse mass: ``(dim,)`` where all blocks are diagonal."""
-    check_blocks("inverse_mass_matrix", blocks)
-    whole = torch.eye(layout.dim, dtype=torch.float64)
-    for names, block in blocks.items():
+def _assemble(
+    groups: Mapping[Names, Tensor], layout: Layout, num_chains: int, full_mass: FullMass
+) -> Tensor:
+    """Return the whole inverse mass, diagonal where all groups are, by chain where one is."""
+    check_blocks("inverse_mass_matrix", groups)
+    whole = torch.eye(layout.dim, dtype=torch.float64).repeat(num_chains, 1, 1)
+    is_diagonal = True
+    for names, group in groups.items():
         at = layout.places(names)
-        if tuple(block.shape) not in ((len(at),), (len(at), len(at))):
-            raise ShapeError(
-                f"inverse_mass_matrix[{names}] has shape {tuple(block.shape)}, but the sites have "
-                f"{len(at)} numbers: give {(len(at),)} or {(len(at), len(at))}, in this order"
-            )
-        whole[at[:, None], at] = (block if block.dim() == 2 else block.diag()).to(whole)
-    return whole if any(block.dim() == 2 for block in blocks.values()) else whole.diagonal()
+        group = torch.as_tensor(group).detach().to(whole)
+        if not _is_matrix(names, group, num_chains, full_mass):
+            group = _diagonal(names, group, len(at), num_chains)
+        else:
+            is_diagonal = False
+        if tuple(group.shape) not in ((len(at),) * 2, (num_chains, len(at), len(at))):
+            _refuse_group(names, group, len(at), num_chains)
+        whole[:, at[:, None], at] = group
+    whole = whole.diagonal(dim1=-2, dim2=-1) if is_diagonal else whole
+    return whole[0] if bool((whole == whole[:1]).all()) else whole
+
+
+def _is_matrix(names: Names, group: Tensor, num_chains: int, full_mass: FullMass) -> bool:
+    """Whether a group is a matrix, rather than the diagonals of several chains.
+
+    A square tensor may be both: then the sites have a diagonal if no block couples them.
+    """
+    if group.dim() != 2:
+        return group.dim() == 3
+    if group.shape[0] != group.shape[1]:
+        return False
+    is_block = full_mass is True or any(set(names) <= set(block) for block in full_mass or ())
+    return is_block or len(group) != num_chains
+
+
+def _diagonal(names: Names, group: Tensor, size: int, num_chains: int) -> Tensor:
+    if tuple(group.shape) not in ((size,), (num_chains, size)):
+        _refuse_group(names, group, size, num_chains)
+    return group.diag_embed()
+
+
+def _refuse_group(names: Names, group: Tensor, size: int, num_chains: int) -> None:
+    raise ShapeError(
+        f"inverse_mass_matrix[{names}] has shape {tuple(group.shape)}, but the sites have "
+        f"{size} numbers: give {(size,)} or {(size, size)}, in this order, or one for each of "
+        f"{num_chains} chains"
+    )
 
 
 def _refuse_shape(inverse: Tensor, one: tuple[int, ...], num_chains: int, layout: Layout) -> None:

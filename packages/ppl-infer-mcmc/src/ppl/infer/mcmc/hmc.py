@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,27 +12,34 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import ShapeError, SiteError
+from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.adaptation.block_mass import BlockMassMatrix
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix
 from ppl.infer.mcmc.adaptation.warmup import Warmup
+from ppl.infer.mcmc.arguments import names_unknown_arguments
 from ppl.infer.mcmc.blocks import (
     FullMass,
     InverseMass,
+    Names,
+    blocks_of,
     check_blocks,
     coupled,
     inverse_mass,
     split_blocks,
 )
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.fixed_length import ROUNDING, FixedLength
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.machine import Machine
+from ppl.infer.mcmc.machine import Machine, Tuning
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
+from ppl.infer.mcmc.opaque import opaque
+from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.potential import Params, PotentialFn
 from ppl.infer.mcmc.sampler import Sampler
 from ppl.infer.mcmc.target import Target
@@ -43,6 +51,7 @@ from ppl.validation import validation_enabled
 MANY = 16  # chains: so many learn from each other during warm-up
 
 
+@names_unknown_arguments
 class HMC(MCMCKernel):
     """Hamiltonian Monte Carlo with trajectories of fixed length.
 
@@ -54,6 +63,7 @@ class HMC(MCMCKernel):
         potential_fn: the potential energy (negative log density, nats) of a dict of unconstrained
             values by site, shape ``()``; needs ``initial_params``.
         step_size: The step size of the leapfrog, perhaps ``(chain,)``; where adaptation starts.
+            None stands for 1.
         trajectory_length: The time of a trajectory; default ``step_size * num_steps``, or ``2 pi``.
         num_steps: The leapfrogs of a trajectory at the initial step size.  With another step size
             there are ``max(1, int(trajectory_length / step_size))``.
@@ -65,9 +75,9 @@ class HMC(MCMCKernel):
             shall not use the registered one.
         max_plate_nesting: The largest number of nested plates, if the model has discrete latent
             sites, which are summed out exactly; found by running the model once if not given.
-        jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
-            more transitions a chain is compiled where a C++ compiler is found (setting
-            ``mcmc_tier``: "auto", "graph" or "inductor").
+        jit_compile: Compile the potential, however short the run.  By default a run of 500 or more
+            transitions a chain compiles it where a C++ compiler is found (setting ``mcmc_tier``:
+            "auto", "eager", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
@@ -79,8 +89,9 @@ class HMC(MCMCKernel):
             sites, such as ``{("a", "b"): matrix}``, where other sites have unit mass.
 
     Raises:
-        SiteError: If not exactly one of `model` and `potential_fn` is given, or a site is in
-            several blocks.
+        ArgumentError: If not exactly one of `model` and `potential_fn` is given, or a number is out
+            of range.
+        SiteError: If a site is in several blocks.
 
     Example:
         >>> import ppl.distributions as dist
@@ -99,7 +110,7 @@ class HMC(MCMCKernel):
         self,
         model: Callable[..., Any] | None = None,
         potential_fn: PotentialFn | None = None,
-        step_size: float | Tensor = 1,
+        step_size: float | Tensor | None = 1,
         trajectory_length: float | None = None,
         num_steps: int | None = None,
         adapt_step_size: bool = True,
@@ -117,42 +128,89 @@ class HMC(MCMCKernel):
         max_stepsize: float = 1e10,
         inverse_mass_matrix: InverseMass | None = None,
     ) -> None:
-        if (model is None) == (potential_fn is None):
-            raise SiteError(
-                f"{type(self).__name__} needs either a model or a potential_fn: the model itself, "
-                "not what it returns"
-            )
-        if potential_fn is None:
-            require_program("model", model)
-        if not 0 < target_accept_prob < 1:
-            raise SiteError(f"target_accept_prob must lie in (0, 1), got {target_accept_prob}")
+        self._check_program(model, potential_fn)
         if not isinstance(full_mass, bool):
             check_blocks("full_mass", full_mass)
+        if max_plate_nesting is not None:
+            arguments.whole_number("max_plate_nesting", max_plate_nesting, 0)
+        target_accept_prob = arguments.between("target_accept_prob", target_accept_prob, 0.0, 1.0)
         self.model, self.potential_fn = model, potential_fn
-        self.jit_compile = jit_compile
-        self.transforms = transforms
+        self.jit_compile = arguments.flag("jit_compile", jit_compile)
+        self.transforms = arguments.optional_mapping("transforms", transforms, "transforms")
         self.max_plate_nesting = max_plate_nesting
-        self.init_strategy = init_strategy
-        self.trajectory_length = _trajectory_length(step_size, trajectory_length, num_steps)
-        self._step_size, self._inverse_mass = step_size, inverse_mass_matrix
+        self.init_strategy = arguments.function("init_strategy", init_strategy)
+        self._step_size = arguments.step_size("step_size", step_size)
+        self.trajectory_length = _trajectory_length(self._step_size, trajectory_length, num_steps)
+        self._inverse_mass: InverseMass | MassMatrix | None = _checked_mass(inverse_mass_matrix)
         self._full_mass = full_mass
         self._warmup = Warmup(
             0,
             target_accept_prob,
-            adapt_step_size,
-            adapt_mass_matrix,
+            arguments.flag("adapt_step_size", adapt_step_size),
+            arguments.flag("adapt_mass_matrix", adapt_mass_matrix),
             bool(full_mass),
-            (min_stepsize, max_stepsize),
+            _step_bounds(min_stepsize, max_stepsize),
         )
         self._given_params: Params | None = None
         self._layout: Layout | None = None
         self._chains: Chains | None = None
         self._walk: Walk | None = None
+        self._learnt: Tuning | None = None  # of chains that are gone
+
+    def _check_program(self, model: Any, potential_fn: Any) -> None:
+        if (model is None) == (potential_fn is None):
+            raise ArgumentError(
+                f"{type(self).__name__} needs either a model or a potential_fn: the model itself, "
+                "not what it returns"
+            )
+        if potential_fn is None:
+            require_program("model", model)
+            arguments.require_instance("model", model)
+        else:
+            arguments.function("potential_fn", potential_fn)
+
+    def __repr__(self) -> str:
+        if self._tuning is None:
+            return describe(self, self._options(), "no run yet")
+        step_size = float(self._tuning.step_size.mean())
+        return describe(self, self._options(), f"adapted, with step size {step_size:.3g}")
+
+    def _options(self) -> dict[str, Any]:
+        warmup = self._warmup
+        return {
+            "model": self.model,
+            "potential_fn": self.potential_fn,
+            "step_size": self._step_size,
+            "trajectory_length": self.trajectory_length,
+            "adapt_step_size": warmup.adapt_step_size,
+            "adapt_mass_matrix": warmup.adapt_mass_matrix,
+            "full_mass": self._full_mass,
+            "transforms": self.transforms,
+            "max_plate_nesting": self.max_plate_nesting,
+            "jit_compile": self.jit_compile,
+            "target_accept_prob": warmup.target_accept_prob,
+            "init_strategy": self.init_strategy,
+            "inverse_mass_matrix": self._inverse_mass,
+        }
+
+    # copies and pickles have the tuning, and no chains
+
+    _of_a_run = ("_chains", "_walk")
+    _own = ("_learnt", "_layout", "_warmup")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_learnt": self._tuning}
+
+    @property
+    def _tuning(self) -> Tuning | None:
+        """What is in use, or was when the last run ended."""
+        return self._learnt if self._chains is None else self._chains.state.tuning
 
     # many chains at once
 
     def target(self, num_chains: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Target:
         """Return what is to be sampled, and where `num_chains` chains start."""
+        refuse_left_out(self)
         given = self._given_params
         if self.potential_fn is not None:
             target = Target.of_potential(self.potential_fn, self.transforms, num_chains, given)
@@ -191,8 +249,10 @@ class HMC(MCMCKernel):
         """Return the warm-up of chains at `position`, with the mass matrix that it begins with."""
         layout, given = self._layout, self._inverse_mass
         assert layout is not None
+        if isinstance(given, MassMatrix):
+            given = self._configured(given, layout).inverse_mass_matrix
         if given is not None:
-            given = inverse_mass(given, layout, position, self._warmup.full_mass)
+            given = inverse_mass(given, layout, position, self._full_mass)
         mask = coupled(layout, self._full_mass)
         return replace(
             self._warmup,
@@ -202,11 +262,25 @@ class HMC(MCMCKernel):
             inverse_mass=given,
         )
 
+    def _configured(self, adapter: MassMatrix, layout: Layout) -> MassMatrix:
+        """Return an adapter with the blocks of the kernel, a copy if it had none."""
+        if any(adapter.mass_matrix_size):
+            return adapter
+        adapter, sizes = copy.deepcopy(adapter), dict(zip(layout.names, layout.sizes, strict=True))
+        blocks, rest = blocks_of(layout, self._full_mass)
+        shapes: dict[Names, tuple[int, ...]] = {}
+        for names in (*blocks, *([rest] if rest else [])):
+            number = sum(sizes[name] for name in names)
+            shapes[names] = (number,) if names == rest else (number, number)
+        adapter.configure(shapes)
+        return adapter
+
     def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
         return FixedLength(potential_and_grad, self.trajectory_length)
 
     # one chain, draw by draw
 
+    @opaque
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
         target = self.target(1, args, kwargs)
@@ -217,10 +291,12 @@ class HMC(MCMCKernel):
             chains = self.start(potential_and_grad, target.start, draw_seeds(1), warmup_steps)
         self._walk = Walk(target, chains)
 
+    @opaque
     def sample(self, params: Params) -> Params:
         """Return the next draw after `params`; both are unconstrained values by site."""
         return self._running().next(params)
 
+    @opaque
     def constrain(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return constrained values of unconstrained draws, both ``(chain, draw, *site)``."""
         target = self._running().target
@@ -246,14 +322,16 @@ class HMC(MCMCKernel):
 
     def cleanup(self) -> None:
         """Forget the chain; what was adapted can still be read."""
-        self._walk = None
+        self._learnt, self._chains, self._walk = self._tuning, None, None
 
     def clear_cache(self) -> None:
         """Do nothing: potentials and gradients are part of the state, not of a cache."""
 
     def _running(self) -> Walk:
         if self._walk is None:
-            raise SiteError(f"call {type(self).__name__}.setup(warmup_steps, ...) before sampling")
+            raise NotRunError(
+                f"call {type(self).__name__}.setup(warmup_steps, ...) before sampling"
+            )
         return self._walk
 
     @property
@@ -265,7 +343,7 @@ class HMC(MCMCKernel):
 
     @initial_params.setter
     def initial_params(self, params: Params | None) -> None:
-        self._given_params = params
+        self._given_params = arguments.start_values(params) or None
 
     @property
     def step_size(self) -> float | Tensor:
@@ -273,13 +351,14 @@ class HMC(MCMCKernel):
 
         The next run begins with what is set, and with the mass matrix that is in use.
         """
-        if self._chains is None:
+        if self._tuning is None:
             return self._step_size
-        step_size = self._chains.state.tuning.step_size
+        step_size = self._tuning.step_size
         return float(step_size) if len(step_size) == 1 else step_size
 
     @step_size.setter
-    def step_size(self, step_size: float | Tensor) -> None:
+    def step_size(self, step_size: float | Tensor | None) -> None:
+        step_size = arguments.step_size("step_size", step_size)
         self._keep_tuning()
         self._step_size = step_size
 
@@ -290,58 +369,110 @@ class HMC(MCMCKernel):
         return max(1, int(self.trajectory_length / step_size + ROUNDING))
 
     @property
-    def inverse_mass_matrix(self) -> Tensor:
-        """The inverse mass in use, ``(dim,)`` or ``(dim, dim)``; of several chains a batch.
+    def inverse_mass_matrix(self) -> dict[Names, Tensor]:
+        """The inverse mass in use by groups of sites: blocks ``(n, n)`` and a diagonal ``(n,)``.
+
+        A group is known by the names of its sites: there is one for each block of `full_mass`, and
+        one, diagonal, for all other sites, sorted by name.  Its numbers are those of its
+        unconstrained sites, one after another.  Where several chains have run, each group has a
+        leading dimension for them.
+
+        The next run begins with what is set, in this form or as one tensor as the argument of the
+        same name, and with the step size that is in use.
+        """
+        if self._tuning is None and isinstance(self._inverse_mass, Mapping):
+            return dict(self._inverse_mass)
+        if self._layout is None:
+            raise NotRunError(
+                "there are no groups of sites before the first run; flat_inverse_mass_matrix is a "
+                "tensor that was given"
+            )
+        return split_blocks(self.flat_inverse_mass_matrix, self._layout, self._full_mass)
+
+    @inverse_mass_matrix.setter
+    def inverse_mass_matrix(self, inverse: InverseMass | None) -> None:
+        inverse = _checked_mass(inverse)
+        self._keep_tuning()
+        self._inverse_mass = inverse
+
+    @property
+    def flat_inverse_mass_matrix(self) -> Tensor:
+        """The inverse mass in use as one tensor, ``(dim,)`` or ``(dim, dim)``.
 
         Rows and columns are the numbers of the unconstrained sites, sorted by the sites' names.
-        The next run begins with what is set (also by blocks of sites, as the argument of the same
-        name), and with the step size that is in use.
+        Where several chains have run, there is a leading dimension for them.
         """
-        if self._chains is not None:
-            inverse = self._chains.state.tuning.metric.inverse
+        if self._tuning is not None:
+            inverse = self._tuning.metric.inverse
             return inverse[0] if len(inverse) == 1 else inverse
         if isinstance(self._inverse_mass, Tensor):
             return self._inverse_mass
-        raise SiteError("there is no mass matrix before the first run")
-
-    @inverse_mass_matrix.setter
-    def inverse_mass_matrix(self, inverse: InverseMass) -> None:
-        self._keep_tuning()
-        self._inverse_mass = inverse
+        raise NotRunError("there is no mass matrix before the first run")
 
     @property
     def mass_matrix_adapter(self) -> MassMatrix:
         """The mass matrix in use by blocks of sites, in a copy; of several chains the mean.
 
-        The next run begins with the inverse mass of what is set; warm-up goes on learning from the
-        covariance of its draws.
+        The next run begins with the inverse mass of what is set, with a multiple of the unit matrix
+        if it has not been configured yet; warm-up learns from the covariance of its draws.
         """
-        inverse, adapter = self.inverse_mass_matrix, BlockMassMatrix()
+        if self._tuning is None and isinstance(self._inverse_mass, MassMatrix):
+            return self._inverse_mass
+        adapter, inverse = BlockMassMatrix(), self.flat_inverse_mass_matrix
         if self._layout is None:
-            raise SiteError("there is no mass matrix before the first run")
+            raise NotRunError("there is no mass matrix by sites before the first run")
+        if inverse.dim() > 1 + bool(self._full_mass):
+            inverse = inverse.mean(0)
         adapter.inverse_mass_matrix = split_blocks(inverse, self._layout, self._full_mass)
         return adapter
 
     @mass_matrix_adapter.setter
     def mass_matrix_adapter(self, adapter: MassMatrix) -> None:
-        if not any(adapter.mass_matrix_size):
-            raise SiteError("mass_matrix_adapter has no sites: call its configure(...) first")
-        self.inverse_mass_matrix = adapter.inverse_mass_matrix
+        if not isinstance(adapter, MassMatrix):
+            raise ArgumentTypeError(
+                f"mass_matrix_adapter must be a mass matrix such as ArrowheadMassMatrix(), got "
+                f"{adapter!r}"
+            )
+        if not isinstance(adapter, BlockMassMatrix) and self._warmup.adapt_mass_matrix:
+            warn(
+                f"the next run begins with the mass of {type(adapter).__name__}, but its warm-up "
+                "learns the covariance of draws by the blocks of full_mass"
+            )
+        self._keep_tuning()
+        self._inverse_mass = adapter
 
     def _keep_tuning(self) -> None:
         """Let the next run begin with the tuning of the last one."""
-        if self._chains is not None:
-            self._step_size, self._inverse_mass = self.step_size, self.inverse_mass_matrix
-            self._chains = None
+        if self._tuning is not None:
+            self._step_size, self._inverse_mass = self.step_size, self.flat_inverse_mass_matrix
+            self._chains, self._learnt = None, None
+
+
+def _checked_mass(inverse: Any) -> InverseMass | None:
+    if inverse is None or isinstance(inverse, (Tensor, Mapping)):
+        return inverse
+    raise ArgumentTypeError(
+        f"inverse_mass_matrix must be a tensor, or a dict of tensors by groups of sites, got "
+        f"{inverse!r}"
+    )
+
+
+def _step_bounds(smallest: Any, largest: Any) -> tuple[float, float]:
+    smallest = arguments.between("min_stepsize", smallest, 0.0, math.inf)
+    largest = arguments.between("max_stepsize", largest, 0.0, math.inf)
+    if smallest > largest:
+        raise ArgumentError(f"min_stepsize={smallest:g} is larger than max_stepsize={largest:g}")
+    return smallest, largest
 
 
 def _trajectory_length(
     step_size: float | Tensor, length: float | None, num_steps: int | None
 ) -> float:
     if length is not None:
-        return float(length)
+        return arguments.between("trajectory_length", length, 0.0, math.inf)
     if num_steps is None:
         return 2 * math.pi
+    num_steps = arguments.whole_number("num_steps", num_steps, 1)
     return num_steps * float(torch.as_tensor(step_size, dtype=torch.float64).mean())
 
 

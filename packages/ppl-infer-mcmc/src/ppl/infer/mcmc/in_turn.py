@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 
 from ppl.infer.mcmc.divergences import Divergences
+from ppl.infer.mcmc.for_one_run import for_one_run
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
@@ -39,8 +41,11 @@ def run_chain(
 ) -> Draws:
     """Run one chain; all that it draws from torch, numpy and Python comes from its seed."""
     draws, fields = [], []
-    with seeded(seed), validation_enabled(not plan.disable_validation):
-        set_up(kernel, plan, chain, args, kwargs)
+    with (
+        seeded(seed),
+        validation_enabled(not plan.disable_validation),
+        set_up(kernel, plan, chain, args, kwargs),
+    ):
         for params, stage, i in transitions(kernel, plan, chain):
             if stage == "Sample":
                 fields.append(kernel.fields() if isinstance(kernel, HMC) else {})
@@ -60,16 +65,17 @@ def run_chain(
     return Draws(samples, layout, plan.thin(by_name), divergences, diagnostics)
 
 
+@contextmanager
 def set_up(
     kernel: MCMCKernel, plan: Plan, chain: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> None:
-    """Prepare the kernel for a chain."""
-    if plan.initial_params is not None:
-        several = plan.num_chains > 1
-        kernel.initial_params = {
-            name: x[chain] if several else x for name, x in plan.initial_params.items()
-        }
-    kernel.setup(plan.warmup_steps, *args, **kwargs)
+) -> Iterator[None]:
+    """Prepare the kernel for a chain, and let it forget where this one was to start."""
+    with for_one_run(kernel, plan, chain):
+        kernel.setup(plan.warmup_steps, *args, **kwargs)
+        if plan.save_params is not None:
+            one = {name: x[None, None] for name, x in kernel.initial_params.items()}
+            plan.check_sites(constrain(kernel, plan, one))
+        yield
 
 
 def transitions(kernel: MCMCKernel, plan: Plan, chain: int) -> Iterator[tuple[Params, Stage, int]]:

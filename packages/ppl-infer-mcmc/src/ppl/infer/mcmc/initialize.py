@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,21 +12,25 @@ from torch import Tensor
 from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
-from ppl.errors import NotFiniteError, SiteError, warn
+from ppl.errors import MissingSiteError, NotFiniteError, SiteError, UnsupportedModelError
 from ppl.infer.enumeration import check_room
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
 from ppl.infer.mcmc.faults import faults_of
+from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.potential import ModelPotential, Params
 from ppl.infer.mcmc.starts import find_starts, first_start, single_starts, uniform_starts
 from ppl.infer.mcmc.structure import Structure
 from ppl.infer.site_shapes import check_counted_once
 from ppl.infer.util import max_plate_nesting_of
+from ppl.plugins import nearest
+from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import site_is_subsample
 from ppl.validation import is_validation_enabled, validation_enabled
 
 Samples = dict[str, Tensor]
 
 
+@opaque
 def initialize_model(
     model: Callable[..., Any],
     model_args: tuple[Any, ...] = (),
@@ -45,7 +49,8 @@ def initialize_model(
     ``initial_params`` are unconstrained values by latent site, with a leading chain dimension if
     ``num_chains > 1``; ``potential_fn`` maps unconstrained values to the potential energy, shape
     ``()``, in nats; ``transforms`` go from the support of a site to the unconstrained space; the
-    trace is that of one execution, checked by validation if that is enabled.
+    trace is that of one execution, checked by validation if that is enabled.  Of a model without
+    continuous latent sites the values and transforms are empty.
 
     Args:
         model: The model.
@@ -65,29 +70,31 @@ def initialize_model(
     Raises:
         IntractableError: If the sum over discrete sites is exponential in the size of a plate.
         ShapeError: If `max_plate_nesting` is too small.
-        SiteError: If a discrete latent site has infinitely many values, or there are no continuous
-            latent sites at all.
+        MissingSiteError: If `transforms` has a site that the model has not.
+        SiteError: If a discrete latent site has infinitely many values.
+        UnsupportedModelError: If a plate subsamples.
         NotFiniteError: If no starting point with a finite density and gradient was found.
     """
+    require_program("model", model)
     first = _Execution(model, model_args, model_kwargs, init_strategy)
-    prototype = first_start(lambda: _scored(first.trace()), first.faults)
+    prototype = first_start(lambda: _scored(_whole(first.trace())), first.faults)
     if is_validation_enabled():
         check_counted_once(prototype)
     latent = _latent_sites(prototype)
     given = dict(transforms or {})
+    check_names("transforms", given, prototype.nodes)
     to_unconstrained = {
         name: given.get(name) or biject_to(site["fn"].support).inv for name, site in latent.items()
     }
     nesting = _nesting_to_enumerate(prototype, max_plate_nesting)
-    subsamples = _subsamples(prototype)
     structure = Structure(prototype, has_shapes=nesting is None)
-    potential = ModelPotential(
-        model, model_args, model_kwargs, given, subsamples, nesting, structure
-    )
+    potential = ModelPotential(model, model_args, model_kwargs, given, nesting, structure)
     like = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
     if nesting is not None:
         potential.hide_enumerated(like, prototype)
-    if initial_params is None:
+    if not latent:
+        initial_params = initial_params or {}
+    elif initial_params is None:
 
         def start() -> Samples:
             trace = first_start(first.trace, first.faults)
@@ -165,8 +172,6 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
                 "be summed out, and HMC and NUTS follow gradients: marginalize it in the model, "
                 "observe it, or put its dimensions into plates instead of to_event"
             )
-    if not continuous:
-        raise SiteError("the model has no continuous latent sites: there is nothing to sample")
     return continuous
 
 
@@ -180,16 +185,29 @@ def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None
     return nesting
 
 
-def _subsamples(trace: poutine.Trace) -> Samples:
-    """Return the indices of plates that use a part of their data, and warn about them."""
-    found = {
-        name: site["value"]
-        for name, site in trace.iter_stochastic_nodes()
-        if site_is_subsample(site) and site["fn"].subsample_size < site["fn"].size
-    }
-    if found:
-        warn(
-            f"plates {list(found)} subsample: MCMC keeps the first subsample and scales it up, "
-            "which is not the posterior given all data; use the full plate, or SVI"
-        )
-    return found
+def _whole(trace: poutine.Trace) -> poutine.Trace:
+    """Return a trace, having refused plates that draw a part of their elements."""
+    for name, site in trace.iter_stochastic_nodes():
+        if site_is_subsample(site) and site["fn"].subsample_size < site["fn"].size:
+            raise UnsupportedModelError(
+                f"plate {name!r} draws a subsample of {site['fn'].subsample_size} of "
+                f"{site['fn'].size} elements, but MCMC needs the density given all data: leave "
+                "subsample_size out, or use SVI; a fixed subset is plate(..., subsample=indices)",
+                site=name,
+            )
+    return trace
+
+
+def check_names(argument: str, given: Collection[str], names: Collection[str]) -> None:
+    """Check that an argument by site names sites that there are.
+
+    Raises:
+        MissingSiteError: If one is not; the nearest name is offered.
+    """
+    for name in given:
+        if name not in names:
+            raise MissingSiteError(
+                f"{argument} has a site {name!r} that is not there: the sites are "
+                f"{sorted(n for n in names if not n.startswith('_'))}{nearest(name, list(names))}",
+                site=name,
+            )

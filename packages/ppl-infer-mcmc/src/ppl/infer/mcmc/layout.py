@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl.errors import MissingSiteError, ShapeError
+from ppl.plugins import nearest
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Layout:
             values: By site, each of shape ``(*batch, *site)``.
             batch_dim: The number of batch dimensions.
         """
+        if not self.names:
+            return torch.zeros(0)
         dtype = self.dtypes[0]
         for other in self.dtypes:
             dtype = torch.promote_types(dtype, other)
@@ -88,9 +91,12 @@ class Layout:
             ShapeError: If a value has another shape.
         """
         if set(values) != set(self.names):
+            hints = [
+                nearest(name, list(self.names)) for name in sorted(set(values) - {*self.names})
+            ]
             raise MissingSiteError(
                 f"initial_params has the sites {sorted(values)}, but the model's latent sites are "
-                f"{list(self.names)}; give an unconstrained value for each of them"
+                f"{list(self.names)}; give an unconstrained value for each of them{''.join(hints)}"
             )
         for name, shape in zip(self.names, self.shapes, strict=True):
             expected = (*batch, *shape)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import SiteError
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.blocks import FullMass, InverseMass
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
@@ -207,6 +207,7 @@ def _next_subtree(state: Trajectory, begins: Tensor) -> Trajectory:
     )
 
 
+@arguments.names_unknown_arguments
 class NUTS(HMC):
     """The No-U-Turn sampler: Hamiltonian Monte Carlo that chooses the length of its trajectories.
 
@@ -219,6 +220,7 @@ class NUTS(HMC):
         potential_fn: the potential energy (negative log density, nats) of a dict of unconstrained
             values by site, shape ``()``; needs ``initial_params``.
         step_size: The step size of the leapfrog, perhaps ``(chain,)``; where adaptation starts.
+            None stands for 1.
         adapt_step_size: Whether warm-up adapts the step size (dual averaging).
         adapt_mass_matrix: Whether warm-up adapts the mass matrix.
         full_mass: Whether the mass matrix is dense instead of diagonal; or the blocks of sites in
@@ -229,9 +231,9 @@ class NUTS(HMC):
             shall not use the registered one.
         max_plate_nesting: The largest number of nested plates, if the model has discrete latent
             sites, which are summed out exactly; found by running the model once if not given.
-        jit_compile: Compile the whole sampler, however short the run.  By default a run of 1000 or
-            more transitions a chain is compiled where a C++ compiler is found (setting
-            ``mcmc_tier``: "auto", "graph" or "inductor").
+        jit_compile: Compile the potential, however short the run.  By default a run of 500 or more
+            transitions a chain compiles it where a C++ compiler is found (setting ``mcmc_tier``:
+            "auto", "eager", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
@@ -242,8 +244,9 @@ class NUTS(HMC):
             sites, such as ``{("a", "b"): matrix}``, where other sites have unit mass.
 
     Raises:
-        SiteError: If not exactly one of `model` and `potential_fn` is given, or a site is in
-            several blocks.
+        ArgumentError: If not exactly one of `model` and `potential_fn` is given, or a number is out
+            of range.
+        SiteError: If a site is in several blocks.
 
     Example:
         >>> import ppl.distributions as dist
@@ -263,7 +266,7 @@ class NUTS(HMC):
         self,
         model: Callable[..., Any] | None = None,
         potential_fn: PotentialFn | None = None,
-        step_size: float | Tensor = 1,
+        step_size: float | Tensor | None = 1,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
         full_mass: FullMass = False,
@@ -293,10 +296,14 @@ class NUTS(HMC):
             init_strategy=init_strategy,
             inverse_mass_matrix=inverse_mass_matrix,
         )
-        if max_tree_depth < 1:
-            raise SiteError(f"max_tree_depth must be at least 1, got {max_tree_depth}")
-        self.max_tree_depth = max_tree_depth
-        self.use_multinomial_sampling = use_multinomial_sampling
+        self.max_tree_depth = arguments.whole_number("max_tree_depth", max_tree_depth, 1)
+        self.use_multinomial_sampling = arguments.flag(
+            "use_multinomial_sampling", use_multinomial_sampling
+        )
+
+    def _options(self) -> dict[str, Any]:
+        own = ("max_tree_depth", "use_multinomial_sampling")
+        return super()._options() | {name: getattr(self, name) for name in own}
 
     def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
         return NoUTurn(

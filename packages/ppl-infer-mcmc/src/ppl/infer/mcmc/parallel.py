@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 
 from ppl import settings
-from ppl.errors import PPLError, SiteError
+from ppl.errors import ArgumentError, PPLError
+from ppl.infer.mcmc.portable import strict_pickles
 from ppl.infer.mcmc.progress import RemoteBar, bars_made_by, progress_bar
 from ppl.primitives import get_param_store
 from ppl.randomness import get_rng_state, set_rng_state
@@ -85,7 +86,7 @@ def run_in_processes(
     Raises:
         Exception: What a chain raised, caused by a :class:`ChainError` with its traceback.
         ChainError: If a process died, or its exception cannot be sent.
-        SiteError: If the task is to be pickled and cannot be.
+        ArgumentError: If the task is to be pickled and cannot be.
     """
     context = multiprocessing.get_context(mp_context or default_start_method())
     environment, waiting = Environment(), list(range(num_chains))
@@ -125,9 +126,10 @@ def _start(
     process = context.Process(target=_work, args=(there, environment, task, number), daemon=True)
     running.append(Chain(number, process, here))
     try:
-        process.start()
+        with strict_pickles():
+            process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise SiteError(
+        raise ArgumentError(
             f"the kernel, model or arguments cannot be sent to another process: {error}; define "
             "them at the top level of a module, or pass mp_context='fork'"
         ) from error

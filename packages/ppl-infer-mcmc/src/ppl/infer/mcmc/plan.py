@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import Transform
 
+from ppl.errors import MissingSiteError, warn
 from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.parallel import StartMethod
+from ppl.infer.mcmc.portable import Portable
 from ppl.infer.mcmc.potential import Params
+from ppl.plugins import nearest
 
 ChainMethod = Literal["vectorized", "sequential", "parallel"]
 Hook = Callable[[MCMCKernel, Params, str, int], Any]
@@ -22,7 +25,7 @@ Samples = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Portable):
     """What to run; the fields are the arguments of :class:`~ppl.infer.mcmc.MCMC`."""
 
     num_samples: int
@@ -39,6 +42,13 @@ class Plan:
     thinning: int
     num_processes: int
 
+    def options(self, kernel: MCMCKernel) -> dict[str, Any]:
+        """Return the arguments of the driver by name."""
+        return {
+            "kernel": kernel,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+        }
+
     @property
     def width(self) -> int:
         """How many chains are one batch of tensors."""
@@ -48,6 +58,27 @@ class Plan:
     def num_iterations(self) -> int:
         """Draws of a chain, those of warm-up included."""
         return self.warmup_steps + self.num_samples
+
+    def start_of(self, chain: int | None) -> Params:
+        """Return where a chain starts; None for all of them, as they were given."""
+        given = self.initial_params or {}
+        if chain is None or self.num_chains == 1:
+            return given
+        return {name: x[chain] for name, x in given.items()}
+
+    def check_sites(self, names: Collection[str]) -> None:
+        """Check that the sites that are to be kept are among these.
+
+        Raises:
+            MissingSiteError: If one is not; the nearest name is offered.
+        """
+        for name in self.save_params or ():
+            if name not in names:
+                raise MissingSiteError(
+                    f"save_params asks for a site {name!r}, but the draws have the sites "
+                    f"{sorted(names)}{nearest(name, list(names))}",
+                    site=name,
+                )
 
     def kept(self, samples: Samples) -> Samples:
         """Return the sites that are to be kept."""
@@ -77,7 +108,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Draws:
+class Draws(Portable):
     """What a run has found.
 
     Attributes:
@@ -107,6 +138,15 @@ class Draws:
                 label: {name: x for c in chains for name, x in c.diagnostics[label].items()}
                 for label in first.diagnostics
             },
+        )
+
+
+def warn_if_empty(layout: Layout) -> None:
+    """Warn that the draws are of nothing."""
+    if not layout.names:
+        warn(
+            "the model has no continuous latent sites, so there is nothing to sample: all of them "
+            "are observed or summed out; the draws are empty"
         )
 
 

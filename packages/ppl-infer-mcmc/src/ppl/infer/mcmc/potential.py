@@ -12,11 +12,12 @@ from torch.distributions import Transform, biject_to
 
 import ppl.poutine as poutine
 from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
-from ppl.errors import warn
+from ppl.errors import ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.faults import faults_of, is_of_point, sample_sites
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.parameters import all_valid
 from ppl.infer.mcmc.structure import Structure
 from ppl.poutine.messenger import Messenger
@@ -65,7 +66,6 @@ class ModelPotential:
         args: Its arguments.
         kwargs: Its keyword arguments.
         transforms: See :class:`UnconstrainedMessenger`.
-        subsamples: Fixed indices of the plates that subsample, by plate.
         max_plate_nesting: The number of batch dimensions of plates, if the model has discrete
             latent sites: these are summed out.
         structure: The sites that every execution must have; not checked if None.
@@ -77,12 +77,11 @@ class ModelPotential:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         transforms: Mapping[str, Transform] = {},
-        subsamples: Mapping[str, Tensor] = {},
         max_plate_nesting: int | None = None,
         structure: Structure | None = None,
     ) -> None:
         self.structure = structure
-        self.model = poutine.substitute(model, data=subsamples)
+        self.model = model
         if max_plate_nesting is not None:
             self.model = enumerate_discrete(self.model, max_plate_nesting)
         self.max_plate_nesting = max_plate_nesting
@@ -127,6 +126,7 @@ class ModelPotential:
         with torch.no_grad():
             return faults_of(lambda: self._run(unconstrained)[0], self.max_plate_nesting)
 
+    @opaque
     def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
         with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
             trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
@@ -263,5 +263,21 @@ def _where_finite(value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def flat(potential_fn: PotentialFn, layout: Layout) -> Callable[[Tensor], Tensor]:
-    """Return the potential as a function of flat positions ``(dim,)``, in their precision."""
-    return lambda position: potential_fn(layout.unpack(position)).to(position.dtype)
+    """Return the potential as a function of flat positions ``(dim,)``, in their precision.
+
+    One number is a potential energy, whatever its shape.
+
+    Raises:
+        ShapeError: When the potential is not one number.
+    """
+
+    def potential(position: Tensor) -> Tensor:
+        value = torch.as_tensor(potential_fn(layout.unpack(position)))
+        if value.numel() != 1:
+            raise ShapeError(
+                f"the potential energy has shape {tuple(value.shape)}, but must be one number: sum "
+                "over the elements of the sites"
+            )
+        return value.reshape(()).to(position.dtype)
+
+    return potential

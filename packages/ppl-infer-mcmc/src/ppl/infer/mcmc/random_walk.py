@@ -1,17 +1,23 @@
-"""Random walk Metropolis: for densities without gradients, and as a yardstick."""
+"""Random walk Metropolis: a yardstick for kernels that follow gradients."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Transform
 
-from ppl.errors import SiteError
+from ppl.errors import NotRunError
 from ppl.infer.initialization import init_to_uniform
+from ppl.infer.mcmc import arguments
+from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
+from ppl.infer.mcmc.opaque import opaque
+from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.potential import Params, batched
 from ppl.infer.mcmc.target import Target
 from ppl.poutine.program_errors import require_program
@@ -20,6 +26,7 @@ from ppl.validation import validation_enabled
 DECAY = 0.6  # of the steps of adaptation: their sum diverges, that of their squares does not
 
 
+@arguments.names_unknown_arguments
 class RandomWalkKernel(MCMCKernel):
     """Random walk Metropolis on the unconstrained scale, with a normal proposal.
 
@@ -33,7 +40,7 @@ class RandomWalkKernel(MCMCKernel):
             normal posteriors of many dimensions (Roberts, Gelman, Gilks 1997).
 
     Raises:
-        SiteError: If a number is out of range.
+        ArgumentError: If a number is out of range.
 
     Example:
         >>> import ppl.distributions as dist
@@ -54,19 +61,31 @@ class RandomWalkKernel(MCMCKernel):
         target_accept_prob: float = 0.234,
     ) -> None:
         require_program("model", model)
-        if not init_step_size > 0:
-            raise SiteError(f"init_step_size must be positive, got {init_step_size}")
-        if not 0 < target_accept_prob < 1:
-            raise SiteError(f"target_accept_prob must lie in (0, 1), got {target_accept_prob}")
+        arguments.require_instance("model", model)
         self.model = model
-        self.init_step_size, self.target_accept_prob = init_step_size, target_accept_prob
+        self.init_step_size = arguments.between("init_step_size", init_step_size, 0.0, math.inf)
+        self.target_accept_prob = arguments.between(
+            "target_accept_prob", target_accept_prob, 0.0, 1.0
+        )
+        self.transforms: Mapping[str, Transform] | None = None  # those of the driver, in a run
+        self._log_step = torch.tensor(self.init_step_size).log()
+        self._num_draws, self._num_accepted = 0, 0
         self._given_params: Params | None = None
         self._target: Target | None = None
 
+    _of_a_run = ("_target", "_potential_and_grad", "_generator", "_position", "_potential")
+
+    def __repr__(self) -> str:
+        names = ("model", "init_step_size", "target_accept_prob")
+        options = {name: getattr(self, name) for name in names}
+        return describe(self, options, f"with step size {self.step_size:.3g}")
+
+    @opaque
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
+        refuse_left_out(self)
         target = Target.of_model(
-            self.model, args, kwargs, None, init_to_uniform, 1, self._given_params
+            self.model, args, kwargs, self.transforms, init_to_uniform, 1, self._given_params
         )
         with validation_enabled(False):
             self._potential_and_grad = batched(target.potential, target.start)
@@ -76,6 +95,7 @@ class RandomWalkKernel(MCMCKernel):
         self._position, self._potential = target.start, self._evaluate(target.start)
         self._num_draws, self._num_accepted = 0, 0
 
+    @opaque
     def sample(self, params: Params) -> Params:
         """Return the next draw after `params`; both are unconstrained values by site."""
         layout = self._running().layout
@@ -108,6 +128,7 @@ class RandomWalkKernel(MCMCKernel):
         """Keep the step size from now on."""
         self._warmup_steps, self._num_draws, self._num_accepted = 0, 0, 0
 
+    @opaque
     def constrain(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return constrained values of unconstrained draws, both ``(chain, draw, *site)``."""
         target = self._running()
@@ -123,12 +144,12 @@ class RandomWalkKernel(MCMCKernel):
         return {"acceptance rate": self._num_accepted / max(1, self._num_draws)}
 
     def cleanup(self) -> None:
-        """Forget the chain."""
-        self._target = None
+        """Forget the chain; the step size can still be read."""
+        vars(self).update(dict.fromkeys(self._of_a_run))
 
     def _running(self) -> Target:
         if self._target is None:
-            raise SiteError("call RandomWalkKernel.setup(warmup_steps, ...) before sampling")
+            raise NotRunError("call RandomWalkKernel.setup(warmup_steps, ...) before sampling")
         return self._target
 
     @property
@@ -145,4 +166,4 @@ class RandomWalkKernel(MCMCKernel):
 
     @initial_params.setter
     def initial_params(self, params: Params | None) -> None:
-        self._given_params = params
+        self._given_params = arguments.start_values(params) or None

@@ -11,6 +11,7 @@ import torch
 
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.divergences import Divergences
+from ppl.infer.mcmc.for_one_run import for_one_run
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.in_turn import run_chain, run_in_turn
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
@@ -81,7 +82,10 @@ def run_together(
         only: Run only this chain, as it would run among the others.
     """
     firsts = range(0, plan.num_chains, plan.width) if only is None else [only]
-    return _run_batches(plan, *prepare(kernel, plan, args, kwargs), firsts)
+    try:
+        return _run_batches(plan, *prepare(kernel, plan, args, kwargs), firsts)
+    finally:
+        kernel.cleanup()
 
 
 def run_in_batches(
@@ -140,9 +144,10 @@ def prepare(
     kernel: HMC, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Target, Callable[[slice, float], Chains]]:
     """Return what is sampled, and what starts some of the chains for so many draws each."""
-    if plan.initial_params is not None:
-        kernel.initial_params = plan.initial_params
-    target = kernel.target(plan.num_chains, args, kwargs)
+    with for_one_run(kernel, plan):
+        target = kernel.target(plan.num_chains, args, kwargs)
+    if plan.save_params is not None:
+        plan.check_sites(target.constrain(target.start[:1, None]))
     seeds = draw_seeds(plan.num_chains)
     if plan.disable_validation:
         with validation_enabled(False):

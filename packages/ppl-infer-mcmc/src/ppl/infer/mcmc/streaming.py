@@ -12,15 +12,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import SiteError
+from ppl.errors import ArgumentTypeError, NotRunError
 from ppl.infer.mcmc import util
 from ppl.infer.mcmc.api import MCMC
+from ppl.infer.mcmc.arguments import names_unknown_arguments
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.in_turn import constrain, set_up, transitions
+from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.plan import Hook, Plan
+from ppl.infer.mcmc.opaque import opaque
+from ppl.infer.mcmc.plan import Hook, Plan, warn_if_empty
+from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.progress import Progress
 from ppl.infer.mcmc.recording import FIELDS
@@ -33,7 +38,8 @@ from ppl.validation import validation_enabled
 DRAWS_AT_ONCE = 1024  # are mapped to their sites, and forgotten
 
 
-class StreamingMCMC:
+@names_unknown_arguments
+class StreamingMCMC(Portable):
     """Markov chain Monte Carlo that keeps statistics instead of draws.
 
     Args:
@@ -53,7 +59,7 @@ class StreamingMCMC:
 
     Raises:
         ShapeError: If `initial_params` has not the leading dimension `num_chains`.
-        SiteError: If a number is too small.
+        ArgumentError: If a number is too small, or a value of another type.
 
     Example:
         >>> import ppl.distributions as dist
@@ -94,14 +100,33 @@ class StreamingMCMC:
             transforms=transforms,
             save_params=save_params,
         )
+        if statistics is not None and not isinstance(statistics, StreamingStats):
+            raise ArgumentTypeError(
+                f"statistics must be one of ppl.ops.streaming, such as StatsOfDict(), got "
+                f"{statistics!r}"
+            )
         self.kernel, self._plan = kernel, driver._plan
+        self.num_samples, self.warmup_steps = driver.num_samples, driver.warmup_steps
+        self.num_chains = driver.num_chains
         default = StatsOfDict(default=CountMeanVarianceStats)
         self._given = default if statistics is None else statistics
         self._statistics: StreamingStats | None = None
         self._diagnostics: dict[str, dict[str, Any]] = {}
 
+    def __repr__(self) -> str:
+        state = "no run yet"
+        if self._statistics is not None:
+            sites = sorted({name for _, name in self._statistics.get()})
+            state = f"statistics of {', '.join(sites)}"
+        return describe(self, self._plan.options(self.kernel), state)
+
+    @opaque
     def run(self, *args: Any, **kwargs: Any) -> None:
-        """Run warm-up and sampling; the arguments are those of the model."""
+        """Run warm-up and sampling; the arguments are those of the model.
+
+        Handlers that are active around the run do not see it.
+        """
+        refuse_left_out(self)
         self._statistics = copy.deepcopy(self._given)
         kernel, plan, statistics = self.kernel, self._plan, self._statistics
         if is_batch_kernel(kernel, plan):
@@ -116,14 +141,17 @@ class StreamingMCMC:
             group_by_chain: Whether there are statistics for each chain.
 
         Raises:
-            SiteError: Before :meth:`run`, or if statistics of another kind are to be merged.
+            NotRunError: Before :meth:`run`.
+            ArgumentTypeError: If statistics of another kind are to be merged.
         """
         found = self._found()
         if group_by_chain:
             values: dict[Any, Any] = found.get()
             return values
         if not isinstance(found, StatsOfDict):
-            raise SiteError("only ppl.ops.streaming.StatsOfDict can be merged over the chains")
+            raise ArgumentTypeError(
+                "only ppl.ops.streaming.StatsOfDict can be merged over the chains"
+            )
         merged: dict[str, StreamingStats] = {}
         by_chain: Mapping[Any, StreamingStats] = found.stats
         for (_, name), stats in by_chain.items():
@@ -144,7 +172,7 @@ class StreamingMCMC:
 
     def _found(self) -> StreamingStats:
         if self._statistics is None:
-            raise SiteError("there are no statistics yet: call StreamingMCMC.run(...) first")
+            raise NotRunError("there are no statistics yet: call StreamingMCMC.run(...) first")
         return self._statistics
 
 
@@ -208,6 +236,7 @@ def _run_together(
     kwargs: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     target, start = prepare(kernel, plan, args, kwargs)
+    warn_if_empty(target.layout)
     stream = Stream(target, plan, statistics)
     with (
         validation_enabled(not plan.disable_validation),
@@ -221,6 +250,7 @@ def _run_together(
         endless = start(slice(None), math.inf)  # these keep no draws
         endless.run(report, plan.num_iterations)
         stream.flush()
+    kernel.cleanup()
     return stream.diagnostics()
 
 
@@ -233,8 +263,13 @@ def _run_in_turn(
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for chain, seed in enumerate(draw_seeds(plan.num_chains)):
-        with seeded(seed), validation_enabled(not plan.disable_validation):
-            set_up(kernel, plan, chain, args, kwargs)
+        with (
+            seeded(seed),
+            validation_enabled(not plan.disable_validation),
+            set_up(kernel, plan, chain, args, kwargs),
+        ):
+            if chain == 0:
+                warn_if_empty(Layout.of(kernel.initial_params))
             draws = (x for x, stage, _ in transitions(kernel, plan, chain) if stage == "Sample")
             while block := list(islice(draws, DRAWS_AT_ONCE)):
                 stacked = {n: torch.stack([draw[n] for draw in block])[None] for n in block[0]}

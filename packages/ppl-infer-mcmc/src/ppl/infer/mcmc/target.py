@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import SiteError
+from ppl.errors import ArgumentError
 from ppl.infer.initialization import Strategy
 from ppl.infer.mcmc.each import at_each
-from ppl.infer.mcmc.initialize import initialize_model
+from ppl.infer.mcmc.initialize import check_names, initialize_model
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
 from ppl.infer.mcmc.starts import cause_of, check_start
@@ -68,6 +68,8 @@ class Target:
         expected = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
         layout = Layout.of(expected)
         start, potential_of = _start(layout, params, num_chains), flat(potential, layout)
+        if not layout.names:
+            return cls(layout, _constant(potential_of(start[0])), start, potential.constrain)
         if initial_params is not None:
             check_start(potential_of, start, lambda z: cause_of(potential, layout.unpack(z)))
         return cls(layout, potential_of, start, potential.constrain)
@@ -82,12 +84,15 @@ class Target:
     ) -> Target:
         """Return the density that a potential function of unconstrained values defines."""
         if initial_params is None:
-            raise SiteError("a kernel with a potential_fn needs initial_params: pass them to MCMC")
+            raise ArgumentError(
+                "a kernel with a potential_fn needs initial_params: pass them to MCMC"
+            )
         one = {n: x[0] if num_chains > 1 else x for n, x in initial_params.items()}
         layout = Layout.of(one)
         start = _start(layout, initial_params, num_chains)
         check_start(flat(potential_fn, layout), start)
         given = dict(transforms or {})
+        check_names("transforms", given, layout.names)
 
         def constrain_one(params: Params) -> dict[str, Tensor]:
             return {n: given[n].inv(x) if n in given else x for n, x in params.items()}
@@ -101,6 +106,9 @@ class Target:
         (``deterministic``) are among the values.
         """
 
+        if not self.layout.names:
+            return {}
+
         def one(position: Tensor) -> dict[str, Tensor]:
             return dict(self.constrain_one(self.layout.unpack(position)))
 
@@ -108,8 +116,16 @@ class Target:
         return {name: x.unflatten(0, draws.shape[:2]) for name, x in values.items()}
 
 
+def _constant(value: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the potential of positions without numbers: their sum is zero, with a gradient."""
+    return lambda position: value.detach() + position.sum()
+
+
 def _start(layout: Layout, params: Params, num_chains: int) -> Tensor:
     """Pack starting points, which have a chain dimension if there is more than one chain."""
+    if not layout.names:
+        layout.check(params)
+        return torch.zeros(num_chains, 0)
     if num_chains == 1:
         layout.check(params)
         return layout.pack(params)[None]

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import SiteError
+from ppl.errors import ArgumentError
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.enumeration import check_room, log_sum
 from ppl.infer.mcmc.initialize import initialize_model as initialize_model
+from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.predictive import Predictive
 
 Samples = dict[str, Tensor]
@@ -28,7 +29,7 @@ class TraceEinsumEvaluator:
 
     Raises:
         ShapeError: If `max_plate_nesting` is too small.
-        SiteError: If there are enumerated sites and `max_plate_nesting` is not given.
+        ArgumentError: If there are enumerated sites and `max_plate_nesting` is not given.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class TraceEinsumEvaluator:
         self.has_enumerable_sites = has_enumerable_sites
         if has_enumerable_sites:
             if max_plate_nesting is None:
-                raise SiteError("has_enumerable_sites=True needs max_plate_nesting: pass a number")
+                raise ArgumentError(
+                    "has_enumerable_sites=True needs max_plate_nesting: pass a number"
+                )
             check_room(model_trace, max_plate_nesting)
 
     def log_prob(self, model_trace: poutine.Trace) -> Tensor:
@@ -141,6 +144,7 @@ def print_summary(
     print(infer_diagnostics.format_summary(summary(samples, prob, group_by_chain)))
 
 
+@opaque
 def predictive(
     model: Callable[..., Any],
     posterior_samples: Mapping[str, Tensor],
