@@ -103,7 +103,7 @@ def test_a_kernel_adapts_the_blocks_that_it_is_given(method):
     kernel = NUTS(model, full_mass=[("a", "c")])
     run(kernel, 5, 60, **how)
     together = coupled(LAYOUT, [("a", "c")])
-    assert torch.equal(kernel.inverse_mass_matrix != 0, together)
+    assert torch.equal(kernel.flat_inverse_mass_matrix != 0, together)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_an_unknown_site_in_a_block_is_named_with_those_there_are():
 
 def test_an_inverse_mass_by_blocks_puts_each_number_at_its_place():
     given = {("c", "a"): COVARIANCE[[3, 4, 0, 1]][:, [3, 4, 0, 1]]}
-    found = inverse_mass(given, LAYOUT, position(), is_dense=True)
+    found = inverse_mass(given, LAYOUT, position(), full_mass=True)
     together = coupled(LAYOUT, [("a", "c")])
     expected = COVARIANCE.where(together, 0.0)
     expected[2, 2] = 1.0  # b is in no block
@@ -149,15 +149,15 @@ def test_a_run_without_warm_up_begins_with_the_tuning_that_was_read_from_another
 ):
     learnt = NUTS(model, full_mass=full_mass)
     run(learnt, 5, 100, num_chains=num_chains)
-    step_size, inverse = learnt.step_size, learnt.inverse_mass_matrix
+    step_size, inverse = learnt.step_size, learnt.flat_inverse_mass_matrix
     again = NUTS(model, full_mass=full_mass, step_size=step_size, inverse_mass_matrix=inverse)
     mcmc = run(again, 20, 0, num_chains=num_chains)
     assert_close(torch.as_tensor(again.step_size), torch.as_tensor(step_size), rtol=0.0, atol=0.0)
-    assert torch.equal(again.inverse_mass_matrix, inverse)
+    assert torch.equal(again.flat_inverse_mass_matrix, inverse)
     assert (mcmc.get_extra_fields()["step_size"].mT == torch.as_tensor(step_size)).all()
     learnt.step_size = step_size  # the mass matrix stays
     same = run(learnt, 20, 0, num_chains=num_chains)
-    assert torch.equal(learnt.inverse_mass_matrix, inverse)
+    assert torch.equal(learnt.flat_inverse_mass_matrix, inverse)
     assert torch.equal(same.get_samples()["c"], mcmc.get_samples()["c"])
 
 
@@ -166,13 +166,15 @@ def test_what_is_set_is_read_and_is_what_the_next_run_begins_with():
     kernel.step_size = 0.25
     kernel.inverse_mass_matrix = torch.arange(1.0, 6.0)
     assert kernel.step_size == 0.25
-    assert torch.equal(kernel.inverse_mass_matrix, torch.arange(1.0, 6.0))
+    assert torch.equal(kernel.flat_inverse_mass_matrix, torch.arange(1.0, 6.0))
     mcmc = run(kernel, 5, 0, num_chains=2)
-    assert torch.equal(kernel.inverse_mass_matrix, torch.arange(1.0, 6.0).diag().expand(2, 5, 5))
+    assert torch.equal(
+        kernel.flat_inverse_mass_matrix, torch.arange(1.0, 6.0).diag().expand(2, 5, 5)
+    )
     assert (mcmc.get_extra_fields()["num_steps"] == 4).all()
     kernel.inverse_mass_matrix = {("b",): torch.tensor([[9.0]])}
     run(kernel, 5, 0, num_chains=2)
-    assert_close(kernel.inverse_mass_matrix[1].diagonal(), torch.tensor([1.0, 1, 9, 1, 1]))
+    assert_close(kernel.flat_inverse_mass_matrix[1].diagonal(), torch.tensor([1.0, 1, 9, 1, 1]))
     assert kernel.num_steps == 4
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ppl.distributions as dist
-from ppl.errors import NotFiniteError, PPLWarning, SiteError
+from ppl.errors import ArgumentError, NotFiniteError, PPLWarning
 from ppl.infer.mcmc import HMC, MCMC, NUTS, MCMCKernel
 from ppl.infer.mcmc.parallel import ChainError, run_in_processes
 from ppl.primitives import clear_param_store, factor, param, sample
@@ -93,7 +93,7 @@ def with_param():
 
 
 def test_a_closure_cannot_be_spawned_and_the_error_says_what_to_do():
-    with pytest.raises(SiteError, match="top level.*mp_context='fork'"):
+    with pytest.raises(ArgumentError, match="top level.*mp_context='fork'"):
         run(NUTS(lambda: sample("z", dist.Normal(0.0, 1.0))), "parallel", mp_context="spawn")
 
 
@@ -210,5 +210,5 @@ def test_a_batch_is_the_run_of_its_chains_alone():
 
 
 def test_batches_have_one_size():
-    with pytest.raises(SiteError, match="multiple of num_processes=2.*got 3"):
+    with pytest.raises(ArgumentError, match="multiple of num_processes=2.*got 3"):
         MCMC(NUTS(model), 10, num_chains=3, num_processes=2)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 import ppl.distributions as dist
 from ppl import poutine
-from ppl.errors import NotFiniteError, PPLError, PPLWarning, SiteError
+from ppl.errors import NotFiniteError, PPLError, PPLWarning, UnsupportedModelError
 from ppl.infer.initialization import init_to_value
 from ppl.infer.mcmc.potential import batched, one_by_one
 from ppl.infer.mcmc.target import Target
@@ -206,13 +206,16 @@ def test_a_model_without_density_anywhere_is_refused_with_the_name_of_the_site()
         initialize_model(model)
 
 
-def test_a_model_without_continuous_latent_sites_is_refused():
+def test_a_model_without_continuous_latent_sites_has_an_empty_start():
     def model():
         sample("switch", dist.Bernoulli(0.5))
         sample("x", dist.Normal(0.0, 1.0), obs=torch.tensor(1.0))
 
-    with pytest.raises(SiteError, match="no continuous latent sites"):
-        initialize_model(model)
+    params, potential, transforms, trace = initialize_model(model)
+    assert params == {}
+    assert transforms == {}
+    assert "x" in trace
+    assert_close(potential({}), -dist.Normal(0.0, 1.0).log_prob(torch.tensor(1.0)))
 
 
 def test_errors_of_the_model_show_up_with_the_name_of_the_site():
@@ -224,14 +227,17 @@ def test_errors_of_the_model_show_up_with_the_name_of_the_site():
         initialize_model(model)
 
 
-def test_a_subsampling_plate_keeps_its_subsample_and_says_so():
-    def model():
+def test_a_plate_that_draws_a_subsample_is_refused_and_a_fixed_subset_is_not():
+    def model(**which):
         z = sample("z", dist.Normal(0.0, 1.0))
-        with plate("data", 100, subsample_size=5) as index:
+        with plate("data", 100, **which) as index:
             sample("x", dist.Normal(z, 1.0), obs=torch.arange(100.0)[index])
 
-    with pytest.warns(PPLWarning, match="data.*subsample"):
-        params, potential, _, _ = initialize_model(model)
+    for error in (RuntimeError, NotImplementedError, ValueError, UnsupportedModelError):
+        with pytest.raises(error, match="'data' draws a subsample of 5 of 100"):
+            initialize_model(model, model_kwargs={"subsample_size": 5})
+    fixed = {"subsample": torch.arange(5)}
+    params, potential, _, _ = initialize_model(model, model_kwargs=fixed)
     assert potential(params) == potential(params)
 
 

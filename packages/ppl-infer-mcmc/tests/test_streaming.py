@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 import ppl.distributions as dist
-from ppl.errors import PPLWarning, SiteError
+from ppl.errors import NotRunError, PPLWarning
 from ppl.infer.mcmc import HMC, MCMC, NUTS, StreamingMCMC, streaming
 from ppl.infer.mcmc.sampler import STEPS_AT_ONCE
 from ppl.infer.mcmc.streaming import Stream
@@ -122,5 +122,5 @@ def test_no_more_draws_are_held_than_a_batch(kernel, monkeypatch):
 
 
 def test_there_are_no_statistics_before_a_run():
-    with pytest.raises(SiteError, match="run"):
+    with pytest.raises(NotRunError, match="run"):
         StreamingMCMC(NUTS(model), 3).get_statistics()

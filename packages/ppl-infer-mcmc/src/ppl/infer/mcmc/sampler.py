@@ -52,7 +52,7 @@ class Sampler:
 
     def begin(self, position: Tensor, step_size: float | Tensor, noise: Noise) -> State:
         """Return the state of chains that start at `position`, shape ``(chain, dim)``."""
-        steps = torch.zeros_like(position[:, 0]) + step_size
+        steps = position.new_zeros(len(position)) + step_size
         draw = self._draw(position)
         tuning = Tuning(steps, self.warmup.first_metric(draw))
         machine = self.machine.start(draw, tuning.metric, noise)
