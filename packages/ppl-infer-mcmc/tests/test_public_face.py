@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import warnings
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from torch.distributions.transforms import ExpTransform
 from torch.testing import assert_close
 
+import ppl
 import ppl.distributions as dist
 import ppl.poutine as poutine
 from ppl.errors import ArgumentError, ArgumentTypeError, MissingSiteError, PPLWarning
@@ -265,3 +267,22 @@ def test_representations_show_options_and_state():
     assert "step size" in repr(mcmc.kernel)
     assert "init_step_size=0.5" in repr(RandomWalkKernel(model, 0.5))
     assert StreamingMCMC(mcmc.kernel, 4, num_chains=2).num_chains == 2
+
+
+def test_arviz_reads_a_run(monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it announces its next major version
+        import arviz
+
+    def regression(x):
+        slope = sample("slope", dist.Normal(0.0, 1.0))
+        with plate("rows", len(x)):
+            sample("y", dist.Normal(slope * x, 1.0), obs=torch.ones(3))
+
+    monkeypatch.setitem(sys.modules, "pyro", ppl)
+    monkeypatch.setattr(ppl, "__version__", "1.9.2")  # from 1.0 on the model is read as well
+    found = arviz.from_pyro(run(NUTS(regression), torch.ones(3), num_chains=2), log_likelihood=True)
+    assert found.posterior["slope"].shape == (2, 4)
+    assert found.sample_stats["diverging"].shape == (2, 4)
+    assert found.observed_data["y"].shape == (3,)
+    assert found.log_likelihood["y"].shape == (2, 4, 3)

@@ -15,6 +15,7 @@ from scipy.stats import ks_2samp
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.fixed_length import FixedLength
+from ppl.infer.mcmc.native import NativeStride
 from ppl.infer.mcmc.nuts import NoUTurn
 from ppl.infer.mcmc.sampler import Sampler
 
@@ -31,10 +32,11 @@ MACHINES = {
 }
 
 
-def transitions(target, machine, step_size, num_transitions):
+def transitions(target, machine, step_size, num_transitions, make_stride=lambda *_: None):
     start = target.draw(CHAINS, generator(1))
     sampler = Sampler(machine(target.potential_and_grad), Warmup(0), num_transitions)
-    chains = Chains(sampler, start, step_size, seeds=range(CHAINS))
+    stride = make_stride(sampler, start)
+    chains = Chains(sampler, start, step_size, seeds=range(CHAINS), stride=stride)
     chains.run()
     return chains.record.draws[:, -1]
 
@@ -43,7 +45,16 @@ def transitions(target, machine, step_size, num_transitions):
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("target", ALL, ids=str)
 def test_a_transition_leaves_the_target_invariant(target, machine, step_size):
-    draws = transitions(target, MACHINES[machine], step_size, num_transitions=2)
+    check_invariance(target, transitions(target, MACHINES[machine], step_size, 2))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("target", ALL, ids=str)
+def test_a_transition_in_cpp_leaves_the_target_invariant(target, machine):
+    check_invariance(target, transitions(target, MACHINES[machine], 0.9, 2, NativeStride))
+
+
+def check_invariance(target, draws):
     exact = target.draw(CHAINS, generator(2))
     assert ks_2samp(draws[:, 0], exact[:, 0]).pvalue > LEVEL
     potential, exact_potential = (target.potential_and_grad(x)[0] for x in (draws, exact))

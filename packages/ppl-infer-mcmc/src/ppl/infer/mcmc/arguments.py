@@ -79,11 +79,13 @@ def _meant(name: str, known: list[str]) -> str:
     name = ELSEWHERE.get(name, name)
     if name in known:
         return f"; did you mean {name!r}?"
+    if hint := nearest(name, known):
+        return hint
     if name in OF_KERNELS:
         return f"; {name!r} is an argument of a kernel: NUTS(model, {name}=...)"
     if name in OF_DRIVERS:
         return f"; {name!r} is an argument of MCMC: MCMC(kernel, {name}=...)"
-    return nearest(name, known) or f"; it takes {', '.join(known)}"
+    return f"; it takes {', '.join(known)}"
 
 
 def whole_number(name: str, value: Any, minimum: int) -> int:
