@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.errors import MissingSiteError, ShapeError, SiteError
+from ppl.errors import ArgumentTypeError, MissingSiteError, NotRunError, ShapeError, SiteError
 from ppl.infer.mcmc import HMC, NUTS, ArrowheadMassMatrix, BlockMassMatrix
 from ppl.ops.arrowhead import SymmArrowhead
 
@@ -110,8 +110,8 @@ def test_mistakes_are_named(kind):
     mass.configure({("a", "b"): (3,)})
     with pytest.raises(MissingSiteError, match="'b'"):
         mass.kinetic_grad({"a": torch.zeros(2)})
-    with pytest.raises(SiteError, match="configure"):
-        NUTS(model).mass_matrix_adapter = MASSES[kind]()
+    with pytest.raises(ArgumentTypeError, match="mass_matrix_adapter"):
+        NUTS(model).mass_matrix_adapter = MASSES[kind]
 
 
 # of a kernel
@@ -131,17 +131,18 @@ def test_a_kernel_shows_its_mass_by_blocks_and_begins_with_what_is_set(
 ):
     kernel = NUTS(model, full_mass=full_mass)
     run(kernel, 4, 60, num_chains=num_chains)
-    inverse = kernel.inverse_mass_matrix.reshape(num_chains, *[5] * (2 if full_mass else 1)).mean(0)
+    one = [5] * (2 if full_mass else 1)
+    inverse = kernel.flat_inverse_mass_matrix.reshape(num_chains, *one).mean(0)
     adapter = kernel.mass_matrix_adapter
     assert {n: x.shape for n, x in adapter.inverse_mass_matrix.items()} == shapes
     other = HMC(model, num_steps=1, full_mass=full_mass)
     other.mass_matrix_adapter = adapter
     run(other, 4, 0)
-    assert_close(other.inverse_mass_matrix, inverse)
+    assert_close(other.flat_inverse_mass_matrix, inverse)
     assert_close(other.mass_matrix_adapter.inverse_mass_matrix, adapter.inverse_mass_matrix)
 
 
 def test_there_is_no_mass_matrix_before_the_first_run():
     for kernel in (NUTS(model), NUTS(model, inverse_mass_matrix=torch.ones(5))):
-        with pytest.raises(SiteError, match="before the first run"):
+        with pytest.raises(NotRunError, match="before the first run"):
             _ = kernel.mass_matrix_adapter

@@ -43,11 +43,32 @@ ELSEWHERE = {  # what others call an argument, or where it belongs
     "warmup": "warmup_steps",
 }
 SEEDS = ("seed", "random_seed", "rng_key", "rng_seed")
-OF_DRIVERS = ("num_samples", "warmup_steps", "num_chains", "initial_params", "hook_fn", "thinning")
-OF_DRIVERS += ("disable_progbar", "save_params", "chain_method", "num_processes")
-OF_KERNELS = ("step_size", "adapt_step_size", "adapt_mass_matrix", "full_mass", "trajectory_length")
-OF_KERNELS += ("target_accept_prob", "max_tree_depth", "init_strategy", "inverse_mass_matrix")
-OF_KERNELS += ("jit_compile", "max_plate_nesting", "num_steps")
+OF_DRIVERS = [
+    "num_samples",
+    "warmup_steps",
+    "num_chains",
+    "initial_params",
+    "hook_fn",
+    "disable_progbar",
+    "save_params",
+    "chain_method",
+    "thinning",
+    "num_processes",
+]
+OF_KERNELS = [
+    "step_size",
+    "adapt_step_size",
+    "adapt_mass_matrix",
+    "full_mass",
+    "trajectory_length",
+    "num_steps",
+    "target_accept_prob",
+    "max_tree_depth",
+    "max_plate_nesting",
+    "init_strategy",
+    "inverse_mass_matrix",
+    "jit_compile",
+]
 
 
 def names_unknown_arguments(cls: Class) -> Class:

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from ppl.poutine.messenger import block_messengers
+from ppl.capture.recording import LastSite
+from ppl.poutine.messenger import Messenger, block_messengers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +30,12 @@ def opaque(fn: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(fn)
     def alone(*args: P.args, **kwargs: P.kwargs) -> T:
-        with block_messengers(lambda handler: True):
+        with block_messengers(_interferes):
             return fn(*args, **kwargs)
 
     return alone
+
+
+def _interferes(handler: Messenger) -> bool:
+    """Whether a handler may see or change sites; that of a recording only names where it failed."""
+    return not isinstance(handler, LastSite)
