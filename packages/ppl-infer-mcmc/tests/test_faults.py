@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ppl.distributions as dist
+import ppl.poutine as poutine
 from ppl import settings
 from ppl.errors import NotFiniteError
 from ppl.infer.mcmc import MCMC, NUTS
@@ -19,6 +20,7 @@ from ppl.infer.mcmc.parameters import all_valid
 from ppl.infer.mcmc.structure import StructureError
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import factor, plate, sample
+from ppl.validation import validation_enabled
 
 X = torch.linspace(-1.0, 2.0, 8)
 
@@ -50,9 +52,7 @@ def signed_scale():
 
 
 @pytest.mark.parametrize("is_checked", [False, True])
-@pytest.mark.parametrize(
-    "model", [linear_rate, root, logarithm, mean_and_deviation, signed_scale]
-)
+@pytest.mark.parametrize("model", [linear_rate, root, logarithm, mean_and_deviation, signed_scale])
 def test_a_draw_that_makes_an_invalid_parameter_ends_no_run(model, is_checked):
     for seed in range(3):
         run(model, seed, disable_validation=not is_checked)
@@ -101,14 +101,13 @@ def test_an_invalid_parameter_has_no_density_though_its_formula_gives_a_number(n
     _, potential, _, _ = initialize_model(model)
     for requires_grad in (False, True):
         at = torch.tensor([-0.5, 0.5]).requires_grad_(requires_grad)
-        found = torch.stack([potential({"p": p}) for p in at])
+        with validation_enabled(False):
+            found = torch.stack([potential({"p": p}) for p in at])
         assert found.isinf().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("by", ["handler", "distribution"])
 def test_what_a_mask_leaves_out_may_be_invalid(by):
-    import ppl.poutine as poutine
-
     mask, rates = torch.tensor([True, False]), torch.tensor([1.0, -1.0])
 
     def model():
@@ -116,8 +115,6 @@ def test_what_a_mask_leaves_out_may_be_invalid(by):
         fn = dist.Poisson(rate)
         with plate("rows", 2), poutine.mask(mask=mask if by == "handler" else True):
             sample("y", fn.mask(mask) if by == "distribution" else fn, obs=torch.zeros(2))
-
-    from ppl.validation import validation_enabled
 
     with validation_enabled(False):
         trace = poutine.trace(model).get_trace()
@@ -147,7 +144,7 @@ def factorize(x):
 
 
 def eigenvalues(x):
-    return torch.linalg.eigvals(torch.where(x > 1, torch.inf, 1.0) * torch.ones(2, 2))
+    return torch.linalg.eig(torch.where(x > 1, torch.inf, 1.0) * torch.ones(2, 2)).eigenvalues
 
 
 FAILURES = [overflow, refuse, check, look_up, factorize, eigenvalues]

@@ -99,7 +99,8 @@ def _sample_partly_observed(
             "is observed, as in ~obs.isnan()"
         )
     one = sample(f"{name}_observed", fn.mask(mask), *args, obs=obs, infer=infer, **kwargs)
-    other = sample(f"{name}_unobserved", fn.mask(~mask), *args, infer=infer, **kwargs)
+    filler = {**(infer or {}), "_is_filler": True}  # nobody sees its values where the mask holds
+    other = sample(f"{name}_unobserved", fn.mask(~mask), *args, infer=filler, **kwargs)
     mask = mask.reshape(mask.shape + (1,) * fn.event_dim)
     return deterministic(name, torch.where(mask, one, other), event_dim=fn.event_dim)
 

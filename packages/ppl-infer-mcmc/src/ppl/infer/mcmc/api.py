@@ -24,7 +24,10 @@ from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
 from ppl.ops import stats
 
-DEPTH_ADVICE = "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories"
+DEPTH_ADVICE = (
+    "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories; centre "
+    "and scale regressors, as in (x - x.mean()) / x.std(), or use float64"
+)
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
 DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
@@ -146,12 +149,17 @@ class MCMC(Portable):
         """Run warm-up and sampling; the arguments are those of the model.
 
         Handlers that are active around the run do not see it.  Warns if transitions diverged, the
-        chains disagree, or the model has nothing to sample.
+        chains disagree, or the model has nothing to sample.  If it is interrupted after warm-up, or
+        the model raises an error, the draws made so far are kept, and the exception is raised.
         """
         refuse_left_out(self)
         self._args, self._kwargs = args, kwargs
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         warn_if_empty(self._draws.layout)
+        if self._draws.stopped is not None:
+            chains, draws = self._draws.shape
+            warn(f"the run was stopped: {draws} draws of {chains} chains are kept")
+            raise self._draws.stopped
         sampled = self._draws.layout.names
         latent = {n: x for n, x in self._draws.samples.items() if n in sampled}
         if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
@@ -181,8 +189,8 @@ class MCMC(Portable):
         which the transition was given up, ``(chain, draw, *unconstrained site)``; it is nan where
         none diverged.
         """
-        found, plan = self._found(), self._plan
-        diverged_at = found.divergences.fields(found.layout, plan.num_chains, plan.num_kept)
+        found = self._found()
+        diverged_at = found.divergences.fields(found.layout, *found.shape)
         return {**found.fields, **diverged_at}
 
     def diagnostics(self) -> dict[str, Any]:
@@ -230,7 +238,7 @@ class MCMC(Portable):
 
     def _diverging(self) -> Tensor:
         """Return which transitions diverged, ``(chain, draw)``; none if nobody tells."""
-        none = torch.zeros(self._plan.num_chains, self._plan.num_kept, dtype=torch.bool)
+        none = torch.zeros(self._found().shape, dtype=torch.bool)
         return self._found().fields.get("diverging", none)
 
     def _verdict(self, samples: Mapping[str, Tensor], diverging: Tensor) -> Verdict:

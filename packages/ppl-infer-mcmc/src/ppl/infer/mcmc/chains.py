@@ -16,6 +16,7 @@ from ppl.infer.mcmc.machine import Noise
 from ppl.infer.mcmc.noise import NoiseStream, Steps, StreamState
 from ppl.infer.mcmc.recording import Recording, Trail
 from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride
+from ppl.infer.mcmc.threads import ENOUGH_WORK, threads_for
 
 
 class Checkpoint(NamedTuple):
@@ -64,9 +65,11 @@ class Chains:
 
         `report` is called now and then.
         """
-        while not self.done and int(self.state.iteration.min()) < num_iterations:
-            self._advance(STEPS_AT_ONCE)
-            report(self)
+        work = getattr(self.sampler.machine.potential_and_grad, "work", ENOUGH_WORK)
+        with threads_for(work):
+            while not self.done and int(self.state.iteration.min()) < num_iterations:
+                self._advance(STEPS_AT_ONCE)
+                report(self)
 
     @torch.no_grad()
     def leap(self) -> None:
@@ -97,6 +100,11 @@ class Chains:
     def done(self) -> bool:
         """Whether every chain has its draws."""
         return int(self.state.iteration.min()) == self.sampler.num_iterations
+
+    @property
+    def num_draws(self) -> int:
+        """How many draws after warm-up every chain has made so far."""
+        return max(0, int(self.state.iteration.min()) - self.sampler.warmup.num_steps)
 
     def save(self) -> Checkpoint:
         """Return a checkpoint, at whatever leapfrog the chains are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -315,6 +316,10 @@ class HMC(MCMCKernel):
     def divergences(self) -> Divergences:
         """Return the transitions after warm-up that diverged, and where."""
         return self._running().divergences
+
+    def faults(self) -> Counter[str]:
+        """Return why transitions ended at points without density, and how often."""
+        return self._running().target.faults_at(self.divergences().position)
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the indices of divergent draws and the mean acceptance probability."""

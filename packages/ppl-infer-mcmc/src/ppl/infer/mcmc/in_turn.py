@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -27,8 +29,17 @@ def run_in_turn(
     kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Draws:
     """Run one chain after another, draw by draw, through the kernel's own methods."""
-    seeds = enumerate(draw_seeds(plan.num_chains))
-    return Draws.join([run_chain(kernel, plan, chain, seed, args, kwargs) for chain, seed in seeds])
+    chains: list[Draws] = []
+    for chain, seed in enumerate(draw_seeds(plan.num_chains)):
+        try:
+            chains.append(run_chain(kernel, plan, chain, seed, args, kwargs))
+        except BaseException as error:  # before the chain's first draw
+            if not chains:
+                raise
+            chains[-1] = replace(chains[-1], stopped=error)
+        if chains[-1].stopped is not None:
+            break
+    return Draws.join(chains)
 
 
 def run_chain(
@@ -41,16 +52,22 @@ def run_chain(
 ) -> Draws:
     """Run one chain; all that it draws from torch, numpy and Python comes from its seed."""
     draws, fields = [], []
+    stopped: BaseException | None = None
     with (
         seeded(seed),
         validation_enabled(not plan.disable_validation),
         set_up(kernel, plan, chain, args, kwargs),
     ):
-        for params, stage, i in transitions(kernel, plan, chain):
-            if stage == "Sample":
-                fields.append(kernel.fields() if isinstance(kernel, HMC) else {})
-                if (i + 1) % plan.thinning == 0:
-                    draws.append(params)
+        try:
+            for params, stage, i in transitions(kernel, plan, chain):
+                if stage == "Sample":
+                    fields.append(kernel.fields() if isinstance(kernel, HMC) else {})
+                    if (i + 1) % plan.thinning == 0:
+                        draws.append(params)
+        except BaseException as error:  # an interrupt, too: what was drawn is kept
+            if not draws:
+                raise
+            stopped = error
         stacked = {name: torch.stack([d[name] for d in draws])[None] for name in draws[0]}
         samples = plan.kept(constrain(kernel, plan, stacked))
     by_name = {n: torch.tensor([[f[n] for f in fields]]) for n in fields[0]}
@@ -60,9 +77,11 @@ def run_chain(
         divergences = kernel.divergences().numbered_from(chain)
     else:
         divergences = Divergences.none(torch.zeros(1, layout.dim))
-    divergences = divergences.thinned(plan.thinning, plan.num_kept)
+    faults = kernel.faults() if isinstance(kernel, HMC) else Counter()
+    divergences = divergences.thinned(plan.thinning, len(draws))
     kernel.cleanup()
-    return Draws(samples, layout, plan.thin(by_name), divergences, diagnostics)
+    kept = plan.thin(by_name)
+    return Draws(samples, layout, kept, divergences, diagnostics, faults, stopped)
 
 
 @contextmanager

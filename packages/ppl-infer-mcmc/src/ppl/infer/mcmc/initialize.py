@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Transform, biject_to
+from torch.distributions import Transform
 
 import ppl.poutine as poutine
 from ppl.errors import MissingSiteError, NotFiniteError, SiteError, UnsupportedModelError
 from ppl.infer.enumeration import check_room
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
+from ppl.infer.mcmc.angles import bijection_of
 from ppl.infer.mcmc.faults import faults_of
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.potential import ModelPotential, Params
@@ -84,12 +85,13 @@ def initialize_model(
     given = dict(transforms or {})
     check_names("transforms", given, prototype.nodes)
     to_unconstrained = {
-        name: given.get(name) or biject_to(site["fn"].support).inv for name, site in latent.items()
+        name: given.get(name) or bijection_of(site["fn"]).inv for name, site in latent.items()
     }
     nesting = _nesting_to_enumerate(prototype, max_plate_nesting)
     structure = Structure(prototype, has_shapes=nesting is None)
     potential = ModelPotential(model, model_args, model_kwargs, given, nesting, structure)
     like = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
+    _check_precision(like)
     if nesting is not None:
         potential.hide_enumerated(like, prototype)
     if not latent:
@@ -173,6 +175,16 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
                 "observe it, or put its dimensions into plates instead of to_event"
             )
     return continuous
+
+
+def _check_precision(like: Params) -> None:
+    for name, x in like.items():
+        if x.dtype not in (torch.float32, torch.float64):
+            raise SiteError(
+                f"latent site {name!r} has dtype {x.dtype}, which is too coarse for HMC and NUTS; "
+                "give its distribution parameters in float32 or float64, with .float()",
+                site=name,
+            )
 
 
 def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None:

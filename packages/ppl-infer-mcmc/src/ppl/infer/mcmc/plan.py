@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from ppl.plugins import nearest
 ChainMethod = Literal["vectorized", "sequential", "parallel"]
 Hook = Callable[[MCMCKernel, Params, str, int], Any]
 Samples = dict[str, Tensor]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Draws(Portable):
         fields: What the kernel reports of each draw, ``(chain, draw)``, by name.
         divergences: Where transitions diverged.
         diagnostics: What the kernel reports of each chain, by label and ``"chain 0"``, ...
+        faults: Why transitions ended at points without density, and how often.
+        stopped: The exception or interrupt that ended the run early, None if nothing did.
     """
 
     samples: Samples
@@ -124,10 +128,30 @@ class Draws(Portable):
     fields: Samples
     divergences: Divergences
     diagnostics: dict[str, dict[str, Any]]
+    faults: Counter[str] = field(default_factory=Counter)
+    stopped: BaseException | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of chains and of draws."""
+        chains, draws, *_ = next(iter({**self.fields, **self.samples}.values())).shape
+        return chains, draws
+
+    def first(self, num_draws: int) -> Draws:
+        """Return the first draws of each chain."""
+        return replace(
+            self,
+            samples={n: x[:, :num_draws] for n, x in self.samples.items()},
+            fields={n: x[:, :num_draws] for n, x in self.fields.items()},
+            divergences=self.divergences.thinned(1, num_draws),
+        )
 
     @classmethod
     def join(cls, chains: Sequence[Draws]) -> Draws:
-        """Return the draws of all chains."""
+        """Return the draws of all chains; where one was stopped, the most that have one length."""
+        stopped = next((c.stopped for c in chains if c.stopped is not None), None)
+        chains, length = most_draws(chains, lambda chain: chain.shape[1])
+        chains = [chain.first(length) for chain in chains]
         first = chains[0]
         return cls(
             {n: torch.cat([chain.samples[n] for chain in chains]) for n in first.samples},
@@ -138,6 +162,8 @@ class Draws(Portable):
                 label: {name: x for c in chains for name, x in c.diagnostics[label].items()}
                 for label in first.diagnostics
             },
+            sum((chain.faults for chain in chains), Counter()),
+            stopped,
         )
 
 
@@ -148,6 +174,16 @@ def warn_if_empty(layout: Layout) -> None:
             "the model has no continuous latent sites, so there is nothing to sample: all of them "
             "are observed or summed out; the draws are empty"
         )
+
+
+def most_draws(parts: Sequence[Part], length: Callable[[Part], int]) -> tuple[list[Part], int]:
+    """Return the parts of a run, and a number of draws that each has, with the most draws in all.
+
+    In a run that ended early some parts have fewer draws than others, or none.
+    """
+    lengths = sorted(map(length, parts), reverse=True)
+    _, most = max(((n * i, n) for i, n in enumerate(lengths, 1)), default=(0, 0))
+    return [part for part in parts if length(part) >= most], most
 
 
 def _typed(fields: Samples) -> Samples:

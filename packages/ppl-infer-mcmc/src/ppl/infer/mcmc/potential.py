@@ -8,18 +8,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Transform, biject_to
+from torch.distributions import Transform
 
 import ppl.poutine as poutine
 from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.distribution import MaskedDistribution
 from ppl.errors import ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
+from ppl.infer.mcmc.angles import bijection_of
 from ppl.infer.mcmc.faults import faults_of, is_of_point, sample_sites
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.parameters import all_valid
 from ppl.infer.mcmc.structure import Structure
+from ppl.infer.mcmc.threads import work_of
 from ppl.poutine.messenger import Messenger
 from ppl.validation import validation_enabled
 
@@ -48,12 +51,22 @@ class UnconstrainedMessenger(Messenger):
         name = msg["name"]
         if name not in self.unconstrained or msg["is_observed"]:
             return
+        if msg["infer"].get("_is_filler"):
+            msg["fn"] = _unmasked(msg["fn"])
         given = self.transforms.get(name)
-        transform = biject_to(msg["fn"].support) if given is None else given.inv
+        transform = bijection_of(msg["fn"]) if given is None else given.inv
         value = transform(self.unconstrained[name])
         jacobian = transform.log_abs_det_jacobian(self.unconstrained[name], value)
         self.log_abs_det = self.log_abs_det + jacobian.sum()
         msg["value"], msg["done"] = value, True
+
+
+def _unmasked(fn: Any) -> Any:
+    """Return the distribution of values that are not used where they are masked.
+
+    There they would have no density and run away; under their prior the marginal is the same.
+    """
+    return fn.base_dist if isinstance(fn, MaskedDistribution) else fn
 
 
 class ModelPotential:
@@ -192,10 +205,16 @@ def at_once(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
 
 
 class RecordedPotential:
-    """The potential and gradient of all chains as a tensor program, without handlers."""
+    """The potential and gradient of all chains as a tensor program, without handlers.
 
-    def __init__(self, program: Callable[..., Any]) -> None:
+    Args:
+        program: The program.
+        work: How many numbers it computes; default: as the recording says.
+    """
+
+    def __init__(self, program: Callable[..., Any], work: int | None = None) -> None:
         self.program = program
+        self.work = work_of(program) if work is None else work
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return potentials ``(chain,)`` and gradients ``(chain, dim)``.

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.recording import FIELDS, Trail
 
+if TYPE_CHECKING:
+    from ppl.infer.mcmc.chains import Chains
+
+_is_shown: ContextVar[bool] = ContextVar("ppl_progress_is_shown", default=False)
 _make_bar: ContextVar[Callable[[int], Any] | None] = ContextVar("ppl_make_bar", default=None)
 
 
@@ -74,8 +75,32 @@ def progress_bar(total: int, disable: bool) -> Any:
     make_bar = _make_bar.get()
     if make_bar is not None:
         return make_bar(total)
+    from tqdm.auto import tqdm  # which shows widgets in notebooks
+
     pause = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(total=total, desc="Warmup", file=sys.stderr, disable=disable, mininterval=pause)
+
+
+@contextmanager
+def shown(is_shown: bool) -> Iterator[None]:
+    """Say whether what is :func:`announced` inside the block is shown."""
+    token = _is_shown.set(is_shown)
+    try:
+        yield
+    finally:
+        _is_shown.reset(token)
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Show at once what is being done in a ``with`` block, before there are draws to count."""
+    if not _is_shown.get() or _make_bar.get() is not None:
+        yield
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=0, desc=text, file=sys.stderr, bar_format="{desc}", leave=False):
+        yield
 
 
 class Progress:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeGuard
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
+from ppl.errors import warn
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.for_one_run import for_one_run
@@ -17,10 +21,11 @@ from ppl.infer.mcmc.in_turn import run_chain, run_in_turn
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.parallel import run_in_processes
-from ppl.infer.mcmc.plan import Draws, Plan, Samples
+from ppl.infer.mcmc.plan import Draws, Plan, Samples, most_draws
 from ppl.infer.mcmc.potential import one_by_one
-from ppl.infer.mcmc.progress import Progress
-from ppl.infer.mcmc.recording import FIELDS, Recording
+from ppl.infer.mcmc.progress import Progress, shown
+from ppl.infer.mcmc.recording import FIELDS
+from ppl.infer.mcmc.starts import MAX_CAUSES
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.tiers import choose_potential
 from ppl.validation import validation_enabled
@@ -29,7 +34,36 @@ from ppl.validation import validation_enabled
 def run_chains(
     kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Draws:
-    """Run all chains in the way that the plan asks for and the kernel is capable of."""
+    """Run all chains in the way that the plan asks for and the kernel is capable of.
+
+    Tensors that were made in ``torch.inference_mode()`` are copied: gradients cannot be taken with
+    them.
+    """
+    with torch.inference_mode(False):
+        args, kwargs = tree_map_only(Tensor, _outside_inference_mode, (args, dict(kwargs)))
+        found = _run_chains(kernel, plan, args, kwargs)
+    if found.faults:
+        warn(_report(found.faults))
+    return found
+
+
+def _outside_inference_mode(x: Tensor) -> Tensor:
+    return x.clone() if x.is_inference() else x
+
+
+def _report(faults: Counter[str]) -> str:
+    """Say why trajectories ended where the model has no density."""
+    listed = "".join(f"\n- {cause} ({n} times)" for cause, n in faults.most_common(MAX_CAUSES))
+    return (
+        f"divergent transitions ended where the model has no density; where these were looked at:"
+        f"{listed}\nDraw such a parameter from a distribution on the values that are allowed, such "
+        "as HalfNormal for a scale, or map it there with exp, softplus or sigmoid"
+    )
+
+
+def _run_chains(
+    kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Draws:
     if plan.chain_method == "parallel" and plan.num_chains > 1:
         task = partial(_run_one, kernel, plan, args, kwargs)
         how = plan.num_chains, plan.num_iterations, plan.mp_context, plan.disable_progbar
@@ -122,22 +156,32 @@ def _run_batches(
     plan: Plan, target: Target, start: Callable[[slice, float], Chains], firsts: Sequence[int]
 ) -> Draws:
     """Run the batches that begin with the given chains, one after another."""
-    records: list[Recording] = []
+    runs: list[Chains] = []
+    stopped: BaseException | None = None
     with validation_enabled(not plan.disable_validation):
-        for first in firsts:
-            chains = start(slice(first, first + plan.width), plan.num_samples)
-            with Progress(plan.width, plan.num_iterations, plan.disable_progbar) as progress:
-                chains.run(progress)
-            records.append(chains.record)
-        draws = torch.cat([record.draws for record in records])
+        try:
+            for first in firsts:
+                runs.append(start(slice(first, first + plan.width), plan.num_samples))
+                with Progress(plan.width, plan.num_iterations, plan.disable_progbar) as progress:
+                    runs[-1].run(progress)
+        except BaseException as error:  # an interrupt, too: what was drawn is kept
+            stopped = error
+        runs, num_draws = most_draws(runs, lambda chains: chains.num_draws)
+        if stopped is not None and num_draws < plan.thinning:
+            raise stopped
+        records = [chains.record for chains in runs]
+        draws = torch.cat([record.draws[:, :num_draws] for record in records])
         samples = plan.kept(target.constrain(draws[:, plan.kept_draws]))
-    fields = {name: torch.cat([record.field(name) for record in records]) for name in FIELDS}
+    fields = {n: torch.cat([r.field(n)[:, :num_draws] for r in records]) for n in FIELDS}
     divergences = Divergences.join(
-        record.divergences.numbered_from(first)
-        for record, first in zip(records, firsts, strict=True)
-    ).thinned(plan.thinning, plan.num_kept)
+        record.divergences.thinned(1, num_draws).numbered_from(first)
+        for record, first in zip(records, firsts, strict=False)
+    )
+    faults = target.faults_at(divergences.position)
+    divergences = divergences.thinned(plan.thinning, num_draws // plan.thinning)
     diagnostics = _chain_diagnostics(fields, firsts[0])
-    return Draws(samples, target.layout, plan.thin(fields), divergences, diagnostics)
+    layout, kept = target.layout, plan.thin(fields)
+    return Draws(samples, layout, kept, divergences, diagnostics, faults, stopped)
 
 
 def prepare(
@@ -152,9 +196,10 @@ def prepare(
     if plan.disable_validation:
         with validation_enabled(False):
             batch = target.start[: plan.width]
-            potential_and_grad = choose_potential(
-                target.potential, batch, plan.num_iterations, kernel.jit_compile
-            )
+            with shown(not plan.disable_progbar):
+                potential_and_grad = choose_potential(
+                    target.potential, batch, plan.num_iterations, kernel.jit_compile
+                )
     else:
         potential_and_grad = one_by_one(target.potential)
 

@@ -107,7 +107,9 @@ def find_starts(draw_starts: DrawStarts, potential: ModelPotential, num_chains: 
 
 def no_start(causes: Counter[str]) -> str:
     """Say that no starting point was found, and what was wrong how often."""
-    found = "; ".join(f"{cause} ({number} times)" for cause, number in causes.most_common(MAX_CAUSES))
+    found = "; ".join(
+        f"{cause} ({number} times)" for cause, number in causes.most_common(MAX_CAUSES)
+    )
     return (
         f"no starting point found in {sum(causes.values())} tries: {found}; check the model there, or "
         "pass initial_params or another init_strategy"

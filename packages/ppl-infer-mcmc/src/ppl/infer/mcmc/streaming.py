@@ -248,9 +248,11 @@ def _run_together(
             stream.take(chains)
 
         endless = start(slice(None), math.inf)  # these keep no draws
-        endless.run(report, plan.num_iterations)
-        stream.flush()
-    kernel.cleanup()
+        try:
+            endless.run(report, plan.num_iterations)
+        finally:  # after an interrupt, too
+            stream.flush()
+            kernel.cleanup()
     return stream.diagnostics()
 
 

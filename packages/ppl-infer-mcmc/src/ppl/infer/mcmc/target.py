@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
 from ppl.infer.mcmc.starts import cause_of, check_start
 
+MOST_FAULTS = 32  # points without density that a report looks at
+
 
 @dataclass(frozen=True)
 class Target:
@@ -28,12 +32,14 @@ class Target:
         potential: Maps a position ``(dim,)`` to the potential energy ``()``, in nats.
         start: Where the chains start, shape ``(chain, dim)``.
         constrain_one: Maps unconstrained values by site to the values that the user is shown.
+        faults: Says why there is no density at unconstrained values by site.
     """
 
     layout: Layout
     potential: Callable[[Tensor], Tensor]
     start: Tensor
     constrain_one: Callable[[Params], Mapping[str, Tensor]]
+    faults: Callable[[Params], list[str]] = lambda params: []
 
     def __post_init__(self) -> None:
         if self.start.dtype in (torch.float16, torch.bfloat16):
@@ -72,7 +78,7 @@ class Target:
             return cls(layout, _constant(potential_of(start[0])), start, potential.constrain)
         if initial_params is not None:
             check_start(potential_of, start, lambda z: cause_of(potential, layout.unpack(z)))
-        return cls(layout, potential_of, start, potential.constrain)
+        return cls(layout, potential_of, start, potential.constrain, potential.faults)
 
     @classmethod
     def of_potential(
@@ -98,6 +104,18 @@ class Target:
             return {n: given[n].inv(x) if n in given else x for n, x in params.items()}
 
         return cls(layout, flat(potential_fn, layout), start, constrain_one)
+
+    def faults_at(self, positions: Tensor) -> Counter[str]:
+        """Return why there is no density at positions, ``(point, dim)``, and how often.
+
+        Of many positions some are looked at.
+        """
+        every = max(1, len(positions) // MOST_FAULTS)
+        found: Counter[str] = Counter()
+        for position in positions[::every]:
+            with suppress(Exception):  # this is a report: the run itself has gone well
+                found.update(self.faults(self.layout.unpack(position)))
+        return found
 
     def constrain(self, draws: Tensor) -> dict[str, Tensor]:
         """Return the values of the sites, ``(chain, draw, *site)``, from positions.

@@ -18,7 +18,9 @@ from ppl.inductor import compile_program
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.native import DTYPES, NativeStride
 from ppl.infer.mcmc.potential import RecordedPotential, batched, one_by_one
+from ppl.infer.mcmc.progress import announced
 from ppl.infer.mcmc.sampler import Sampler, Stride
+from ppl.infer.mcmc.threads import threads_for
 
 Tier = Literal["auto", "eager", "graph", "inductor"]
 TIERS = ("auto", "eager", "graph", "inductor")
@@ -62,14 +64,17 @@ def choose_potential(
         if tier == "inductor":
             warn("the model runs without compilation: there is no C++ compiler; install g++")
         return recorded
-    return _compiled(recorded, position)
+    seconds = round(3 + len(recorded.program.graph.nodes) / 40)  # type: ignore[attr-defined]
+    with announced(f"Compiling (about {seconds} s, kept for next time)"):
+        with threads_for(recorded.work):
+            return _compiled(recorded, position)
 
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
     try:
         assert isinstance(recorded.program, GraphModule)
         program = optimize(recorded.program, [position], _passes(position))
-        return RecordedPotential(compile_program(program, [position]))
+        return RecordedPotential(compile_program(program, [position]), recorded.work)
     except Exception as error:  # the compiler has more ways to fail than we could list
         warn(f"the model runs without compilation: {type(error).__name__}: {error}")
         return recorded
