@@ -149,8 +149,8 @@ class MCMC(Portable):
         """Run warm-up and sampling; the arguments are those of the model.
 
         Handlers that are active around the run do not see it.  Warns if transitions diverged, the
-        chains disagree, or the model has nothing to sample.  If it is interrupted after warm-up, or
-        the model raises an error, the draws made so far are kept, and the exception is raised.
+        chains disagree, or the model has nothing to sample.  After an interrupt or an error in the
+        midst of sampling the draws made so far are kept, and the exception is raised.
         """
         refuse_left_out(self)
         self._args, self._kwargs = args, kwargs

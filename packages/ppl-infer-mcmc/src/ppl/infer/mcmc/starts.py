@@ -111,8 +111,8 @@ def no_start(causes: Counter[str]) -> str:
         f"{cause} ({number} times)" for cause, number in causes.most_common(MAX_CAUSES)
     )
     return (
-        f"no starting point found in {sum(causes.values())} tries: {found}; check the model there, or "
-        "pass initial_params or another init_strategy"
+        f"no starting point found in {sum(causes.values())} tries: {found}; check the model there, "
+        "or pass initial_params or another init_strategy"
     )
 
 

@@ -65,9 +65,9 @@ def choose_potential(
             warn("the model runs without compilation: there is no C++ compiler; install g++")
         return recorded
     seconds = round(3 + len(recorded.program.graph.nodes) / 40)  # type: ignore[attr-defined]
-    with announced(f"Compiling (about {seconds} s, kept for next time)"):
-        with threads_for(recorded.work):
-            return _compiled(recorded, position)
+    notice = f"Compiling (about {seconds} s, kept for next time)"
+    with announced(notice), threads_for(recorded.work):
+        return _compiled(recorded, position)
 
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:

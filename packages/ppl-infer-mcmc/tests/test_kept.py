@@ -1,0 +1,75 @@
+"""What was computed is not lost: an interrupt or an error keeps the draws made before it."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import ppl.distributions as dist
+from ppl.infer.mcmc import MCMC, NUTS, StreamingMCMC
+from ppl.infer.mcmc.plan import most_draws
+from ppl.primitives import sample
+
+
+def stopping(after, error):
+    """A model that ends the run in a later execution; numbers, so that it is not recorded."""
+    executions = iter(range(after))
+
+    def model():
+        x = sample("x", dist.Normal(0.0, 1.0))
+        float(x)
+        if next(executions, None) is None:
+            raise error
+
+    return model
+
+
+ERRORS = [KeyboardInterrupt(), NameError("misspelt"), SystemExit()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("method", ["vectorized", "sequential", "hook"])
+def test_draws_made_before_an_interrupt_are_kept(method, error):
+    hook = (lambda *_: None) if method == "hook" else None
+    method = "sequential" if method == "hook" else method
+    torch.manual_seed(0)
+    kernel = NUTS(stopping(500, error))
+    mcmc = MCMC(kernel, 10_000, 10, chain_method=method, hook_fn=hook, disable_progbar=True)
+    with warnings.catch_warnings(record=True) as caught, pytest.raises(type(error)):
+        warnings.simplefilter("always")
+        mcmc.run()
+    assert any("are kept" in str(w.message) for w in caught)
+    draws = mcmc.get_samples(group_by_chain=True)["x"]
+    assert draws.shape[0] == 1
+    assert 10 < draws.shape[1] < 500
+    assert draws.unique().numel() > 5
+    assert all(x.shape == draws.shape for x in mcmc.get_extra_fields().values())
+    mcmc.summary()
+
+
+def test_an_interrupt_of_warm_up_has_nothing_to_keep():
+    mcmc = MCMC(NUTS(stopping(60, KeyboardInterrupt())), 10, 1000, disable_progbar=True)
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt):
+        warnings.simplefilter("ignore")
+        mcmc.run()
+    with pytest.raises(ValueError, match="no draws yet"):
+        mcmc.get_samples()
+
+
+def test_statistics_of_a_stream_are_kept():
+    torch.manual_seed(0)
+    mcmc = StreamingMCMC(NUTS(stopping(500, KeyboardInterrupt())), 10_000, 10, disable_progbar=True)
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt):
+        warnings.simplefilter("ignore")
+        mcmc.run()
+    assert mcmc.get_statistics(group_by_chain=False)["x"]["count"] > 10
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kept"), [([9, 9, 2], (2, 9)), ([9, 8, 7], (3, 7)), ([9, 0], (1, 9)), ([], (0, 0))]
+)
+def test_the_most_draws_of_one_length_are_kept(lengths, kept):
+    parts, length = most_draws(lengths, int)
+    assert (len(parts), length) == kept
