@@ -202,8 +202,8 @@ def test_without_a_start_the_error_says_which_parameter_was_invalid_how_often():
 
 def test_the_report_says_which_parameter_was_invalid_where_transitions_diverged():
     torch.manual_seed(0)
-    with pytest.warns(UserWarning, match=r"'scale' of site 'y' is not GreaterThan.*times"):
-        MCMC(NUTS(signed_scale), 200, disable_progbar=True).run()
+    with pytest.warns(UserWarning, match=r"'rate' of site 'y' is not GreaterThan.*times"):
+        MCMC(NUTS(linear_rate), 200, disable_progbar=True).run()
 
 
 def test_the_report_says_which_line_raised_where_transitions_diverged():

@@ -20,7 +20,7 @@ SPREAD = 0.25  # of the length around 1: small enough that vectors near zero har
 _LOG_MASS = math.log(SPREAD * math.sqrt(2 * math.pi))  # of the length's density, but for 1e-4
 
 
-class Direction(Transform):  # type: ignore[misc]
+class Direction(Transform):
     """The angle of a vector ``(*batch, 2)``, in (-pi, pi]; a unit vector is the way back.
 
     The Jacobian is the density of a length, which has mean 1 and deviation `SPREAD`, over the
@@ -51,7 +51,8 @@ class Direction(Transform):  # type: ignore[misc]
 def bijection_of(fn: Any) -> Transform:
     """Return the transform from the unconstrained scale to the values of a distribution."""
     if not _is_of_angles(fn):
-        return biject_to(fn.support)
+        transform: Transform = biject_to(fn.support)
+        return transform
     return IndependentTransform(Direction(), fn.event_dim) if fn.event_dim else Direction()
 
 
