@@ -22,6 +22,7 @@ from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan, warn_if_empty
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
+from ppl.infer.mcmc.threads import threads_for
 from ppl.ops import stats
 
 DEPTH_ADVICE = (
@@ -145,6 +146,7 @@ class MCMC(Portable):
         return describe(self, self._plan.options(self.kernel), state)
 
     @opaque
+    @threads_for(0)  # what is around the potential's program is little work
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 

@@ -20,6 +20,7 @@ from ppl import settings
 from ppl.errors import ArgumentError, PPLError
 from ppl.infer.mcmc.portable import strict_pickles
 from ppl.infer.mcmc.progress import RemoteBar, bars_made_by, progress_bar
+from ppl.infer.mcmc.threads import limit
 from ppl.primitives import get_param_store
 from ppl.randomness import get_rng_state, set_rng_state
 
@@ -53,7 +54,7 @@ class Environment:
 
     def restore(self) -> None:
         """Make it the state of this process."""
-        torch.set_num_threads(1)
+        limit(1)
         torch.set_default_dtype(self.dtype)
         for holder in self.holders:
             importlib.import_module(holder)

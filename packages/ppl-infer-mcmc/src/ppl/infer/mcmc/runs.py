@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -27,6 +26,7 @@ from ppl.infer.mcmc.progress import Progress, shown
 from ppl.infer.mcmc.recording import FIELDS
 from ppl.infer.mcmc.starts import MAX_CAUSES
 from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.threads import at_most
 from ppl.infer.mcmc.tiers import choose_potential
 from ppl.validation import validation_enabled
 
@@ -126,7 +126,7 @@ def run_in_batches(
     kernel: HMC, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Draws:
     """Run the chains in batches, each in a process that is forked when all is prepared."""
-    with _one_thread():  # processes cannot share those of a compiled program
+    with at_most(1):  # processes cannot share those of a compiled program
         target, start = prepare(kernel, plan, args, kwargs)
 
     def task(number: int) -> Draws:
@@ -140,16 +140,6 @@ def run_in_batches(
         disable_progbar=plan.disable_progbar,
     )
     return Draws.join(batches)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    number = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(number)
 
 
 def _run_batches(

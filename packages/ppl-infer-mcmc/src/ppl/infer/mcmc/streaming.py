@@ -31,6 +31,7 @@ from ppl.infer.mcmc.progress import Progress
 from ppl.infer.mcmc.recording import FIELDS
 from ppl.infer.mcmc.runs import is_batch_kernel, prepare
 from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.threads import threads_for
 from ppl.ops.streaming import CountMeanVarianceStats, StatsOfDict, StreamingStats
 from ppl.randomness import seeded
 from ppl.validation import validation_enabled
@@ -121,6 +122,7 @@ class StreamingMCMC(Portable):
         return describe(self, self._plan.options(self.kernel), state)
 
     @opaque
+    @threads_for(0)  # what is around the potential's program is little work
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run warm-up and sampling; the arguments are those of the model.
 

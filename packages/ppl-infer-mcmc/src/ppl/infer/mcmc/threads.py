@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 ENOUGH_WORK = 2**18  # numbers computed in a call: fewer take less time than threads wait
+
+_most: ContextVar[int | None] = ContextVar("ppl_most_threads", default=None)  # of blocks around
 
 
 def work_of(program: Any) -> int:
@@ -28,9 +31,30 @@ def threads_for(work: int) -> Iterator[None]:
     Threads that wait for a little work cost more than they do, above all where others want the
     processors.  The choice depends on the work and on no clock, and ends with the block.
     """
-    found = torch.get_num_threads()
-    torch.set_num_threads(found if work >= ENOUGH_WORK else 1)
+    most = _most.get() or torch.get_num_threads()
+    with _threads(most if work >= ENOUGH_WORK else 1, most):
+        yield
+
+
+@contextmanager
+def at_most(number: int) -> Iterator[None]:
+    """Use so many threads of torch inside a ``with`` block, and no more for any work."""
+    with _threads(number, number):
+        yield
+
+
+def limit(number: int) -> None:
+    """Use so many threads of torch in this process, and no more for any work."""
+    torch.set_num_threads(number)
+    _most.set(number)
+
+
+@contextmanager
+def _threads(number: int, most: int) -> Iterator[None]:
+    found, token = torch.get_num_threads(), _most.set(most)
+    torch.set_num_threads(number)
     try:
         yield
     finally:
         torch.set_num_threads(found)
+        _most.reset(token)
