@@ -15,6 +15,7 @@ from torch.distributions import Transform
 from ppl.errors import ArgumentError
 from ppl.infer.initialization import Strategy
 from ppl.infer.mcmc.each import at_each
+from ppl.infer.mcmc.gradients import warn_of_lost_gradients
 from ppl.infer.mcmc.initialize import check_names, initialize_model
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
@@ -78,6 +79,7 @@ class Target:
             return cls(layout, _constant(potential_of(start[0])), start, potential.constrain)
         if initial_params is not None:
             check_start(potential_of, start, lambda z: cause_of(potential, layout.unpack(z)))
+        warn_of_lost_gradients(potential_of, layout, start[0])
         return cls(layout, potential_of, start, potential.constrain, potential.faults)
 
     @classmethod
