@@ -76,5 +76,6 @@ def _is_lost(
     scale = torch.maximum(near.abs(), expected.abs())
     noise_level = 100 * torch.finfo(position.dtype).eps * value.abs().amax(0) / float(steps[0])
     is_clear = ((near - far).abs() < AGREEMENT * scale) & near.isfinite() & expected.isfinite()
-    is_lost: Tensor = (near - expected).abs() > tolerance * scale + noise_level
-    return is_clear & is_lost
+    is_lost = (near - expected).abs() > tolerance * scale + noise_level
+    found: Tensor = is_clear & is_lost
+    return found
