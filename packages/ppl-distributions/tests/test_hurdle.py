@@ -43,6 +43,27 @@ def test_a_gate_may_be_given_as_log_odds():
         dist.HurdlePoisson(None, 2.0)
 
 
+def test_a_gate_may_follow_by_name():
+    x = torch.tensor([0.0, 3.0])
+    want = dist.HurdlePoisson(0.2, 2.0).log_prob(x)
+    assert_close(dist.HurdlePoisson(2.0, gate=0.2).log_prob(x), want)
+    assert_close(dist.Hurdle(dist.Poisson(2.0), gate=0.2).log_prob(x), want)
+
+
+@pytest.mark.parametrize("family", [dist.HurdlePoisson, dist.ZeroInflatedPoisson])
+def test_a_closed_gate_has_a_finite_gradient(family):
+    """Both families ask one gate, which guards the slope of its logarithm."""
+    gate = torch.tensor(0.0, requires_grad=True)
+    log_prob = family(gate, 2.0).log_prob(torch.tensor([1.0, 2.0]))
+    assert torch.autograd.grad(log_prob.sum(), gate)[0].isfinite()
+
+
+@pytest.mark.parametrize("family", [dist.HurdlePoisson, dist.ZeroInflatedPoisson])
+def test_a_gate_given_twice_is_refused(family):
+    with pytest.raises(ValueError, match="exactly one"):
+        family(0.5, 2.0, gate_logits=0.0)
+
+
 def test_a_tiny_rate_leaves_the_nonzero_density_intact():
     """A Poisson that is rarely positive is then almost surely 1."""
     density = dist.HurdlePoisson(0.25, torch.tensor(1e-12)).log_prob(torch.tensor(1.0))

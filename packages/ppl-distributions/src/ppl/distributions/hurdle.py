@@ -8,26 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import logsigmoid
 
-from ppl.distribution import TorchDistribution
-from ppl.distribution.util import broadcast_shape
-from ppl.errors import ShapeError
-from ppl.ops.powers import log_nonnegative, log_power_of_rest
-
-from .bounds import parameter_of
 from .counts import Geometric, NegativeBinomial, Poisson
-from .expansion import expand_parameters
+from .gate import Gated, gate_by_name
 from .noise import standard_gamma, standard_uniform
-from .parameters import as_parameter, derived
 from .tails import log1mexp
 
 
-class Hurdle(TorchDistribution):
+class Hurdle(Gated):
     """Zero with probability ``gate``, else a draw of ``base_dist`` that is not zero (Mullahy 1986).
 
     The base distribution is over counts, and then truncated at zero, or over positive numbers. In
-    contrast to zero inflation, all zeros come from the gate.
+    contrast to zero inflation, all zeros come from the gate. As there, the gate may also be passed by
+    name after the other arguments: ``Hurdle(base_dist, gate=...)``.
 
     Args:
         gate: Probability of zero, or ``None``.
@@ -35,16 +28,15 @@ class Hurdle(TorchDistribution):
         gate_logits: Log odds of zero, instead of ``gate``.
         validate_args: Whether to check arguments and values; the global default if ``None``.
     Raises:
-        ValueError: If not exactly one of ``gate`` and ``gate_logits`` is given.
-        ShapeError: If ``base_dist`` is not univariate.
+        SiteError: If not exactly one of ``gate`` and ``gate_logits`` is given, or if ``base_dist``
+            has event dimensions.
 
     Example:
         >>> Hurdle(0.25, Poisson(torch.tensor(2.0))).log_prob(torch.tensor(0.0)).exp()
         tensor(0.2500)
     """
 
-    arg_constraints = {"gate": constraints.unit_interval, "gate_logits": constraints.real}
-
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -53,34 +45,23 @@ class Hurdle(TorchDistribution):
         gate_logits: Tensor | float | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        if (gate is None) == (gate_logits is None):
-            raise ValueError("Hurdle: expected exactly one of gate and gate_logits")
-        if base_dist.event_dim != 0:
-            raise ShapeError(
-                "Hurdle: expected a univariate base_dist, got event_shape "
-                f"{tuple(base_dist.event_shape)}; call to_event() on the hurdle model instead"
-            )
-        name, given = ("gate_logits", gate_logits) if gate is None else ("gate", gate)
-        assert given is not None
-        value = as_parameter(given, parameter_of(base_dist))
-        shape = torch.Size(broadcast_shape(value.shape, base_dist.batch_shape))
-        setattr(self, name, value.expand(shape))
-        self.base_distribution = base_dist.expand(shape)
-        super().__init__(shape, validate_args=validate_args)
+        self._set_gate(gate, gate_logits, base_dist, validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return expand_parameters(self, batch_shape, _instance)
+    @property
+    def base_distribution(self) -> Any:
+        """The distribution before its zeros are taken away."""
+        return self.base_dist
 
     @constraints.dependent_property(event_dim=0)
     def support(self) -> Any:
-        discrete = self.base_distribution.is_discrete
+        discrete = self.base_dist.is_discrete
         return constraints.nonnegative_integer if discrete else constraints.nonnegative
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             log_gate, _ = self._log_gate()
             shape = self._extended_shape(sample_shape)
-            base = self.base_distribution
+            base = self.base_dist
             x = sample_nonzero(base, shape) if base.is_discrete else base.sample(sample_shape)
             return torch.where(standard_uniform(shape, log_gate).log() < log_gate, 0.0, x)
 
@@ -89,41 +70,24 @@ class Hurdle(TorchDistribution):
             self._validate_sample(value)
         log_gate, log_open = self._log_gate()
         is_zero = value == 0
-        density: Tensor = self.base_distribution.log_prob(torch.where(is_zero, 1.0, value))
+        density: Tensor = self.base_dist.log_prob(torch.where(is_zero, 1.0, value))
         return torch.where(is_zero, log_gate, log_open - self._log_nonzero() + density)
-
-    @derived
-    def gate(self) -> Tensor:
-        """Probability of zero."""
-        return self.gate_logits.sigmoid()
-
-    @derived
-    def gate_logits(self) -> Tensor:
-        """Log odds of zero."""
-        return self.gate.logit()
-
-    def _log_gate(self) -> tuple[Tensor, Tensor]:
-        """Return the log probabilities of zero and of all else."""
-        if "gate" in self.__dict__:
-            one = torch.ones_like(self.gate)
-            return log_nonnegative(self.gate), log_power_of_rest(one, self.gate)
-        return logsigmoid(self.gate_logits), logsigmoid(-self.gate_logits)
 
     def _log_nonzero(self) -> Tensor:
         """Return the log probability that the base distribution gives to the nonzero numbers."""
-        if not self.base_distribution.is_discrete:
+        if not self.base_dist.is_discrete:
             return torch.zeros_like(self._log_gate()[0])
-        log_zero: Tensor = self.base_distribution.log_prob(torch.zeros_like(self._log_gate()[0]))
+        log_zero: Tensor = self.base_dist.log_prob(torch.zeros_like(self._log_gate()[0]))
         return log1mexp(log_zero)
 
     @property
     def mean(self) -> Tensor:
-        mean: Tensor = self.base_distribution.mean
+        mean: Tensor = self.base_dist.mean
         return (self._log_gate()[1] - self._log_nonzero()).exp() * mean
 
     @property
     def variance(self) -> Tensor:
-        second: Tensor = self.base_distribution.variance + self.base_distribution.mean.square()
+        second: Tensor = self.base_dist.variance + self.base_dist.mean.square()
         return (self._log_gate()[1] - self._log_nonzero()).exp() * second - self.mean.square()
 
 
@@ -137,6 +101,7 @@ class HurdlePoisson(Hurdle):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -146,7 +111,7 @@ class HurdlePoisson(Hurdle):
         validate_args: bool | None = None,
     ) -> None:
         base = Poisson(rate, validate_args=validate_args)
-        super().__init__(gate, base, gate_logits=gate_logits, validate_args=validate_args)
+        self._set_gate(gate, gate_logits, base, validate_args)
 
 
 class HurdleNegativeBinomial(Hurdle):
@@ -161,6 +126,7 @@ class HurdleNegativeBinomial(Hurdle):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -172,7 +138,7 @@ class HurdleNegativeBinomial(Hurdle):
         validate_args: bool | None = None,
     ) -> None:
         base = NegativeBinomial(total_count, probs, logits, validate_args=validate_args)
-        super().__init__(gate, base, gate_logits=gate_logits, validate_args=validate_args)
+        self._set_gate(gate, gate_logits, base, validate_args)
 
 
 @singledispatch

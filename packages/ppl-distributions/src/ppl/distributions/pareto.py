@@ -16,6 +16,7 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid, softplus
 
 from ppl.distribution import TorchDistribution
+from ppl.ops.quotients import relative_expm1, relative_log1p
 
 from .noise import keep_positive, standard_exponential
 from .transformed import TransformedDistribution
@@ -89,7 +90,7 @@ class GeneralizedPareto(TorchDistribution):
             self._validate_sample(value)
         z, inside = self._standardize(value)
         cz = self.concentration * z
-        density = -self.scale.log() - cz.log1p() - z * _relative_log1p(cz)
+        density = -self.scale.log() - cz.log1p() - z * relative_log1p(cz)
         return torch.where(inside, density, -torch.inf)
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class GeneralizedPareto(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         z, inside = self._standardize(value)
-        below = -(-z * _relative_log1p(self.concentration * z)).expm1()
+        below = -(-z * relative_log1p(self.concentration * z)).expm1()
         return torch.where(inside, below, (value > self.loc).to(below))
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ class GeneralizedPareto(TorchDistribution):
 
     def _from_exponential(self, excess: Tensor) -> Tensor:
         """Return the image of an excess over 0 with law Exponential(1)."""
-        return self.loc + self.scale * excess * _relative_expm1(self.concentration * excess)
+        return self.loc + self.scale * excess * relative_expm1(self.concentration * excess)
 
     @property
     def mean(self) -> Tensor:
@@ -172,7 +173,7 @@ class _ExcessTransform(Transform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         z, _ = self.codomain.dist._standardize(y)
-        excess = z * _relative_log1p(self.codomain.dist.concentration * z)
+        excess = z * relative_log1p(self.codomain.dist.concentration * z)
         return excess + (-(-excess).expm1()).log()
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
@@ -182,17 +183,3 @@ class _ExcessTransform(Transform):
 
 biject_to.register(_Excess, _ExcessTransform)
 transform_to.register(_Excess, _ExcessTransform)
-
-
-def _relative_log1p(x: Tensor) -> Tensor:
-    """Return ``log1p(x) / x``; the series avoids 0 / 0, also in the gradient."""
-    small = x.abs() < 1e-4
-    safe = torch.where(small, 1.0, x)
-    return torch.where(small, 1 - x / 2 + x * x / 3, safe.log1p() / safe)
-
-
-def _relative_expm1(x: Tensor) -> Tensor:
-    """Return ``expm1(x) / x``; the series avoids 0 / 0, also in the gradient."""
-    small = x.abs() < 1e-4
-    safe = torch.where(small, 1.0, x)
-    return torch.where(small, 1 + x / 2 + x * x / 6, safe.expm1() / safe)

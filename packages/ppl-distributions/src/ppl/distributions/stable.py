@@ -11,6 +11,7 @@ from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
 from ppl.errors import SiteError
+from ppl.ops.quotients import relative_expm1
 
 from .expansion import expand_parameters
 from .noise import standard_exponential, standard_uniform
@@ -133,17 +134,10 @@ def _standard_draw(stability: Tensor, skew: Tensor, angle: Tensor, exponential: 
     growth = log_w / stability  # W ** (e / stability) = exp(e * growth)
     power = (e * growth).exp()
     half = angle / 2 * torch.sinc(eu / 2 / math.pi)  # sin(e U / 2) / e
-    rest = eu.cos() * growth * _relative_expm1(e * growth) - 2 * e * half.square()
+    rest = eu.cos() * growth * relative_expm1(e * growth) - 2 * e * half.square()
     return (angle.tan() * direction - e * sine) * power + et * rest
 
 
 def _relative_tan(x: Tensor) -> Tensor:
     """Return ``tan(x) / x``."""
     return torch.sinc(x / math.pi) / x.cos()
-
-
-def _relative_expm1(x: Tensor) -> Tensor:
-    """Return ``expm1(x) / x``; the series avoids 0 / 0, also in the gradient."""
-    small = x.abs() < 1e-4
-    safe = torch.where(small, 1.0, x)
-    return torch.where(small, 1 + x / 2 + x * x / 6, safe.expm1() / safe)

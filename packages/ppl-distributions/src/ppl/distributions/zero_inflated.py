@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import logsigmoid
-
-from ppl.distribution import TorchDistribution
-from ppl.distribution.util import broadcast_shape
-from ppl.errors import SiteError
-from ppl.ops.powers import log_nonnegative, log_power_of_rest
 
 from .counts import NegativeBinomial, Poisson
-from .expansion import expand_parameters
-from .parameters import broadcast_parameters, derived
-
-P = ParamSpec("P")
+from .gate import Gated, gate_by_name
 
 
-def _gate_by_name(init: Callable[P, None]) -> Callable[P, None]:
-    """Let the gate, the first argument, be passed by name while others are positional."""
-
-    @wraps(init)
-    def either(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "gate_logits" in kwargs or ("gate" in kwargs and args):
-            args = (kwargs.pop("gate", None), *args)
-        init(self, *args, **kwargs)
-
-    return either  # type: ignore[return-value]
-
-
-class ZeroInflatedDistribution(TorchDistribution):
+class ZeroInflatedDistribution(Gated):
     """Zero with probability ``gate``, and a draw from ``base_dist`` otherwise.
 
     ``ZeroInflatedDistribution(gate, base_dist)`` and ``ZeroInflatedDistribution(base_dist,
@@ -57,9 +34,7 @@ class ZeroInflatedDistribution(TorchDistribution):
         tensor(0.5677)
     """
 
-    arg_constraints = {"gate": constraints.unit_interval, "gate_logits": constraints.real}
-
-    @_gate_by_name
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -68,45 +43,11 @@ class ZeroInflatedDistribution(TorchDistribution):
         *,
         gate_logits: Tensor | float | None = None,
     ) -> None:
-        self._inflate(gate, gate_logits, base_dist, validate_args)
-
-    def _inflate(
-        self,
-        gate: Tensor | float | None,
-        gate_logits: Tensor | float | None,
-        base_dist: Any,
-        validate_args: bool | None,
-    ) -> None:
-        name = type(self).__name__
-        if (gate is None) == (gate_logits is None):
-            raise SiteError(f"{name}: pass exactly one of gate and gate_logits")
-        if base_dist.event_shape:
-            raise SiteError(
-                f"{name}: base_dist has event_shape {tuple(base_dist.event_shape)}, expected (); "
-                "inflate the distribution of one value, then use to_event()"
-            )
-        (weight,) = broadcast_parameters(gate_logits if gate is None else gate)
-        batch_shape = torch.Size(broadcast_shape(weight.shape, base_dist.batch_shape))
-        setattr(self, "gate_logits" if gate is None else "gate", weight.expand(batch_shape))
-        self.base_dist = base_dist.expand(batch_shape)
-        TorchDistribution.__init__(self, batch_shape, validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return expand_parameters(self, batch_shape, _instance)
+        self._set_gate(gate, gate_logits, base_dist, validate_args)
 
     @constraints.dependent_property
     def support(self) -> Any:
         return self.base_dist.support
-
-    @derived
-    def gate(self) -> Tensor:
-        """Probability of an extra zero."""
-        return self.gate_logits.sigmoid()
-
-    @derived
-    def gate_logits(self) -> Tensor:
-        """Log odds of an extra zero."""
-        return self.gate.logit()
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
@@ -125,12 +66,6 @@ class ZeroInflatedDistribution(TorchDistribution):
         else:
             at_zero = torch.logaddexp(log_extra, density)
         return torch.where(value == 0, at_zero, density)
-
-    def _log_gate(self) -> tuple[Tensor, Tensor]:
-        """Return the log probabilities of an extra zero and of none, from what was given."""
-        if "gate_logits" in self.__dict__:
-            return logsigmoid(self.gate_logits), logsigmoid(-self.gate_logits)
-        return log_nonnegative(self.gate), log_power_of_rest(torch.ones_like(self.gate), self.gate)
 
     @property
     def mean(self) -> Tensor:
@@ -158,7 +93,7 @@ class ZeroInflatedPoisson(ZeroInflatedDistribution):
 
     support = constraints.nonnegative_integer
 
-    @_gate_by_name
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -168,7 +103,7 @@ class ZeroInflatedPoisson(ZeroInflatedDistribution):
         gate_logits: Tensor | float | None = None,
     ) -> None:
         base = Poisson(rate, validate_args=validate_args)
-        self._inflate(gate, gate_logits, base, validate_args)
+        self._set_gate(gate, gate_logits, base, validate_args)
 
     @property
     def rate(self) -> Tensor:
@@ -193,7 +128,7 @@ class ZeroInflatedNegativeBinomial(ZeroInflatedDistribution):
 
     support = constraints.nonnegative_integer
 
-    @_gate_by_name
+    @gate_by_name
     def __init__(
         self,
         gate: Tensor | float | None,
@@ -205,7 +140,7 @@ class ZeroInflatedNegativeBinomial(ZeroInflatedDistribution):
         gate_logits: Tensor | float | None = None,
     ) -> None:
         base = NegativeBinomial(total_count, probs, logits, validate_args)
-        self._inflate(gate, gate_logits, base, validate_args)
+        self._set_gate(gate, gate_logits, base, validate_args)
 
     @property
     def total_count(self) -> Tensor:
