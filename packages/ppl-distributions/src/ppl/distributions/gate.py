@@ -34,7 +34,8 @@ def gate_by_name(init: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(init)
     def either(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "gate_logits" in kwargs or ("gate" in kwargs and args):
+        by_name = "gate_logits" in kwargs or ("gate" in kwargs and args)
+        if by_name and not (args and args[0] is None):
             if len(args) > len(names):
                 raise _two_gates(self)
             args = (kwargs.pop("gate", None), *args)

@@ -19,8 +19,8 @@ class Hurdle(Gated):
     """Zero with probability ``gate``, else a draw of ``base_dist`` that is not zero (Mullahy 1986).
 
     The base distribution is over counts, and then truncated at zero, or over positive numbers. In
-    contrast to zero inflation, all zeros come from the gate. As there, the gate may also be passed by
-    name after the other arguments: ``Hurdle(base_dist, gate=...)``.
+    contrast to zero inflation, all zeros come from the gate. As there, the gate may also be passed
+    by name after the other arguments: ``Hurdle(base_dist, gate=...)``.
 
     Args:
         gate: Probability of zero, or ``None``.
