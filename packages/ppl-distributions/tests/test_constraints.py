@@ -54,3 +54,19 @@ def test_a_mixture_is_reached_like_its_components_if_these_share_their_support()
 
 def test_corr_cholesky_has_its_old_name():
     assert constraints.corr_cholesky_constraint is constraints.corr_cholesky
+
+
+@pytest.mark.parametrize(
+    "constraint,value",
+    [
+        (constraints.corr_cholesky, [[1.0, 0.0], [0.3, 0.9539]]),
+        (constraints.corr_cholesky, [[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [-0.2, 0.5, 0.8426]]),
+        (constraints.sphere, [0.7071, 0.7071]),
+        (constraints.sphere, [0.5774, 0.5774, -0.5774]),
+    ],
+)
+def test_four_written_digits_are_enough(constraint, value):
+    """A norm of one is checked as far as data from a file can tell, and no further."""
+    value = torch.tensor(value)
+    assert constraint.check(value) and constraint.check(value.double())
+    assert not constraint.check(1.001 * value)

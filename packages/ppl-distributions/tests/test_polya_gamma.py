@@ -29,9 +29,15 @@ def test_both_series_agree_where_they_meet():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_draws_have_the_laplace_transform(dtype):
     torch.manual_seed(0)
-    x = dist.TruncatedPolyaGamma(torch.zeros(20_000, dtype=dtype)).sample().double()
+    x = dist.TruncatedPolyaGamma(torch.zeros((), dtype=dtype)).sample((20_000,)).double()
     level = _cdf(x)
     assert_zero_mean(level - 0.5, "cdf")
     assert_zero_mean((level - 0.5).square() - 1 / 12, "square of the cdf")
     for t in T[1:]:
         assert_zero_mean((-t.square() * x / 2).exp() - 1 / (t / 2).cosh(), f"transform at {t}")
+
+
+def test_a_prototype_gives_a_type_and_no_shape():
+    d = dist.TruncatedPolyaGamma(torch.ones(3, 1, dtype=torch.float64))
+    assert d.batch_shape == () and d.expand((2,)).sample().dtype == torch.float64
+    assert d.expand((2,)).expand((4, 2)).log_prob(torch.ones(2).double()).shape == (4, 2)

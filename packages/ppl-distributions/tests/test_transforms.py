@@ -314,3 +314,24 @@ def test_a_single_dimension_has_no_correlation_and_no_entry_below_the_diagonal()
         assert_close(transform(nothing), one)
         assert_close(transform.inv(one), nothing)
         assert_close(transform.log_abs_det_jacobian(nothing, one), torch.zeros(5))
+
+
+def test_an_anchor_broadcasts_with_the_batch():
+    y = SimplexToOrderedTransform(tensor([0.0, 1.0]))(tensor([0.2, 0.5, 0.3]).expand(2, 3))
+    assert_close(y[1] - y[0], torch.ones(2))
+
+
+def test_a_smooth_cosine_transform_takes_its_arguments_in_order():
+    x = torch.randn(8, generator=torch.Generator().manual_seed(0))
+    want = transforms.DiscreteCosineTransform(dim=-1, smooth=1.0)(x)
+    assert_close(transforms.DiscreteCosineTransform(-1, 1.0)(x), want)
+    assert transforms.DiscreteCosineTransform(-1, 1.0, 1)._cache_size == 1
+
+
+def test_a_permutation_may_be_told_the_sizes_of_an_event():
+    x = torch.arange(30.0).reshape(5, 2, 3)
+    t = transforms.permute((2, 3), dim=-2)
+    assert sorted(t.permutation.tolist()) == [0, 1]
+    assert_close(t.inv(t(x)), x)
+    with pytest.raises(ValueError, match="expected 2 sizes"):
+        transforms.permute((3,), dim=-2)

@@ -3,11 +3,12 @@
 import gc
 import weakref
 
+import pytest
 import torch
 from torch.testing import assert_close
 
 import ppl.distributions as dist
-from ppl.distributions import transforms
+from ppl.distributions import transforms, util
 from ppl.distributions.util import copy_docs_from, deep_to, detach, weakmethod
 
 
@@ -54,3 +55,34 @@ def test_documentation_is_copied_where_missing():
 
     assert copy_docs_from(Source, full_text=True)(twin()).shared.__doc__ == "Return what is shared."
     assert "Source.shared" in copy_docs_from(Source)(twin()).shared.__doc__
+
+
+class WithPlainTensors(torch.nn.Module):
+    """A module that keeps tensors beside its parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.constant = torch.zeros(1)
+        self.held = [dist.Normal(torch.zeros(2), 1.0), {"x": torch.ones(1)}]
+        self.shared = [self.layer.weight]
+
+
+def test_modules_move_with_their_plain_attributes():
+    module = WithPlainTensors()
+    moved = util.deep_to(module, dtype=torch.float64)
+    assert moved.layer.weight.dtype == moved.constant.dtype == torch.float64
+    assert moved.held[0].loc.dtype == moved.held[1]["x"].dtype == torch.float64
+    assert moved.shared[0] is moved.layer.weight
+    assert module.constant.dtype == module.held[0].loc.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "dim,shape", [(float("inf"), ()), (5, ()), (2, (2,)), (-1, (2,)), (0, None)]
+)
+def test_sums_take_at_most_all_dimensions(dim, shape):
+    x = torch.ones(2, 3, 4)
+    assert util.sum_rightmost(x, dim).shape == (x.shape if shape is None else shape)
+    mirrored = x.permute(2, 1, 0)
+    assert util.sum_leftmost(mirrored, dim).sum() == 24
+    assert util.sum_leftmost(mirrored, dim).dim() == util.sum_rightmost(x, dim).dim()

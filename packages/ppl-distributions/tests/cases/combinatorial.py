@@ -93,7 +93,7 @@ CASES = [
     Case("OneTwoMatching", dist.OneTwoMatching, at(logits=PAIRED), matching(2), has_moments=False),
     Case(
         "TruncatedPolyaGamma",
-        dist.TruncatedPolyaGamma,
+        lambda prototype: dist.TruncatedPolyaGamma(prototype).expand(prototype.shape),
         at(prototype=torch.zeros(2)),
         has_moments=False,
     ),

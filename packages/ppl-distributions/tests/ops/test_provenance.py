@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.ops.provenance import detach_provenance, get_provenance, track_provenance
+from ppl.ops.provenance import (
+    detach_provenance,
+    extract_provenance,
+    get_provenance,
+    track_provenance,
+)
 
 
 def tracked(*names):
@@ -58,3 +63,12 @@ def test_gradients_flow_through_a_tracked_tensor():
 
 def test_the_text_of_a_tensor_names_its_provenance():
     assert "'x'" in repr(track_provenance(torch.zeros(()), frozenset("x")))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset, lambda x: {"key": next(iter(x))}])
+def test_every_container_keeps_the_provenance_of_its_tensors(kind):
+    tracked = track_provenance([kind([torch.zeros(2)])], frozenset({"a"}))
+    assert get_provenance(tracked) == {"a"}
+    plain, provenance = extract_provenance(tracked)
+    assert provenance == {"a"} and get_provenance(plain) == frozenset()
+    assert type(plain[0]) is type(tracked[0])

@@ -8,6 +8,7 @@ import scipy.special
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ppl.ops.special import (
     get_quad_rule,
@@ -19,6 +20,16 @@ from ppl.ops.special import (
 )
 
 POSITIVE = torch.logspace(-2, 4, 13, dtype=torch.float64)
+
+
+class OperationCount(TorchDispatchMode):
+    """Counts what torch is asked to compute."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.total += 1
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("tol, allowed", [(0.0, 1e-9), (0.001, 0.001), (0.02, 0.02), (0.5, 0.5)])
@@ -48,6 +59,21 @@ def test_log_I1_equals_scipy_on_both_sides_of_its_switch(value):
     want = np.log(scipy.special.ive(np.arange(41), value)) + value
     got = log_I1(40, torch.tensor([value], dtype=torch.float64)).squeeze(-1)
     assert_close(got, torch.from_numpy(want), rtol=1e-11, atol=1e-11)
+
+
+def test_log_I1_takes_a_scalar_for_a_vector_of_one():
+    assert_close(log_I1(3, torch.tensor(0.6)), log_I1(3, torch.tensor([0.6])))
+
+
+@pytest.mark.parametrize("tol", [0.0, 1e-12, 1e-6, 0.019, 0.02, 0.1, 1.0])
+def test_a_tolerance_bounds_the_error_and_the_work(tol):
+    """Below some tolerance the exact formula is the cheaper one, so there work does not grow."""
+    x, y = torch.tensor([0.3, 2.0, 50.0]).double(), torch.tensor([3.0, 0.7, 9.0]).double()
+    with OperationCount() as count:
+        got = log_beta(x, y, tol=tol)
+    want = torch.from_numpy(scipy.special.betaln(x.numpy(), y.numpy()))
+    assert (got - want).abs().max() <= tol + 1e-12
+    assert count.total < 100
 
 
 def test_log_I1_keeps_the_shape_of_its_argument_and_has_the_right_gradient():

@@ -303,3 +303,11 @@ def test_autocovariance_is_the_mean_of_lagged_products(dim):
     assert_close(stats.autocovariance(series, dim), expected)
     lag_zero = expected.narrow(dim, 0, 1)
     assert_close(stats.autocorrelation(series, dim), expected / lag_zero)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e20])
+def test_a_constant_series_is_wholly_correlated(value):
+    x = torch.stack([torch.full((6,), value), torch.arange(6.0)])
+    got = stats.autocorrelation(x, dim=1)
+    assert_close(got[0], torch.ones(6))
+    assert_close(got[1], stats.autocorrelation(torch.arange(6.0)))

@@ -83,9 +83,15 @@ def test_blocks_on_the_diagonal_are_embedded_and_found_again():
     blocks = randn(4, 3, 2, 5)
     matrix = utils.block_diag_embed(blocks)
     assert_close(matrix, torch.stack([torch.block_diag(*b) for b in blocks]))
-    assert_close(utils.block_diagonal(matrix, 2), blocks)
-    with pytest.raises(ShapeError, match="blocks with 4 rows"):
+    assert_close(utils.block_diagonal(matrix, 3), blocks)  # the number of blocks, not their size
+    with pytest.raises(ShapeError, match="4 blocks"):
         utils.block_diagonal(matrix, 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2), (3, 1, 1), (2, 2, 3), (3, 2, 2), (2, 4, 1, 3)])
+def test_finding_blocks_undoes_embedding_them(shape):
+    blocks = randn(*shape)
+    assert_close(utils.block_diagonal(utils.block_diag_embed(blocks), shape[-3]), blocks)
 
 
 def test_repeated_products_are_powers():

@@ -37,13 +37,14 @@ def broadcast_shape(*shapes: tuple[int, ...], strict: bool = False) -> tuple[int
 
 
 @overload
-def sum_rightmost(value: Tensor, dim: int) -> Tensor: ...
+def sum_rightmost(value: Tensor, dim: float) -> Tensor: ...
 @overload
-def sum_rightmost(value: Tensor | float, dim: int) -> Tensor | float: ...
-def sum_rightmost(value: Tensor | float, dim: int) -> Tensor | float:
+def sum_rightmost(value: Tensor | float, dim: float) -> Tensor | float: ...
+def sum_rightmost(value: Tensor | float, dim: float) -> Tensor | float:
     """Return ``value`` summed over its ``dim`` rightmost dimensions.
 
-    A negative ``dim`` keeps the ``-dim`` leftmost ones; a number is returned as it is.
+    A negative ``dim`` keeps the ``-dim`` leftmost ones, ``inf`` none; a number is returned as it
+    is.
 
     Example:
         >>> x = torch.ones(2, 3, 4)
@@ -52,23 +53,29 @@ def sum_rightmost(value: Tensor | float, dim: int) -> Tensor | float:
     """
     if not isinstance(value, Tensor):
         return value
-    summed = dim if dim >= 0 else max(value.dim() + dim, 0)
+    summed = _num_summed(value, dim)
     return value.sum(tuple(range(-summed, 0))) if summed else value
 
 
 @overload
-def sum_leftmost(value: Tensor, dim: int) -> Tensor: ...
+def sum_leftmost(value: Tensor, dim: float) -> Tensor: ...
 @overload
-def sum_leftmost(value: Tensor | float, dim: int) -> Tensor | float: ...
-def sum_leftmost(value: Tensor | float, dim: int) -> Tensor | float:
+def sum_leftmost(value: Tensor | float, dim: float) -> Tensor | float: ...
+def sum_leftmost(value: Tensor | float, dim: float) -> Tensor | float:
     """Return ``value`` summed over its ``dim`` leftmost dimensions.
 
-    A negative ``dim`` keeps the ``-dim`` rightmost ones; a number is returned as it is.
+    A negative ``dim`` keeps the ``-dim`` rightmost ones, ``inf`` none; a number is returned as it
+    is.
     """
     if not isinstance(value, Tensor):
         return value
-    summed = dim if dim >= 0 else max(value.dim() + dim, 0)
+    summed = _num_summed(value, dim)
     return value.sum(tuple(range(summed))) if summed else value
+
+
+def _num_summed(value: Tensor, dim: float) -> int:
+    """Return how many dimensions to sum over: at most all of them, and all but ``-dim``."""
+    return int(min(dim, value.dim()) if dim >= 0 else max(value.dim() + dim, 0))
 
 
 def is_identically_zero(x: object) -> bool:

@@ -11,13 +11,13 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints as torch_constraints
 from torch.distributions.constraints import Constraint as Constraint
 from torch.distributions.constraints import (
     MixtureSameFamilyConstraint as MixtureSameFamilyConstraint,
 )
 from torch.distributions.constraints import boolean as boolean
 from torch.distributions.constraints import cat as cat
-from torch.distributions.constraints import corr_cholesky as corr_cholesky
 from torch.distributions.constraints import dependent as dependent
 from torch.distributions.constraints import dependent_property as dependent_property
 from torch.distributions.constraints import greater_than as greater_than
@@ -49,6 +49,7 @@ from torch.distributions.constraints import unit_interval as unit_interval
 from ppl import plugins
 
 _GROUP = "ppl.constraints"
+_WRITTEN = 1e-4  # error of numbers that were written with four digits
 
 
 class _Integer(Constraint):
@@ -68,13 +69,25 @@ class _Circular(type(interval(0.0, 1.0))):  # type: ignore[misc]
 
 
 class _Sphere(Constraint):
-    """Vectors of Euclidean norm one."""
+    """Vectors of Euclidean norm one, as far as four written digits tell."""
 
     event_dim = 1
 
     def check(self, value: Tensor) -> Tensor:
-        tolerance = 10 * torch.finfo(value.dtype).eps * math.sqrt(value.shape[-1])
+        tolerance = _WRITTEN * math.sqrt(value.shape[-1])
         return (value.square().sum(-1).sqrt() - 1).abs() < tolerance
+
+
+class _CorrCholesky(type(torch_constraints.corr_cholesky)):  # type: ignore[misc]
+    """Lower triangular matrices with a positive diagonal and rows of norm one, to four digits.
+
+    torch takes rows to a few units of the last place, which refuses numbers from a file.
+    """
+
+    def check(self, value: Tensor) -> Tensor:
+        is_unit = sphere.check(value).all(-1)
+        lower: Tensor = lower_cholesky.check(value)
+        return lower & is_unit
 
 
 class _OrderedVector(Constraint):
@@ -137,6 +150,7 @@ class _ZeroSum(Constraint):
 
 
 circular = _Circular()
+corr_cholesky = _CorrCholesky()
 corr_cholesky_constraint = corr_cholesky  # its name in earlier releases
 corr_matrix = _CorrMatrix()
 integer = _Integer()

@@ -21,6 +21,8 @@ class LKJCholesky(torch.distributions.LKJCholesky, TorchDistributionMixin):
     (Lewandowski, Kurowicka and Joe 2009).
     """
 
+    support = constraints.corr_cholesky
+
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a draw by the onion method (their section 3.2), a row at a time.
 

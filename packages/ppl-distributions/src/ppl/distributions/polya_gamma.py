@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.util import broadcast_shape
 
 from .noise import standard_uniform
 
@@ -27,7 +28,7 @@ class TruncatedPolyaGamma(TorchDistribution):
     ``sigmoid(x) = E[exp(x / 2 - w * x ** 2 / 2)] / 2``.
 
     Args:
-        prototype: A tensor whose shape, type and device those of the draws are.
+        prototype: A tensor with the type and device of the draws; its shape does not matter.
         validate_args: Whether to check values; the global default if ``None``.
 
     Example:
@@ -40,12 +41,12 @@ class TruncatedPolyaGamma(TorchDistribution):
     support = constraints.interval(0.0, _UPPER)
 
     def __init__(self, prototype: Tensor, validate_args: bool | None = None) -> None:
-        self.prototype = prototype
-        super().__init__(prototype.shape, validate_args=validate_args)
+        self.prototype = prototype.new_empty(())
+        super().__init__(validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(TruncatedPolyaGamma, _instance)
-        new.prototype = self.prototype.expand(batch_shape)
+        new.prototype = self.prototype
         super(TruncatedPolyaGamma, new).__init__(torch.Size(batch_shape), validate_args=False)
         new._validate_args = self._validate_args
         return new
@@ -53,8 +54,8 @@ class TruncatedPolyaGamma(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        value, _ = torch.broadcast_tensors(value, self.prototype)
-        return _log_density(value) - math.log1p(-_BEYOND)
+        shape = broadcast_shape(value.shape, self.batch_shape)
+        return _log_density(value.to(self.prototype).expand(shape)) - math.log1p(-_BEYOND)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a draw by inversion of the cdf: a table of it, and Newton's method from there."""

@@ -20,12 +20,12 @@ from ppl.distribution.util import sum_rightmost as sum_rightmost
 
 
 def detach(obj: Any) -> Any:
-    """Return a copy of a distribution, transform or tensor cut off from the autograd graph."""
+    """Return a copy of a distribution, transform, module or tensor without its autograd graph."""
     return _map_tensors(obj, torch.Tensor.detach)
 
 
 def deep_to(obj: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return a copy of a distribution, transform or tensor moved as by ``torch.Tensor.to``."""
+    """Return a copy of a distribution, transform, module or tensor moved as by ``Tensor.to``."""
     return _map_tensors(obj, lambda tensor: tensor.to(*args, **kwargs))
 
 
@@ -33,7 +33,7 @@ def _map_tensors(obj: Any, fn: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(obj, torch.Tensor):
         return fn(obj)
     if isinstance(obj, torch.nn.Module):
-        return copy.deepcopy(obj)._apply(fn)
+        return _map_module(copy.deepcopy(obj)._apply(fn), fn)
     if type(obj) in (list, tuple):
         return type(obj)(_map_tensors(item, fn) for item in obj)
     if type(obj) is dict:
@@ -43,6 +43,20 @@ def _map_tensors(obj: Any, fn: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         new.__dict__.update(_map_tensors(dict(obj.__dict__), fn))
         return new
     return obj
+
+
+def _map_module(
+    module: torch.nn.Module, fn: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.nn.Module:
+    """Return a module whose plain attributes are mapped too, in place; its parameters are not."""
+    registered = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    internal = vars(torch.nn.Module()).keys()
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in internal:
+                kept = _map_tensors(value, lambda x: x if id(x) in registered else fn(x))
+                vars(part)[name] = kept
+    return module
 
 
 class weakmethod:

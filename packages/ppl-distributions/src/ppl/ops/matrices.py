@@ -66,22 +66,26 @@ def block_diagonal(mat: Tensor, block_size: int) -> Tensor:
 
     Args:
         mat: Shape ``(*batch, b * n, b * m)``.
-        block_size: The number ``n`` of rows of a block.
+        block_size: In spite of its name the number ``b`` of blocks, as in Pyro.
 
     Returns:
         Shape ``(*batch, b, n, m)``.
 
     Raises:
-        ShapeError: If the matrix does not divide into such blocks.
+        ShapeError: If the matrix does not divide into so many blocks.
+
+    Example:
+        >>> block_diagonal(torch.eye(4), 2).shape
+        torch.Size([2, 2, 2])
     """
     rows, columns = mat.shape[-2:]
-    count = rows // block_size
-    if rows % block_size or columns % count:
+    if block_size < 1 or rows % block_size or columns % block_size:
         raise ShapeError(
-            f"block_diagonal: a matrix of shape {tuple(mat.shape)} has no diagonal of blocks with "
-            f"{block_size} rows"
+            f"block_diagonal: a matrix of shape {tuple(mat.shape)} does not divide into "
+            f"{block_size} blocks on its diagonal"
         )
-    grid = mat.reshape(mat.shape[:-2] + (count, block_size, count, columns // count))
+    sizes = (block_size, rows // block_size, block_size, columns // block_size)
+    grid = mat.reshape(mat.shape[:-2] + sizes)
     return grid.diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
 
 

@@ -64,7 +64,7 @@ def track_provenance(x: T, provenance: frozenset[Any]) -> T:
     """Return ``x`` with all its tensors marked to depend on ``provenance``, too.
 
     Args:
-        x: A tensor, or tuples, lists and dictionaries of tensors and other things.
+        x: A tensor, or tuples, lists, dictionaries and sets of tensors and other things.
         provenance: Anything hashable, such as names of sites.
     """
     if not provenance:
@@ -73,13 +73,18 @@ def track_provenance(x: T, provenance: frozenset[Any]) -> T:
     def mark(leaf: Any) -> Any:
         return ProvenanceTensor(leaf, provenance) if isinstance(leaf, Tensor) else leaf
 
-    return cast(T, tree_map(mark, x))
+    return _map(mark, x)
 
 
 def get_provenance(x: Any) -> frozenset[Any]:
     """Return what the tensors of ``x`` depend on, together."""
-    tracked = (leaf._provenance for leaf in tree_leaves(x) if isinstance(leaf, ProvenanceTensor))
-    return frozenset().union(*tracked)
+    found: set[Any] = set()
+    for leaf in tree_leaves(x):
+        if isinstance(leaf, ProvenanceTensor):
+            found |= leaf._provenance
+        elif isinstance(leaf, set | frozenset):
+            found = found.union(*map(get_provenance, leaf))
+    return frozenset(found)
 
 
 def detach_provenance(x: T) -> T:
@@ -88,4 +93,26 @@ def detach_provenance(x: T) -> T:
     def plain(leaf: Any) -> Any:
         return leaf._data if isinstance(leaf, ProvenanceTensor) else leaf
 
-    return cast(T, tree_map(plain, x))
+    return _map(plain, x)
+
+
+def extract_provenance(x: T) -> tuple[T, frozenset[Any]]:
+    """Return ``x`` with plain tensors, and what these depend on.
+
+    Example:
+        >>> import torch
+        >>> extract_provenance([track_provenance(torch.tensor(1.0), frozenset("x"))])
+        ([tensor(1.)], frozenset({'x'}))
+    """
+    return detach_provenance(x), get_provenance(x)
+
+
+def _map(fn: Callable[[Any], Any], x: T) -> T:
+    """Return ``x`` with ``fn`` of its leaves; sets, which torch takes for leaves, have theirs."""
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, set | frozenset):
+            return type(leaf)(_map(fn, member) for member in leaf)
+        return fn(leaf)
+
+    return cast(T, tree_map(visit, x))

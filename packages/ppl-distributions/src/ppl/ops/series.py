@@ -14,11 +14,12 @@ def autocorrelation(input: Tensor, dim: int = 0) -> Tensor:
         dim: The dimension of time.
 
     Returns:
-        The shape of ``input``; entry ``k`` along ``dim`` belongs to lag ``k``, entry 0 is one
-        (nan for a constant series).
+        The shape of ``input``; entry ``k`` along ``dim`` belongs to lag ``k``, entry 0 is one. For
+        a constant series all are one.
     """
+    is_constant = (input == input.narrow(dim, 0, 1)).all(dim, keepdim=True)
     covariance = autocovariance(input, dim)
-    return covariance / covariance.narrow(dim, 0, 1)
+    return torch.where(is_constant, 1.0, covariance / covariance.narrow(dim, 0, 1))
 
 
 def autocovariance(input: Tensor, dim: int = 0) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 from .double import in_double
 from .stirling import log_factorial_rest
 
+_CHEAPEST_TOL = 0.02  # of Stirling's formula: the shift that smaller ones need costs more
+
 
 def safe_log(x: Tensor) -> Tensor:
     """Return ``log(x)``, with a finite gradient at zero.
@@ -53,10 +55,10 @@ def log_beta(x: Tensor, y: Tensor, tol: float = 0.0) -> Tensor:
     Args:
         x: Positive, broadcasts with ``y``.
         y: Positive.
-        tol: The largest absolute error. If it is positive, Stirling's formula is used, which costs
-            less than three log-gamma functions where ``tol`` is 0.02 or more.
+        tol: The largest absolute error. From 0.02 on Stirling's formula is used, which then costs
+            less than three log-gamma functions; these are used below.
     """
-    if tol <= 0:
+    if tol < _CHEAPEST_TOL:
         return _log_beta(x, y)
     # the formula errs by at most 1 / (12 z) (Robbins 1955), and two of three errors may add up
     shift = math.ceil(1 / (6 * tol))
@@ -85,18 +87,20 @@ def log_I1(orders: int, value: Tensor, terms: int = 250) -> Tensor:
 
     Args:
         orders: The largest order.
-        value: Positive arguments.
+        value: Positive arguments; a scalar counts as a vector of one.
         terms: The number of terms of the series. The relative error is below 1e-12 with the default
             number, and near 1e-5 with 20 terms.
 
     Returns:
-        Shape ``(orders + 1, *value.shape)``: the orders from zero.
+        Shape ``(orders + 1, *value.shape)``, ``(orders + 1, 1)`` for a scalar: the orders from
+        zero.
 
     Example:
         >>> log_I1(1, torch.tensor([1.0])).exp()
         tensor([[1.2661],
                 [0.5652]])
     """
+    value = torch.atleast_1d(value)
     order = torch.arange(orders + 1, dtype=value.dtype, device=value.device)
     order = order.reshape(-1, *[1] * value.dim())
     small, large = value.clamp(max=terms), value.clamp(min=terms)

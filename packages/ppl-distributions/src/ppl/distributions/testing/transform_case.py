@@ -15,6 +15,7 @@ from .. import constraints
 # The first diagonal below which the entries of a matrix determine the others.
 _TRIANGLES = {
     type(constraints.corr_cholesky): -1,
+    type(torch.distributions.constraints.corr_cholesky): -1,
     type(constraints.corr_matrix): -1,
     type(constraints.lower_cholesky): 0,
     type(constraints.positive_definite): 0,

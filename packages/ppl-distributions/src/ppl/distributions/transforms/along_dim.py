@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions.transforms import Transform
 
+from ppl.errors import ShapeError
 from ppl.ops.tensor_utils import dct, haar_transform, idct, inverse_haar_transform
 
 from .. import constraints
@@ -89,10 +91,10 @@ class DiscreteCosineTransform(_AlongDim):
 
     Args:
         dim: The dimension of the signal, negative.
-        cache_size: 1 to remember the last value and its image, 0 not to.
         smooth: Frequency ``k`` is multiplied by ``(k + 1/2) ** smooth``, up to a factor that keeps
             the volume, so that the frequencies of a smooth signal become alike: with 0 those of
             white noise, with 1 of Brownian motion, with 2 of its integral.
+        cache_size: 1 to remember the last value and its image, 0 not to.
     Raises:
         ValueError: If ``dim`` is not negative.
 
@@ -101,7 +103,7 @@ class DiscreteCosineTransform(_AlongDim):
         tensor([2., 0., 0., 0.])
     """
 
-    def __init__(self, dim: int = -1, cache_size: int = 0, smooth: float = 0.0) -> None:
+    def __init__(self, dim: int = -1, smooth: float = 0.0, cache_size: int = 0) -> None:
         super().__init__(dim, cache_size)
         self.smooth = float(smooth)
 
@@ -113,7 +115,7 @@ class DiscreteCosineTransform(_AlongDim):
         )
 
     def with_cache(self, cache_size: int = 1) -> DiscreteCosineTransform:
-        return DiscreteCosineTransform(self.dim, cache_size, self.smooth)
+        return DiscreteCosineTransform(self.dim, self.smooth, cache_size)
 
     def _call(self, x: Tensor) -> Tensor:
         return self._roughness(x) * dct(x, self.dim)
@@ -166,8 +168,22 @@ class HaarTransform(_AlongDim):
         return signal.flip(self.dim) if self.flip else signal
 
 
-def permute(input_dim: int, permutation: Tensor | None = None, dim: int = -1) -> Permute:
-    """Return a :class:`Permute` of ``input_dim`` entries, a random one by default."""
+def permute(
+    input_dim: int | Sequence[int], permutation: Tensor | None = None, dim: int = -1
+) -> Permute:
+    """Return a :class:`Permute`, a random one by default.
+
+    Args:
+        input_dim: The number of entries along ``dim``, or all sizes from there on.
+        permutation: Where each entry comes from; random by default.
+        dim: The dimension to reorder, negative.
+    Raises:
+        ShapeError: If there are not as many sizes as dimensions.
+    """
+    if not isinstance(input_dim, int):
+        if len(input_dim) != -dim:
+            raise ShapeError(f"permute: expected {-dim} sizes for dim={dim}, got {input_dim}")
+        input_dim = input_dim[dim]
     if permutation is None:
         permutation = torch.randperm(input_dim)
     return Permute(permutation, dim=dim)

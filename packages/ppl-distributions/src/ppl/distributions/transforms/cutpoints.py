@@ -20,8 +20,8 @@ class SimplexToOrderedTransform(Transform):
     section 2.2).
 
     Args:
-        anchor_point: Where the latent score is, broadcastable to shape ``(*batch, 1)`` as a number
-            is; 0 by default.
+        anchor_point: Where the latent score is, a number or a tensor that broadcasts with the shape
+            ``batch`` of the vectors; 0 by default.
         cache_size: 1 to remember the last value and its image, 0 not to.
 
     Example:
@@ -47,20 +47,23 @@ class SimplexToOrderedTransform(Transform):
     def with_cache(self, cache_size: int = 1) -> SimplexToOrderedTransform:
         return SimplexToOrderedTransform(self.anchor_point, cache_size)
 
+    def _anchor(self, like: Tensor) -> Tensor:
+        return self.anchor_point.to(like).unsqueeze(-1)
+
     def _call(self, x: Tensor) -> Tensor:
         below = x[..., :-1].cumsum(-1)
         above = x.flip(-1).cumsum(-1).flip(-1)[..., 1:]  # 1 - below would lose digits near 0
-        return self.anchor_point.to(x) + below.log() - above.log()
+        return self._anchor(x) + below.log() - above.log()
 
     def _inverse(self, y: Tensor) -> Tensor:
-        score = y - self.anchor_point.to(y)
+        score = y - self._anchor(y)
         below, above = score.sigmoid(), (-score).sigmoid()
         width = -(score[..., :-1] - score[..., 1:]).expm1()
         between = below[..., 1:] * above[..., :-1] * width  # a difference would lose digits
         return torch.cat([below[..., :1], between, above[..., -1:]], -1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        score = y - self.anchor_point.to(y)
+        score = y - self._anchor(y)
         sigmoid = torch.nn.functional.logsigmoid
         return -(sigmoid(score) + sigmoid(-score)).sum(-1)
 
