@@ -5,11 +5,18 @@ import math
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import ppl.distributions as dist
-from ppl.distributions.permanent import log_bethe_permanent, log_permanent
+from ppl.distributions.bethe import log_bethe_matchings
+from ppl.distributions.permanent import log_permanent
 from ppl.errors import ShapeError
 from ppl.validation import validation_enabled
+
+
+def log_bethe_permanent(x, iterations):
+    return log_bethe_matchings(x, 1, iterations)
 
 
 def logits(*shape, seed=0, spread=1.0):
@@ -91,3 +98,53 @@ def test_values_that_are_no_assignment_and_wrong_shapes_are_refused():
         dist.OneOneMatching(logits(3, 4))
     with pytest.raises(ShapeError, match=r"2 source\(s\)"):
         dist.OneTwoMatching(logits(3, 3))
+
+
+FAMILIES = [dist.OneOneMatching, dist.OneTwoMatching]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_belief_propagation_is_exact_where_one_matching_has_all_weight(family, n):
+    """The limit that shows every counting factor of an approximation."""
+    destination = torch.arange(n).repeat_interleave(family.capacity)
+    x = 50.0 * torch.nn.functional.one_hot(destination, n)
+    want = torch.tensor(50.0 * family.capacity * n)
+    assert_close(family(x, bp_iters=50).log_partition_function, want, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("family,error", [(dist.OneOneMatching, 0.5), (dist.OneTwoMatching, 0.5)])
+def test_belief_propagation_is_close_on_average(family, error):
+    x = logits(20, 3 * family.capacity, 3, spread=10.0)
+    exact, bethe = (family(x, bp_iters=n).log_partition_function for n in (None, 50))
+    assert (exact - bethe).abs().mean() < error
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_of_belief_propagation_are_probabilities_of_pairs(family):
+    x = logits(3 * family.capacity, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(family(x, bp_iters=200).log_partition_function, x)
+    assert_close(gradient.sum(-1), torch.ones(len(x), dtype=torch.float64))
+    step = 1e-4 * logits(*x.shape, seed=1)
+    up, down = (family(x + s, bp_iters=200).log_partition_function for s in (step, -step))
+    assert_close((gradient * step).sum(), (up - down).detach() / 2, rtol=1e-4, atol=1e-9)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size of the largest tensor that torch made."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = [x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        self.numel = max([self.numel, *sizes])
+        return result
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_belief_propagation_keeps_one_message_for_each_pair(family):
+    x = logits(20 * family.capacity, 20)
+    with LargestTensor() as largest:
+        family(x, bp_iters=3).log_partition_function.isfinite()
+    assert largest.numel <= 4 * x.numel()

@@ -47,3 +47,22 @@ def test_a_missing_number_counts_nothing():
     assert_close(density, torch.stack([torch.zeros(()), dist.Normal(0.0, 1.0).log_prob(x[1])]))
     slope = grad(lambda loc: dist.NanMaskedNormal(loc, 1.0).log_prob(x).sum())(torch.tensor(0.0))
     assert_close(slope, torch.tensor(0.3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4])
+def test_a_badly_conditioned_factor_keeps_its_digits(dtype, small):
+    """A factor must not be squared into a covariance, which loses half of the digits."""
+    tril = torch.tensor([[small, 0.0], [1.0, small]], dtype=dtype)
+    x = torch.tensor([small, 1.0], dtype=dtype)
+    got = dist.NanMaskedMultivariateNormal(torch.zeros(2, dtype=dtype), scale_tril=tril).log_prob(x)
+    assert_close(
+        got, dist.MultivariateNormal(torch.zeros(2, dtype=dtype), scale_tril=tril).log_prob(x)
+    )
+
+
+def test_several_vectors_may_share_a_batch_of_factors():
+    tril = torch.stack([TRIL, 2 * TRIL])
+    x = torch.randn(4, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    want = dist.MultivariateNormal(LOC, scale_tril=tril).log_prob(x)
+    assert_close(dist.NanMaskedMultivariateNormal(LOC, scale_tril=tril).log_prob(x), want)

@@ -1,8 +1,10 @@
 """Rejection sampling and its gradient."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
+import ppl.distributions as dist
 from ppl.distributions import Exponential, Normal, Rejector
 from ppl.distributions.testing.statistics import assert_zero_mean
 
@@ -43,3 +45,15 @@ def test_score_parts_hold_the_density_and_its_excess_over_the_proposal():
     assert_close(log_prob, d.log_prob(x))
     assert_close(entropy_term, log_prob)
     assert_close(score_function, torch.full((3,), 2.0).log())
+
+
+def test_shapes_may_be_said_again_or_expanded():
+    accept = torch.zeros_like
+    same = dist.Rejector(
+        dist.Exponential(torch.ones(3)), accept, 0.0, batch_shape=(3,), event_shape=()
+    )
+    assert same().shape == (3,)
+    wide = dist.Rejector(dist.Exponential(1.0), accept, 0.0, batch_shape=torch.Size([2, 3]))
+    assert wide().shape == wide.log_prob(torch.ones(())).shape == (2, 3)
+    with pytest.raises(ValueError, match="event_shape"):
+        dist.Rejector(dist.Exponential(torch.ones(3)), accept, 0.0, event_shape=(3,))

@@ -86,3 +86,9 @@ def test_too_much_skewness_or_the_wrong_shape_is_refused():
         dist.SineSkewed(base, torch.zeros(2))
     with validation_enabled(), pytest.raises(ValueError, match="at most 1"):
         dist.SineSkewed(base.to_event(1), torch.tensor([0.7, 0.5]))
+
+
+def test_the_constant_is_a_public_attribute():
+    d = dist.SineBivariateVonMises(*torch.tensor([0.0, 0.0, 1.0, 1.0, 0.5]))
+    assert_close(d.log_prob(torch.zeros(2)), 2.0 - d.norm_const)
+    assert d.expand((4, 3)).norm_const.shape == (4, 3)

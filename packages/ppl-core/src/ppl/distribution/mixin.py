@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,7 +53,10 @@ class TorchDistributionMixin(Distribution):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.expand = keeps_flags(cls.expand)  # type: ignore[method-assign]  # also one of torch
+        expand = cls.expand  # perhaps one of torch
+        if "__init__" in vars(cls) and "expand" not in vars(cls):
+            expand = _expand_or_wrap(expand)
+        cls.expand = keeps_flags(expand)  # type: ignore[method-assign]
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""
@@ -169,6 +173,19 @@ class TorchDistributionMixin(Distribution):
         from .masked import MaskedDistribution  # which derives from this class
 
         return MaskedDistribution(self, mask)
+
+
+def _expand_or_wrap(expand: Any) -> Any:
+    """Return a method for a class with its own ``__init__``, which an inherited one may refuse."""
+
+    @wraps(expand, updated=())
+    def either(self: Any, batch_shape: Any, _instance: Any = None) -> Any:
+        try:
+            return expand(self, batch_shape, _instance)
+        except NotImplementedError:  # what torch says to an __init__ that it does not know
+            return TorchDistributionMixin.expand(self, batch_shape)
+
+    return either
 
 
 class TorchDistribution(torch.distributions.Distribution, TorchDistributionMixin):

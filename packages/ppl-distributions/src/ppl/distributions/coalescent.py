@@ -320,7 +320,7 @@ def _simulate(leaf_times: Tensor, rate: Tensor) -> Tensor:
         met = index - lineages.long()
         times = times.scatter(-1, met.unsqueeze(-1), now.unsqueeze(-1))
         index = index + is_leaf
-        lineages = lineages + torch.where(is_leaf, 1.0, -1.0)
+        lineages = lineages + (2 * is_leaf - 1)  # a number would have the default dtype
     return times[..., : n - 1].flip(-1)
 
 

@@ -31,4 +31,14 @@ def expand_parameters(dist: Any, batch_shape: Any, instance: Any = None) -> Any:
     for name in {"base_dist", "base_distribution"} & dist.__dict__.keys():
         setattr(new, name, getattr(dist, name).expand(batch_shape))
     new._batch_shape = batch_shape
+    new._unexpanded = unexpanded(dist)
     return new
+
+
+def unexpanded(dist: Any) -> Any:
+    """Return the distribution that ``dist`` was expanded from by its parameters, or itself.
+
+    A costly constant is computed for the parameters as they were given, and then expanded: a plate
+    of a thousand rows does not multiply its price.
+    """
+    return dist.__dict__.get("_unexpanded", dist)

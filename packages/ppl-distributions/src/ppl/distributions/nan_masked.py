@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from ppl.ops.cholesky import nan_cholesky
-
 from .multivariate_normal import MultivariateNormal
 from .real_line import Normal
 
@@ -31,7 +29,7 @@ class NanMaskedMultivariateNormal(MultivariateNormal):
     """Multivariate normal that integrates nan entries of an observation out.
 
     The rest is scored by the marginal density of what was observed. Each observation has its own
-    pattern and so its own Cholesky factor: ``O(n^3)`` a vector, where the plain
+    pattern and so its own triangular factor: ``O(n^3)`` a vector, where the plain
     :class:`MultivariateNormal` takes ``O(n^2)``.
 
     Example:
@@ -45,14 +43,22 @@ class NanMaskedMultivariateNormal(MultivariateNormal):
         residual = torch.where(observed, value - self.loc, 0.0)
         if self._validate_args:
             self._validate_sample(residual)
-        # rows and columns of missing entries become those of the identity, which cost nothing
-        pair = observed.unsqueeze(-1) & observed.unsqueeze(-2)
-        factor = self._unbroadcasted_scale_tril
-        eye = torch.eye(value.shape[-1], dtype=factor.dtype, device=factor.device)
-        scale_tril = nan_cholesky(torch.where(pair, factor @ factor.mT, eye))
+        scale_tril = _marginal_factor(self._unbroadcasted_scale_tril, observed)
         whitened: Tensor = torch.linalg.solve_triangular(
             scale_tril, residual.unsqueeze(-1), upper=False
         ).squeeze(-1)
-        log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        log_normalizer = observed.sum(-1) * (math.log(2 * math.pi) / 2)
+        log_det = scale_tril.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
+        log_normalizer = observed.to(log_det).sum(-1) * (math.log(2 * math.pi) / 2)
         return -whitened.square().sum(-1) / 2 - log_det - log_normalizer
+
+
+def _marginal_factor(scale_tril: Tensor, observed: Tensor) -> Tensor:
+    """Return a triangular factor of the covariance with missing entries made independent.
+
+    Their rows and columns become those of the identity, which cost nothing. The factor comes from
+    the rows of the given one by a QR decomposition: their product would square the condition.
+    """
+    rows = torch.where(observed.unsqueeze(-2), scale_tril.mT, 0.0)  # (*batch, n, n), as columns
+    missing = torch.diag_embed((~observed).to(rows)).expand(rows.shape)
+    upper: Tensor = torch.linalg.qr(torch.cat([rows, missing], -2)).R
+    return upper.mT

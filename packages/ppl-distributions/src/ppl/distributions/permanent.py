@@ -44,7 +44,7 @@ def log_permanents_of_subsets(logits: Tensor) -> Tensor:
             f"a permanent of {n} rows has too many terms to be exact (more than {_LARGEST} rows); "
             "use the approximation by belief propagation, bp_iters=10"
         )
-    logits = _finite(logits)
+    logits = finite_logits(logits)
     table = logits.new_zeros(logits.shape[:-2] + (1,))
     for row in range(n):
         column, rest = (index.to(logits.device) for index in _subsets(n, row + 1))
@@ -71,38 +71,6 @@ def _subsets(n: int, size: int) -> tuple[Tensor, Tensor]:
     return columns, _position(n)[torch.tensor(subsets).unsqueeze(-1) - (1 << columns)]
 
 
-def log_bethe_permanent(logits: Tensor, iterations: int) -> Tensor:
-    """Return the Bethe approximation of the log permanent, by belief propagation.
-
-    It is at most the log permanent, and at least that minus ``n / 2 * log(2)`` (Vontobel 2013;
-    Anari and Rezaei 2019). The gradient is the matrix of pair probabilities at the fixed point,
-    which maximizes the Bethe entropy plus the expected logits.
-
-    Args:
-        logits: Shape ``(*batch, n, n)``.
-        iterations: Rounds of messages between rows and columns (Huang and Jebara 2009).
-    Returns:
-        Shape ``batch``.
-    """
-    logits = _finite(logits)
-    with torch.no_grad():
-        from_rows = torch.zeros_like(logits)
-        for _ in range(iterations):
-            from_columns = -_log_sum_of_others(logits + from_rows, -2)
-            from_rows = -_log_sum_of_others(logits + from_columns, -1)
-        pair = (logits + from_rows + from_columns).sigmoid()
-        entropy: Tensor = torch.special.entr(pair) - torch.special.entr(1 - pair)
-    return (pair * logits + entropy).sum((-2, -1))
-
-
-def _log_sum_of_others(x: Tensor, dim: int) -> Tensor:
-    """Return ``log(sum(exp(x)))`` over a dimension without the entry itself, for each entry."""
-    x = x.transpose(dim, -1)
-    itself = torch.eye(x.shape[-1], dtype=torch.bool, device=x.device)
-    others = x.unsqueeze(-2).masked_fill(itself, -torch.inf)
-    return others.logsumexp(-1).transpose(dim, -1)
-
-
-def _finite(logits: Tensor) -> Tensor:
+def finite_logits(logits: Tensor) -> Tensor:
     """Return logits with forbidden pairs merely impossible, for -inf would give nan gradients."""
     return logits.clamp(min=torch.finfo(logits.dtype).min / 4 / logits.shape[-1])

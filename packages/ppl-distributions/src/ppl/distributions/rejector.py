@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import ScoreParts, TorchDistribution
+from ppl.errors import ShapeError
 
 
 class Rejector(TorchDistribution):
@@ -24,7 +25,11 @@ class Rejector(TorchDistribution):
         propose: The distribution of proposals.
         log_prob_accept: Takes proposals and returns the log probabilities to keep them.
         log_scale: Log of the mean of these probabilities, in the batch shape or a number.
+        batch_shape: To expand the proposals to; theirs by default.
+        event_shape: That of the proposals, which may be said again.
         validate_args: Whether to check values; the global default if ``None``.
+    Raises:
+        ShapeError: If the proposals have another event shape.
 
     Example:
         >>> from ppl.distributions import Exponential
@@ -42,12 +47,21 @@ class Rejector(TorchDistribution):
         log_prob_accept: Callable[[Tensor], Tensor],
         log_scale: Tensor | float,
         *,
+        batch_shape: Any = None,
+        event_shape: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.propose = propose
+        shape = propose.batch_shape if batch_shape is None else torch.Size(batch_shape)
+        event = propose.event_shape if event_shape is None else torch.Size(event_shape)
+        if event != propose.event_shape:
+            raise ShapeError(
+                f"Rejector: event_shape is {tuple(event)}, but proposals have "
+                f"{tuple(propose.event_shape)}; leave it out, or use propose.to_event(n)"
+            )
+        self.propose = propose if shape == propose.batch_shape else propose.expand(shape)
         self.log_prob_accept = log_prob_accept
         self.log_scale = log_scale
-        super().__init__(propose.batch_shape, propose.event_shape, validate_args=validate_args)
+        super().__init__(shape, event, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return Rejector(

@@ -13,7 +13,7 @@ from ppl.distribution.util import broadcast_shape
 
 from . import constraints
 from .circle import VonMises
-from .expansion import expand_parameters
+from .expansion import expand_parameters, unexpanded
 from .noise import standard_uniform
 from .parameters import broadcast_parameters
 from .rejection import first_accepted
@@ -105,8 +105,14 @@ class SineBivariateVonMises(TorchDistribution):
             self.phi_concentration * phi.cos()
             + self.psi_concentration * psi.cos()
             + self.correlation * phi.sin() * psi.sin()
-            - self._log_normalizer()
+            - self.norm_const
         )
+
+    @property
+    def norm_const(self) -> Tensor:
+        """Log of the integral of the density without its constant, shape ``batch``."""
+        constant: Tensor = unexpanded(self)._log_normalizer()
+        return constant.expand(self.batch_shape)
 
     def _log_normalizer(self) -> Tensor:
         """Return the log integral, by the trapezoid rule over the first angle.

@@ -13,7 +13,7 @@ from torch.distributions import constraints
 from ppl.distribution import TorchDistribution
 from ppl.errors import ShapeError, SupportError
 
-from .expansion import expand_parameters
+from .expansion import expand_parameters, unexpanded
 from .graph_reduction import eliminations, log_sum_of_trees, sample_parents
 
 _LARGEST_ENUMERATED = 6
@@ -90,7 +90,8 @@ class SpanningTree(TorchDistribution):
     @property
     def log_partition_function(self) -> Tensor:
         """Log of the sum of the weights of all trees, shape ``batch``."""
-        return log_sum_of_trees(_adjacency(self.edge_logits))
+        log_sum = log_sum_of_trees(_adjacency(unexpanded(self).edge_logits))
+        return log_sum.expand(self.batch_shape)
 
     def log_prob(self, edges: Tensor) -> Tensor:
         if self._validate_args:

@@ -101,7 +101,8 @@ def standard_log_density(x: Tensor, stability: Tensor, skew: Tensor) -> Tensor:
 
 def _log_density(x: Tensor, stability: Tensor, skew: Tensor) -> Tensor:
     """Return the log density at a stability other than 1."""
-    side = torch.where(x + skew * (math.pi / 2 * stability).tan() < 0, -1.0, 1.0)
+    is_left = x + skew * (math.pi / 2 * stability).tan() < 0
+    side = 1 - 2 * is_left.to(x)
     x, skew = side * x, side * skew
     shift = skew * (math.pi / 2 * stability).tan()
     distance = (x + shift).clamp(min=_NEAREST_SHIFT)
