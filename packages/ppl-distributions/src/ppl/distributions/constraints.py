@@ -139,6 +139,33 @@ class _CorrMatrix(Constraint):
         return unit & defined
 
 
+class _AnyComponent(MixtureSameFamilyConstraint):
+    """Values in the support of at least one component of a mixture."""
+
+    def check(self, value: Tensor) -> Tensor:
+        padded = value.unsqueeze(-1 - self.event_dim)
+        inside: Tensor = self.base_constraint.check(padded)
+        return inside.any(-1)
+
+
+class _Choice(Constraint):
+    """Values in one of two supports, element by element as a mask says."""
+
+    def __init__(self, mask: Tensor, first: Constraint, second: Constraint) -> None:
+        self.mask, self.first, self.second = mask, first, second
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        return bool(self.first.is_discrete or self.second.is_discrete)
+
+    @property
+    def event_dim(self) -> int:  # type: ignore[override]
+        return int(self.first.event_dim)
+
+    def check(self, value: Tensor) -> Tensor:
+        return torch.where(self.mask, self.second.check(value), self.first.check(value))
+
+
 class _ZeroSum(Constraint):
     """Vectors whose entries sum to zero."""
 
@@ -149,6 +176,8 @@ class _ZeroSum(Constraint):
         return value.sum(-1).abs() <= tolerance
 
 
+any_component = _AnyComponent
+choice = _Choice
 circular = _Circular()
 corr_cholesky = _CorrCholesky()
 corr_cholesky_constraint = corr_cholesky  # its name in earlier releases

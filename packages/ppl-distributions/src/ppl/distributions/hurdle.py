@@ -11,6 +11,7 @@ from torch.distributions import constraints
 
 from .counts import Geometric, NegativeBinomial, Poisson
 from .gate import Gated, gate_by_name
+from .mixture import log_prob_where
 from .noise import standard_gamma, standard_uniform
 from .tails import log1mexp
 
@@ -70,7 +71,7 @@ class Hurdle(Gated):
             self._validate_sample(value)
         log_gate, log_open = self._log_gate()
         is_zero = value == 0
-        density: Tensor = self.base_dist.log_prob(torch.where(is_zero, 1.0, value))
+        density = log_prob_where(self.base_dist, value, ~is_zero)
         return torch.where(is_zero, log_gate, log_open - self._log_nonzero() + density)
 
     def _log_nonzero(self) -> Tensor:

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
+
+from . import constraints
+from .mixture import log_prob_where
 
 
 class MaskedMixture(TorchDistribution):
@@ -22,7 +24,7 @@ class MaskedMixture(TorchDistribution):
     Args:
         mask: A boolean tensor that broadcasts with the batch shape of both components.
         component0: Where the mask is false.
-        component1: Where the mask is true, with the same event shape and support.
+        component1: Where the mask is true, with the same event shape.
         validate_args: Whether to check values; the global default if ``None``.
     Raises:
         ShapeError: If the components have different event shapes.
@@ -70,7 +72,8 @@ class MaskedMixture(TorchDistribution):
 
     @constraints.dependent_property
     def support(self) -> Any:
-        return self.component0.support
+        first, second = self.component0.support, self.component1.support
+        return first if _is_same(first, second) else constraints.choice(self._mask, first, second)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._choose(
@@ -83,9 +86,8 @@ class MaskedMixture(TorchDistribution):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return torch.where(
-            self._mask, self.component1.log_prob(value), self.component0.log_prob(value)
-        )
+        first = log_prob_where(self.component0, value, ~self._mask)
+        return torch.where(self._mask, log_prob_where(self.component1, value, self._mask), first)
 
     @property
     def mean(self) -> Tensor:
@@ -99,3 +101,14 @@ class MaskedMixture(TorchDistribution):
         """Return events of the second where the mask is true, of the first elsewhere."""
         mask = self._mask.reshape(self._mask.shape + (1,) * self.event_dim)
         return torch.where(mask, second, first)
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Return whether two supports are known to be equal without a look at tensors."""
+    if first is second:
+        return True
+    mine, other = vars(first), vars(second)
+    return type(first) is type(second) and all(
+        x is other[name] or (not isinstance(x, Tensor) and x == other[name])
+        for name, x in mine.items()
+    )

@@ -20,6 +20,7 @@ from torch.distributions.transforms import (
 )
 
 from .. import constraints
+from .choice import ChoiceTransform
 from .correlations import CorrCholeskyTransform, CorrMatrixCholeskyTransform
 from .matrices import (
     CholeskyTransform,
@@ -84,9 +85,12 @@ def _register() -> None:
     transform_to.register(
         constraints.softplus_lower_cholesky, lambda c: SoftplusLowerCholeskyTransform()
     )
-    biject_to.register(constraints.MixtureSameFamilyConstraint, _to_components(biject_to))
-    transform_to.register(constraints.MixtureSameFamilyConstraint, _to_components(transform_to))
+    for mixed in (constraints.MixtureSameFamilyConstraint, constraints.any_component):
+        biject_to.register(mixed, _to_components(biject_to))
+        transform_to.register(mixed, _to_components(transform_to))
+    biject_to.register(constraints.choice, lambda c: ChoiceTransform(c, biject_to))
     biject_to.register(constraints.sphere, lambda c: SphereTransform())
+    transform_to.register(constraints.choice, lambda c: ChoiceTransform(c, transform_to))
     transform_to.register(constraints.sphere, lambda c: Normalize())
     transform_to.register(constraints.unit_lower_cholesky, lambda c: UnitLowerCholeskyTransform())
 
