@@ -155,11 +155,11 @@ class _Choice(Constraint):
         self.mask, self.first, self.second = mask, first, second
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return bool(self.first.is_discrete or self.second.is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         return int(self.first.event_dim)
 
     def check(self, value: Tensor) -> Tensor:

@@ -76,11 +76,10 @@ class Gated(TorchDistribution):
                 f"{tuple(base_dist.event_shape)}; use the distribution of one value, then call "
                 "to_event() on the result"
             )
-        given = [("gate", gate), ("gate_logits", gate_logits)]
-        given = [(key, value) for key, value in given if value is not None]
-        if len(given) != 1:
+        if (gate is None) == (gate_logits is None):
             raise _two_gates(self)
-        ((key, value),) = given
+        key, value = ("gate_logits", gate_logits) if gate is None else ("gate", gate)
+        assert value is not None
         weight = as_parameter(value, parameter_of(base_dist))
         batch_shape = torch.Size(broadcast_shape(weight.shape, base_dist.batch_shape))
         setattr(self, key, weight.expand(batch_shape))

@@ -23,7 +23,7 @@ class ChoiceTransform(Transform):
         ShapeError: If the transforms of both supports take different shapes.
     """
 
-    bijective = True
+    codomain: Any
 
     def __init__(self, codomain: Any, registry: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
