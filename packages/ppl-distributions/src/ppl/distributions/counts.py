@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid
 
 from ppl import settings
 from ppl.distribution import TorchDistributionMixin
-from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
 from ppl.errors import SupportError
+from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
 from ppl.ops.special import log_binomial
 
 from . import saddle_point

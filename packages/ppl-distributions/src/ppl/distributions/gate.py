@@ -34,7 +34,7 @@ def gate_by_name(init: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(init)
     def either(self: Any, *args: Any, **kwargs: Any) -> None:
-        by_name = "gate_logits" in kwargs or ("gate" in kwargs and args)
+        by_name = kwargs.get("gate_logits") is not None or ("gate" in kwargs and args)
         if by_name and not (args and args[0] is None):
             if len(args) > len(names):
                 raise _two_gates(self)

@@ -64,15 +64,6 @@ class Kumaraswamy(torch.distributions.Kumaraswamy, TransformedDistribution):
         with torch.no_grad():
             return self.rsample(sample_shape)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        # as one formula: torch's transforms round to an end of the interval
-        rest = -(self.concentration1 * value.log()).expm1()
-        powers = torch.xlogy(self.concentration1 - 1, value)
-        powers = powers + torch.xlogy(self.concentration0 - 1, rest)
-        return self.concentration1.log() + self.concentration0.log() + powers
-
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of a value at most ``value``."""
         if self._validate_args:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import ArgumentError
+from ppl.errors import ArgumentError, UnsupportedModelError
 from ppl.infer.initialization import Strategy
 from ppl.infer.mcmc.each import at_each
 from ppl.infer.mcmc.gradients import warn_of_lost_gradients
@@ -44,7 +44,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.start.dtype in (torch.float16, torch.bfloat16):
-            raise SiteError(
+            raise UnsupportedModelError(
                 f"latent sites of dtype {self.start.dtype} are too coarse for the energies of "
                 "Hamiltonian dynamics; give them parameters of dtype torch.float32"
             )
