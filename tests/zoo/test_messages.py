@@ -7,7 +7,7 @@ import torch
 
 import ppl
 import ppl.distributions as dist
-from ppl.errors import NotFiniteError, PPLError, ShapeError, SiteError, SupportError
+from ppl.errors import NotFiniteError, PPLError, ShapeError, SupportError
 from ppl.infer import MCMC, NUTS, SVI, Trace_ELBO
 from ppl.infer.autoguide import AutoNormal
 from ppl.optim import Adam
@@ -82,7 +82,7 @@ def test_a_mistake_is_told_with_site_and_line_whatever_runs_the_model(model, inf
 
 @pytest.mark.parametrize("infer", [svi, nuts])
 def test_the_result_of_a_model_is_no_model(infer):
-    with pytest.raises(SiteError, match="the model itself, not what it returns"):
+    with pytest.raises(PPLError, match="the model itself, not what it returns"):
         infer(data_without_mistake())
 
 

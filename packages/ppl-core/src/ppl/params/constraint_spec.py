@@ -13,7 +13,7 @@ from torch.distributions import constraints
 from ..errors import FileFormatError
 
 # The vocabulary of a file. Only constraints found in these modules are written or read.
-_MODULES = ("torch.distributions.constraints", "ppl.distributions.constraints")
+_MODULES = ("ppl.distributions.constraints", "torch.distributions.constraints")
 
 
 def to_spec(name: str, constraint: constraints.Constraint) -> list[Any]:

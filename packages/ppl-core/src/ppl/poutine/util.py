@@ -42,19 +42,26 @@ def as_value(value: Any, fn: Any) -> Any:
 
 def _label_dtype(value: torch.Tensor, fn: Any) -> torch.dtype:
     """The type of labels: that of the draws for booleans, and for integers under a yes or no."""
-    while hasattr(fn, "base_dist") and not getattr(fn, "has_enumerate_support", False):
-        fn = fn.base_dist
+    fn = _innermost(fn)
     support = getattr(fn, "support", None) if hasattr(fn, "log_prob") else None
     is_label = value.dtype is torch.bool or support is constraints.boolean
     return _value_dtype(True, fn) if is_label and support is not None else value.dtype
 
 
 def _value_dtype(is_integer: bool, fn: Any) -> torch.dtype:
+    fn = _innermost(fn)
     if is_integer and getattr(fn, "has_enumerate_support", False):
         with suppress(NotImplementedError):  # of several numbers of trials
             dtype: torch.dtype = fn.enumerate_support(expand=False).dtype
             return dtype
     return torch.get_default_dtype()
+
+
+def _innermost(fn: Any) -> Any:
+    """The distribution of single values: to list those of a wrapper may take very long."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
 
 
 def site_is_subsample(site: dict[str, Any]) -> bool:

@@ -55,6 +55,6 @@ def log_prob_where(dist: Any, value: Tensor, owned: Tensor) -> Tensor:
     """
     point = feasible_like(value, dist)
     if point is not None:
-        value = torch.where(owned.reshape(owned.shape + (1,) * dist.event_dim), value, point)
+        value = torch.where(owned.reshape(owned.shape + (1,) * len(dist.event_shape)), value, point)
     density: Tensor = dist.log_prob(value)
     return density

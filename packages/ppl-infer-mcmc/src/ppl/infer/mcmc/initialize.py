@@ -180,7 +180,7 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
 def _check_precision(like: Params) -> None:
     for name, x in like.items():
         if x.dtype not in (torch.float32, torch.float64):
-            raise SiteError(
+            raise UnsupportedModelError(
                 f"latent site {name!r} has dtype {x.dtype}, which is too coarse for HMC and NUTS; "
                 "give its distribution parameters in float32 or float64, with .float()",
                 site=name,

@@ -134,7 +134,8 @@ class Draws(Portable):
     @property
     def shape(self) -> tuple[int, int]:
         """The numbers of chains and of draws."""
-        chains, draws, *_ = next(iter({**self.fields, **self.samples}.values())).shape
+        found = (*self.fields.values(), *self.samples.values(), torch.empty(0, 0))
+        chains, draws, *_ = found[0].shape
         return chains, draws
 
     def first(self, num_draws: int) -> Draws:
