@@ -103,8 +103,6 @@ def test_handlers_around_a_kernel_by_hand_do_not_see_it(make):
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, "pickle"], ids=["copy", "deepcopy", "pickle"]
 )
-    "duplicate", [copy.copy, copy.deepcopy, "pickle"], ids=["copy", "deepcopy", "pickle"]
-)
 @pytest.mark.parametrize("driver", [MCMC, StreamingMCMC])
 @pytest.mark.parametrize("ran", [False, True])
 @every_kernel
