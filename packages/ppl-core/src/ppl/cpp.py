@@ -15,7 +15,8 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-# vectors by `omp simd` where the source says so; no other liberties with arithmetic
+# vectors by `omp simd` where the source says so, and fused multiply-add where the processor has it;
+# no other liberties with arithmetic
 FLAGS = (
     "-std=c++17",
     "-O3",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ..poutine.indep_messenger import CondIndepStackFrame
+from ..poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ..poutine.trace_struct import Site
 from ..poutine.util import site_is_factor
 from .report import Finding, find

@@ -27,6 +27,7 @@ class Unit(TorchDistribution):
         (0, -2.0)
     """
 
+    is_factor = True
     arg_constraints = {"log_factor": constraints.real}
     support = constraints.real_vector
 

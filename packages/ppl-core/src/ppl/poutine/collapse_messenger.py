@@ -12,8 +12,8 @@ from torch import Tensor
 from ..distribution.util import scale_and_mask
 from ..errors import SiteError
 from .broadcast_messenger import plate_shape
+from .cond_indep_stack_frame import CondIndepStackFrame
 from .conjugacy import Rule, find_rule, has_rules
-from .indep_messenger import CondIndepStackFrame
 from .marked_tensor import MarkedTensor, mark, marks_of, unmark
 from .messenger import Messenger
 from .runtime import get_plates

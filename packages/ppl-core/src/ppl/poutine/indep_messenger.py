@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from ..errors import PlateError
+from .cond_indep_stack_frame import CondIndepStackFrame as CondIndepStackFrame
 from .messenger import Messenger
 from .runtime import stack
 
@@ -31,25 +32,6 @@ def as_size(name: str, what: str, size: Any) -> int | None:
         "data of unknown number leave it out",
         site=name,
     )
-
-
-class CondIndepStackFrame(NamedTuple):
-    """One plate around a site.
-
-    ``dim`` is the (negative) batch dimension of a vectorized plate, None in a sequential one, where
-    ``counter`` tells the iterations apart. ``size`` is the size of the subsample, ``full_size``
-    that of the whole plate.
-    """
-
-    name: str
-    dim: int | None
-    size: int
-    counter: int
-    full_size: int | None = None
-
-    @property
-    def vectorized(self) -> bool:
-        return self.dim is not None
 
 
 class IndepMessenger(Messenger):

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from .indep_messenger import CondIndepStackFrame
+    from .cond_indep_stack_frame import CondIndepStackFrame
     from .messenger import Messenger
 
 _stack: ContextVar[tuple[Messenger, ...]] = ContextVar("ppl_effect_stack", default=())

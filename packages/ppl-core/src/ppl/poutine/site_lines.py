@@ -8,7 +8,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ..lines import line_of_call
-from ..util import get_rng_state, set_rng_state
+from ..randomness import get_rng_state, set_rng_state
 from .messenger import Messenger
 from .runtime import _stack
 

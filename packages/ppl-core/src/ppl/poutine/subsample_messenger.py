@@ -9,12 +9,15 @@ from torch import Tensor
 
 from ..distribution import Distribution
 from ..errors import PlateError
-from .indep_messenger import UNKNOWN, CondIndepStackFrame, IndepMessenger, as_size
+from .cond_indep_stack_frame import CondIndepStackFrame
+from .indep_messenger import UNKNOWN, IndepMessenger, as_size
 from .runtime import am_i_wrapped, apply_stack, new_message
 
 
 class _Subsample(Distribution):
     """The indices of a plate, as a sample site: replayed with the trace it is in, never scored."""
+
+    is_subsample = True
 
     def __init__(self, size: int, subsample_size: int, device: str | torch.device | None) -> None:
         self.size, self.subsample_size, self.device = size, subsample_size, device

@@ -66,12 +66,12 @@ def _innermost(fn: Any) -> Any:
 
 def site_is_subsample(site: dict[str, Any]) -> bool:
     """Return whether a site holds the subsample of a plate."""
-    return site["type"] == "sample" and type(site["fn"]).__name__ == "_Subsample"
+    return site["type"] == "sample" and bool(getattr(site["fn"], "is_subsample", False))
 
 
 def site_is_factor(site: dict[str, Any]) -> bool:
     """Return whether a site is a ``factor`` statement."""
-    return site["type"] == "sample" and type(site["fn"]).__name__ == "Unit"
+    return site["type"] == "sample" and bool(getattr(site["fn"], "is_factor", False))
 
 
 def prune_subsample_sites(trace: Any) -> Any:

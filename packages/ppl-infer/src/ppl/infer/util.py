@@ -11,7 +11,7 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.errors import SiteError
-from ppl.poutine.indep_messenger import CondIndepStackFrame
+from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.util import site_is_subsample
 from ppl.validation import enable_validation as enable_validation
 from ppl.validation import is_validation_enabled as is_validation_enabled

@@ -14,7 +14,7 @@ from ppl.errors import ShapeError, SiteError
 from ppl.infer.initialization import InitMessenger, Strategy
 from ppl.nn import PyroModule
 from ppl.nn.tree import SUFFIX, place
-from ppl.poutine.indep_messenger import CondIndepStackFrame
+from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import get_param_store, plate

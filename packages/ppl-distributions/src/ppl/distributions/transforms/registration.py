@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.distributions import biject_to, transform_to
+from torch.distributions import constraints as torch_constraints
 from torch.distributions.transforms import (
     ComposeTransform,
     ExpTransform,
@@ -58,6 +59,7 @@ def _register() -> None:
     bijections = {
         constraints.circular: lambda c: biject_to(constraints.interval(-math.pi, math.pi)),
         constraints.corr_cholesky: lambda c: CorrCholeskyTransform(),
+        torch_constraints.corr_cholesky: lambda c: CorrCholeskyTransform(),
         constraints.corr_matrix: lambda c: ComposeTransform(
             [CorrCholeskyTransform(), _Inverse(CorrMatrixCholeskyTransform())]
         ),
