@@ -66,7 +66,11 @@ class SVI:
         **kwargs: Any,
     ) -> None:
         check_roles(model, guide, optim, loss)
-        self.model, self.guide, self.optim = model, guide, optim
+        self.model = model
+        self.guide = guide
+        self.optim = optim
+        self.loss: Callable[..., Any]
+        self.loss_and_grads: Callable[..., Any]
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
 
     def __repr__(self) -> str:
