@@ -63,8 +63,8 @@ class AutoNormal(AutoGuide):
             raise SupportError(f"init_scale must be a positive number, got {init_scale!r}")
         super().__init__(model, init_loc_fn=init_loc_fn, create_plates=create_plates)
         self._init_scale = float(init_scale)
-        self.locs = PyroModule()
-        self.scales = PyroModule()
+        self.locs: PyroModule = PyroModule()
+        self.scales: PyroModule = PyroModule()
 
     def _setup_site(self, name: str, site: Site) -> None:
         transform = biject_to(site["fn"].support)
