@@ -68,8 +68,8 @@ class ELBO:
         **unknown: Any,
     ) -> None:
         refuse_unknown(type(self).__name__, unknown, known_options(ELBO, type(self)))
-        self.num_particles = positive_int("num_particles", num_particles)
-        self.max_plate_nesting = (
+        self.num_particles: int = positive_int("num_particles", num_particles)
+        self.max_plate_nesting: float = (
             max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting
         )
         self.vectorize_particles = vectorize_particles
@@ -78,7 +78,8 @@ class ELBO:
         self.jit_options = jit_options
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
-        self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
+        self.trace_graph = trace_graph
+        self.enum_discrete = enum_discrete
         self._guessed: tuple[weakref.ref[Any] | None, int] = (None, 0)  # of which model
 
     def __repr__(self) -> str:

@@ -41,7 +41,9 @@ class ELBOModule(torch.nn.Module):
         require_program("model", model)
         require_program("guide", guide)
         super().__init__()
-        self.model, self.guide, self.elbo = model, guide, elbo
+        self.model = model
+        self.guide = guide
+        self.elbo = elbo
         self._leaves: dict[str, Tensor] = {}  # of param statements, by name
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:

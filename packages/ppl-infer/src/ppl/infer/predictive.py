@@ -75,10 +75,14 @@ class Predictive(torch.nn.Module):
             require_program("guide", guide)
         if posterior_samples and guide is not None:
             raise SiteError("Predictive takes posterior_samples or a guide, not both")
-        self.model, self.guide, self.parallel = model, guide, parallel
-        self.posterior_samples = _as_samples(posterior_samples)
-        self.num_samples = _number_of_draws(self.posterior_samples, num_samples)
-        self.return_sites = (return_sites,) if isinstance(return_sites, str) else return_sites
+        self.model = model
+        self.guide = guide
+        self.parallel = parallel
+        self.posterior_samples: Samples = _as_samples(posterior_samples)
+        self.num_samples: int = _number_of_draws(self.posterior_samples, num_samples)
+        self.return_sites: Sequence[str] | None = (
+            (return_sites,) if isinstance(return_sites, str) else return_sites
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Samples:
         """Return draws of the sites by name, each of shape ``(draw, *site)``."""
