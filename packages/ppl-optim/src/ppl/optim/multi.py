@@ -112,7 +112,9 @@ class MixedMultiOptimizer(MultiOptimizer):
     """
 
     def __init__(self, parts: Sequence[tuple[Iterable[str], MultiOptimizer | PyroOptim]]) -> None:
-        self.parts = [(list(names), _as_multi(optim)) for names, optim in parts]
+        self.parts: list[tuple[list[str], MultiOptimizer]] = [
+            (list(names), _as_multi(optim)) for names, optim in parts
+        ]
         owners: dict[str, MultiOptimizer] = {}
         for names, optim in self.parts:
             for name in names:
@@ -158,7 +160,7 @@ class Newton(MultiOptimizer):
     """
 
     def __init__(self, trust_radii: Mapping[str, float] = {}) -> None:
-        self.trust_radii = dict(trust_radii)
+        self.trust_radii: dict[str, float] = dict(trust_radii)
 
     def get_step(self, loss: Tensor, params: Params) -> dict[str, Tensor]:
         """Return the parameters after one Newton step, differentiable like the loss."""
