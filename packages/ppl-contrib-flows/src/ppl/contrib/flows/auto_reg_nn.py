@@ -78,16 +78,16 @@ class ConditionalAutoRegressiveNN(torch.nn.Module):
         super().__init__()
         self.input_dim = input_dim
         self.context_dim = context_dim
-        self.hidden_dims = list(hidden_dims)
-        self.param_dims = list(param_dims)
+        self.hidden_dims: list[int] = list(hidden_dims)
+        self.param_dims: list[int] = list(param_dims)
         order = torch.randperm(input_dim) if permutation is None else permutation.long().cpu()
         _check_permutation(order, input_dim)
         self.register_buffer("permutation", order)
         masks, skip = create_mask(input_dim, context_dim, hidden_dims, order, sum(param_dims))
-        self.layers = torch.nn.ModuleList(
+        self.layers: torch.nn.ModuleList = torch.nn.ModuleList(
             MaskedLinear(mask.shape[1], mask.shape[0], mask) for mask in masks
         )
-        self.skip_layer = (
+        self.skip_layer: MaskedLinear | None = (
             MaskedLinear(skip.shape[1], skip.shape[0], skip, bias=False)
             if skip_connections
             else None

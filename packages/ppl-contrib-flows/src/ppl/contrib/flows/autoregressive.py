@@ -38,8 +38,8 @@ class AffineAutoregressive(TransformModule):
         True
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.real_vector
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.real_vector
     bijective = True
     event_dim = 1
     sign = +1

@@ -32,10 +32,12 @@ class DenseNN(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.input_dim = input_dim
-        self.hidden_dims = list(hidden_dims)
-        self.param_dims = list(param_dims)
+        self.hidden_dims: list[int] = list(hidden_dims)
+        self.param_dims: list[int] = list(param_dims)
         sizes = [input_dim, *hidden_dims, sum(param_dims)]
-        self.layers = torch.nn.ModuleList(map(torch.nn.Linear, sizes[:-1], sizes[1:]))
+        self.layers: torch.nn.ModuleList = torch.nn.ModuleList(
+            map(torch.nn.Linear, sizes[:-1], sizes[1:])
+        )
         self.f = nonlinearity
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
