@@ -27,8 +27,8 @@ class Direction(Transform):
     length: integrated over the plane a density of the vector is that of the angle.
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.real
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.real
     bijective = False
 
     def _call(self, x: Tensor) -> Tensor:

@@ -108,11 +108,11 @@ class MCMC(Portable):
         thinning: int = 1,
         num_processes: int = 1,
     ) -> None:
-        self.kernel = _checked_kernel(kernel)
-        self.num_samples = arguments.whole_number("num_samples", num_samples, 1)
+        self.kernel: MCMCKernel = _checked_kernel(kernel)
+        self.num_samples: int = arguments.whole_number("num_samples", num_samples, 1)
         warmup_steps = self.num_samples if warmup_steps is None else warmup_steps
-        self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps, 0)
-        self.num_chains = arguments.whole_number("num_chains", num_chains, 1)
+        self.warmup_steps: int = arguments.whole_number("warmup_steps", warmup_steps, 0)
+        self.num_chains: int = arguments.whole_number("num_chains", num_chains, 1)
         if hook_fn is not None:
             arguments.function("hook_fn", hook_fn)
         if mp_context is not None:

@@ -48,11 +48,11 @@ class Chains:
     ) -> None:
         self.sampler = sampler
         self._stride = stride or self._plain_stride
-        self.stream = NoiseStream(seeds, position)
+        self.stream: NoiseStream = NoiseStream(seeds, position)
         endless = math.isinf(sampler.num_draws)
-        self.record = recording.begin(position, 0 if endless else int(sampler.num_draws))
+        self.record: Recording = recording.begin(position, 0 if endless else int(sampler.num_draws))
         with torch.no_grad():
-            self.state = sampler.begin(position, step_size, self._next_noise())
+            self.state: State = sampler.begin(position, step_size, self._next_noise())
         self.trail: Trail | None = None
 
     @torch.no_grad()

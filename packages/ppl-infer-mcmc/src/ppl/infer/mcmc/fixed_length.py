@@ -47,7 +47,7 @@ class FixedLength:
     def __init__(self, potential_and_grad: PotentialAndGrad, trajectory_length: float) -> None:
         self.potential_and_grad = potential_and_grad
         self.trajectory_length = trajectory_length
-        self.native_settings = {"trajectory_length": trajectory_length}
+        self.native_settings: dict[str, float] = {"trajectory_length": trajectory_length}
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Flight:
         """Return the state in which every chain begins a transition at `draw`."""

@@ -135,13 +135,18 @@ class HMC(MCMCKernel):
         if max_plate_nesting is not None:
             arguments.whole_number("max_plate_nesting", max_plate_nesting, 0)
         target_accept_prob = arguments.between("target_accept_prob", target_accept_prob, 0.0, 1.0)
-        self.model, self.potential_fn = model, potential_fn
-        self.jit_compile = arguments.flag("jit_compile", jit_compile)
-        self.transforms = arguments.optional_mapping("transforms", transforms, "transforms")
+        self.model = model
+        self.potential_fn = potential_fn
+        self.jit_compile: bool = arguments.flag("jit_compile", jit_compile)
+        self.transforms: Mapping[str, Transform] | None = arguments.optional_mapping(
+            "transforms", transforms, "transforms"
+        )
         self.max_plate_nesting = max_plate_nesting
-        self.init_strategy = arguments.function("init_strategy", init_strategy)
+        self.init_strategy: Strategy = arguments.function("init_strategy", init_strategy)
         self._step_size = arguments.step_size("step_size", step_size)
-        self.trajectory_length = _trajectory_length(self._step_size, trajectory_length, num_steps)
+        self.trajectory_length: float = _trajectory_length(
+            self._step_size, trajectory_length, num_steps
+        )
         self._inverse_mass: InverseMass | MassMatrix | None = _checked_mass(inverse_mass_matrix)
         self._full_mass = full_mass
         self._warmup = Warmup(

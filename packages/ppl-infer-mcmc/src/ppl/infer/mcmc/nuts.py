@@ -34,6 +34,7 @@ from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.metric import Metric, kinetic_energy
 from ppl.infer.mcmc.potential import PotentialFn
 from ppl.infer.mcmc.tree import (
+    Schedule,
     Subtree,
     Tree,
     begin_subtree,
@@ -105,7 +106,7 @@ class NoUTurn:
             "max_tree_depth": max_tree_depth,
             "multinomial": multinomial,
         }
-        self.schedule = schedule(max_tree_depth, device)
+        self.schedule: Schedule = schedule(max_tree_depth, device)
 
     def start(self, draw: Draw, metric: Metric, noise: Noise) -> Trajectory:
         """Return trajectories of one point each, with fresh momenta."""
@@ -296,8 +297,8 @@ class NUTS(HMC):
             init_strategy=init_strategy,
             inverse_mass_matrix=inverse_mass_matrix,
         )
-        self.max_tree_depth = arguments.whole_number("max_tree_depth", max_tree_depth, 1)
-        self.use_multinomial_sampling = arguments.flag(
+        self.max_tree_depth: int = arguments.whole_number("max_tree_depth", max_tree_depth, 1)
+        self.use_multinomial_sampling: bool = arguments.flag(
             "use_multinomial_sampling", use_multinomial_sampling
         )
 

@@ -44,7 +44,8 @@ class UnconstrainedMessenger(Messenger):
     """
 
     def __init__(self, unconstrained: Params, transforms: Mapping[str, Transform]) -> None:
-        self.unconstrained, self.transforms = unconstrained, transforms
+        self.unconstrained = unconstrained
+        self.transforms = transforms
         self.log_abs_det: Tensor | float = 0.0
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
@@ -94,12 +95,14 @@ class ModelPotential:
         structure: Structure | None = None,
     ) -> None:
         self.structure = structure
-        self.model = model
+        self.model: Callable[..., Any] = model
         if max_plate_nesting is not None:
             self.model = enumerate_discrete(self.model, max_plate_nesting)
         self.max_plate_nesting = max_plate_nesting
         self.hidden: set[str] = set()
-        self.args, self.kwargs, self.transforms = args, kwargs, transforms
+        self.args = args
+        self.kwargs = kwargs
+        self.transforms = transforms
 
     def __call__(self, unconstrained: Params) -> Tensor:
         """Return the potential energy, shape ``()``, of unconstrained values by site.
@@ -214,7 +217,7 @@ class RecordedPotential:
 
     def __init__(self, program: Callable[..., Any], work: int | None = None) -> None:
         self.program = program
-        self.work = work_of(program) if work is None else work
+        self.work: int = work_of(program) if work is None else work
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return potentials ``(chain,)`` and gradients ``(chain, dim)``.

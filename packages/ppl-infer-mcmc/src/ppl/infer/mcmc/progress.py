@@ -39,7 +39,8 @@ class RemoteBar:
     PAUSE = 0.1  # seconds
 
     def __init__(self, connection: Connection) -> None:
-        self.connection, self.n = connection, 0
+        self.connection = connection
+        self.n: int = 0
         self._description, self._last = "Warmup", 0.0
 
     def __enter__(self) -> RemoteBar:

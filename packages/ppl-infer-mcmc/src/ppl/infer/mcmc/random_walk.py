@@ -63,8 +63,10 @@ class RandomWalkKernel(MCMCKernel):
         require_program("model", model)
         arguments.require_instance("model", model)
         self.model = model
-        self.init_step_size = arguments.between("init_step_size", init_step_size, 0.0, math.inf)
-        self.target_accept_prob = arguments.between(
+        self.init_step_size: float = arguments.between(
+            "init_step_size", init_step_size, 0.0, math.inf
+        )
+        self.target_accept_prob: float = arguments.between(
             "target_accept_prob", target_accept_prob, 0.0, 1.0
         )
         self.transforms: Mapping[str, Transform] | None = None  # those of the driver, in a run

@@ -106,9 +106,11 @@ class StreamingMCMC(Portable):
                 f"statistics must be one of ppl.ops.streaming, such as StatsOfDict(), got "
                 f"{statistics!r}"
             )
-        self.kernel, self._plan = kernel, driver._plan
-        self.num_samples, self.warmup_steps = driver.num_samples, driver.warmup_steps
-        self.num_chains = driver.num_chains
+        self.kernel = kernel
+        self._plan = driver._plan
+        self.num_samples: int = driver.num_samples
+        self.warmup_steps: int = driver.warmup_steps
+        self.num_chains: int = driver.num_chains
         default = StatsOfDict(default=CountMeanVarianceStats)
         self._given = default if statistics is None else statistics
         self._statistics: StreamingStats | None = None
@@ -188,7 +190,9 @@ class Stream:
     """
 
     def __init__(self, target: Target, plan: Plan, statistics: StreamingStats) -> None:
-        self.target, self.plan, self.statistics = target, plan, statistics
+        self.target = target
+        self.plan = plan
+        self.statistics = statistics
         self._positions: list[Tensor] = []  # (draw, dim)
         self._chains: list[Tensor] = []  # (draw,)
         self._accept_prob = torch.zeros(plan.num_chains)

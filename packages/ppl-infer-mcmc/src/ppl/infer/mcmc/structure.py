@@ -29,8 +29,9 @@ class Structure:
     """
 
     def __init__(self, trace: poutine.Trace, has_shapes: bool) -> None:
-        self.trace, self.has_shapes = trace, has_shapes
-        self.shapes = self._shapes_of(trace)
+        self.trace = trace
+        self.has_shapes = has_shapes
+        self.shapes: Shapes = self._shapes_of(trace)
 
     def check(self, trace: poutine.Trace) -> None:
         """Check another execution.

@@ -25,9 +25,10 @@ class Walk:
     """
 
     def __init__(self, target: Target, chains: Chains) -> None:
-        self.target, self.chains = target, chains
+        self.target = target
+        self.chains = chains
         self._accept_probs: list[float] = []
-        self.divergences = Divergences.none(target.start)
+        self.divergences: Divergences = Divergences.none(target.start)
 
     def next(self, params: Params) -> Params:
         """Return the draw after `params`; both are unconstrained values by site."""
