@@ -43,7 +43,7 @@ from .validation import validation_enabled as validation_enabled
 
 __version__ = "0.1.0"
 
-log = _logging.getLogger("ppl")
+log: _logging.Logger = _logging.getLogger("ppl")
 
 # sub-packages that load at first use, and the distribution that ships each
 _SUBPACKAGES = {

@@ -83,7 +83,8 @@ class optional(AbstractContextManager[Any]):
     """
 
     def __init__(self, context_manager: AbstractContextManager[Any], condition: bool) -> None:
-        self.context_manager, self.condition = context_manager, condition
+        self.context_manager = context_manager
+        self.condition = condition
 
     def __enter__(self) -> Any:
         return self.context_manager.__enter__() if self.condition else None

@@ -48,7 +48,9 @@ class Plan:
         call: Call,
         result: Any,
     ) -> None:
-        self._fn, self._surroundings, self.statements = fn, surroundings, statements
+        self._fn = fn
+        self._surroundings = surroundings
+        self.statements = statements
         self.look_around()
         self.program: DifferentiableProgram | None = None
         self.is_settled = False

@@ -179,4 +179,4 @@ def _unknown_conditions(model: Program, run: Run) -> Iterator[Finding]:
         model = model.fn
 
 
-check = Check()
+check: Check = Check()

@@ -34,7 +34,10 @@ class Delta(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"v": constraints.real, "log_density": constraints.real}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "v": constraints.real,
+        "log_density": constraints.real,
+    }
 
     def __init__(
         self,
@@ -55,8 +58,8 @@ class Delta(TorchDistribution):
             dtype = v.dtype if v.is_floating_point() else torch.get_default_dtype()
             log_density = torch.full((), log_density, dtype=dtype, device=v.device)
         batch_shape = torch.Size(broadcast_shape(batch_shape, log_density.shape))
-        self.v = v.expand(batch_shape + event_shape)
-        self.log_density = log_density.expand(batch_shape)
+        self.v: Tensor = v.expand(batch_shape + event_shape)
+        self.log_density: Tensor = log_density.expand(batch_shape)
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Delta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,13 @@ from .util import sum_rightmost
 MOST_EVENTS = 2**20
 
 
-class Independent(torch.distributions.Independent, TorchDistributionMixin):  # type: ignore
+if TYPE_CHECKING:  # what it wraps is a distribution of torch and of ours, which has no one type
+    _TorchIndependent = torch.distributions.Independent[Any]
+else:
+    _TorchIndependent = torch.distributions.Independent
+
+
+class Independent(_TorchIndependent, TorchDistributionMixin):
     """A distribution with its rightmost batch dimensions made event dimensions.
 
     Args:

@@ -22,7 +22,7 @@ class Distribution(metaclass=ABCMeta):
     :class:`~ppl.distribution.TorchDistribution` instead of this interface.
     """
 
-    has_rsample = False
+    has_rsample: bool = False
     has_enumerate_support = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

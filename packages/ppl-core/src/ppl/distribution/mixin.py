@@ -206,4 +206,8 @@ class TorchDistribution(torch.distributions.Distribution, TorchDistributionMixin
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    expand = TorchDistributionMixin.expand  # torch's raises NotImplementedError
+    if TYPE_CHECKING:
+
+        def expand(self, batch_shape: Any, _instance: Any = None) -> Any: ...
+    else:
+        expand = TorchDistributionMixin.expand  # torch's raises NotImplementedError

@@ -27,9 +27,9 @@ class Unit(TorchDistribution):
         (0, -2.0)
     """
 
-    is_factor = True
-    arg_constraints = {"log_factor": constraints.real}
-    support = constraints.real_vector
+    is_factor: bool = True
+    arg_constraints: dict[str, constraints.Constraint] = {"log_factor": constraints.real}
+    support: constraints.Constraint = constraints.real_vector
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Unit(TorchDistribution):
         *,
         has_rsample: bool | None = None,
     ) -> None:
-        self.log_factor = torch.as_tensor(log_factor)
+        self.log_factor: Tensor = torch.as_tensor(log_factor)
         if has_rsample is not None:
             self.has_rsample = has_rsample
         super().__init__(self.log_factor.shape, torch.Size((0,)), validate_args=validate_args)

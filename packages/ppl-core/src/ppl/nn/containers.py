@@ -44,7 +44,11 @@ class Keyed:
         _change(self, super().clear)  # type: ignore[misc]
 
 
-MIXINS = {nn.ModuleList: Numbered, nn.Sequential: Numbered, nn.ModuleDict: Keyed}
+MIXINS: dict[type[nn.Module], type] = {
+    nn.ModuleList: Numbered,
+    nn.Sequential: Numbered,
+    nn.ModuleDict: Keyed,
+}
 
 
 def _change(container: Any, change: Callable[..., Any], *args: Any) -> Any:

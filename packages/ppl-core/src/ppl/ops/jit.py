@@ -97,7 +97,8 @@ class Compiling:
     """
 
     def __init__(self, program: GraphModule, options: dict[str, Any]) -> None:
-        self.program, self.options = program, options
+        self.program = program
+        self.options = options
         self._strides: list[tuple[int, ...]] = []
         self._compiled: Compiled | None = None
 
@@ -140,7 +141,9 @@ class CompiledFunction:
     ) -> None:
         functools.update_wrapper(self, fn)
         self._name = getattr(fn, "__name__", type(fn).__name__)
-        self.fn, self.ignore_warnings, self.jit_options = fn, ignore_warnings, jit_options
+        self.fn = fn
+        self.ignore_warnings = ignore_warnings
+        self.jit_options = jit_options
         self.compiler = compiler
         self._has_warned = False
         self._forget()

@@ -44,7 +44,7 @@ class BlockMessenger(Messenger):
         _refuse_overlap(hide, expose)
         _refuse_overlap(hide_types, expose_types)
         if hide_fn is not None:
-            self.hide_fn = hide_fn
+            self.hide_fn: Predicate = hide_fn
         elif expose_fn is not None:
             self.hide_fn = partial(_all_but, expose_fn, None)
         elif exposed is not None:

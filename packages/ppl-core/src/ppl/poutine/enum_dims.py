@@ -26,7 +26,9 @@ class EnumDims:
     """
 
     def __init__(self, first_dim: int, next_dim: int, next_number: int = 0) -> None:
-        self.first_dim, self.next_dim, self.next_number = first_dim, next_dim, next_number
+        self.first_dim = first_dim
+        self.next_dim = next_dim
+        self.next_number: int = next_number
         self._leftmost = next_dim + 1
         self._carried: dict[frozenset[Step], Dims] = {}  # by values of the sites of these steps
         self._kept: list[frozenset[Step]] = []  # those that may become visible again

@@ -28,8 +28,9 @@ class EqualizeMessenger(Messenger):
         type: str | None = "sample",
         keep_dist: bool | None = False,
     ) -> None:
-        self.sites = [sites] if isinstance(sites, str) else list(sites)
-        self.type, self.keep_dist = type, keep_dist
+        self.sites: list[str] = [sites] if isinstance(sites, str) else list(sites)
+        self.type = type
+        self.keep_dist = keep_dist
         self._value: Any = None
 
     def __enter__(self) -> EqualizeMessenger:

@@ -42,7 +42,7 @@ class GuideMessenger(Messenger, metaclass=ABCMeta):
     def __init__(self, model: Callable[..., Any]) -> None:
         super().__init__()
         self._model = (model,)  # a tuple, so that the parameters of a module stay with the model
-        self.trace = Trace()
+        self.trace: Trace = Trace()
 
     @property
     def model(self) -> Callable[..., Any]:

@@ -56,8 +56,11 @@ class IndepMessenger(Messenger):
             )
         count = size if size == UNKNOWN else as_size(name, "size", size)
         assert count is not None, "only a plate that subsamples may leave its size out"
-        self.name, self.size, self.dim, self.device = name, count, dim, device
-        self.counter = 0
+        self.name = name
+        self.size: int = count
+        self.dim = dim
+        self.device = device
+        self.counter: int = 0
         self._dim_is_allocated = dim is None
         self._indices: torch.Tensor | None = None
 

@@ -59,7 +59,10 @@ class MarkovMessenger(ReentrantMessenger):
                 f"markov has no vectorized or named form, got dim={dim}, name={name!r}; leave both "
                 "out"
             )
-        self.history, self.keep, self.dim, self.name = history, keep, dim, name
+        self.history = history
+        self.keep = keep
+        self.dim = dim
+        self.name = name
         self._chain = next(_numbers)
         self._iterable: Iterable[Any] = ()
 
@@ -95,7 +98,9 @@ class MarkovStep(Entry):
 
     def __init__(self, owner: MarkovMessenger, depth: int, visible: tuple[Step, ...]) -> None:
         super().__init__(owner)
-        self.chain, self.depth, self.visible = owner._chain, depth, visible
+        self.chain: int = owner._chain
+        self.depth = depth
+        self.visible = visible
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         scope: Scope = msg.setdefault("_markov_scope", {})

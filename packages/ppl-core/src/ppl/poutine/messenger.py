@@ -17,7 +17,8 @@ class _BoundMessenger:
     """A function that runs inside a handler."""
 
     def __init__(self, messenger: Messenger, fn: Callable[..., Any]) -> None:
-        self.messenger, self.fn = messenger, fn
+        self.messenger = messenger
+        self.fn = fn
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -27,8 +27,12 @@ class QueueHandler:
         escape_fn: Callable[..., bool],
         num_samples: int,
     ) -> None:
-        self.fn, self.queue, self.max_tries = fn, queue, max_tries
-        self.extend_fn, self.escape_fn, self.num_samples = extend_fn, escape_fn, num_samples
+        self.fn = fn
+        self.queue = queue
+        self.max_tries = max_tries
+        self.extend_fn = extend_fn
+        self.escape_fn = escape_fn
+        self.num_samples = num_samples
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

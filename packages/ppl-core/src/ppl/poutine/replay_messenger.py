@@ -28,7 +28,8 @@ class ReplayMessenger(Messenger):
             raise SiteError(
                 "replay needs a trace or params: poutine.replay(model, trace=guide_trace)"
             )
-        self.trace, self.params = trace, params
+        self.trace = trace
+        self.params = params
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         name = msg["name"]

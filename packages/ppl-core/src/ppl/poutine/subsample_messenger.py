@@ -71,7 +71,8 @@ class SubsampleMessenger(IndepMessenger):
                 )
             size = UNKNOWN
         super().__init__(name, size, dim, device)
-        self.subsample_size, self._is_whole = size, False
+        self.subsample_size: int = size
+        self._is_whole = False
         if is_known:
             self._choose(subsample_size, subsample)
 

@@ -25,8 +25,8 @@ class TraceMessenger(Messenger):
 
     def __init__(self, graph_type: GraphType | None = None, param_only: bool | None = None) -> None:
         self.graph_type: GraphType = graph_type or "flat"
-        self.param_only = bool(param_only)
-        self.trace = Trace(self.graph_type)
+        self.param_only: bool = bool(param_only)
+        self.trace: Trace = Trace(self.graph_type)
 
     def __enter__(self) -> TraceMessenger:
         self.trace = Trace(self.graph_type)
