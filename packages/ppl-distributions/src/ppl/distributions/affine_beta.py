@@ -33,7 +33,7 @@ class AffineBeta(TransformedDistribution):
         tensor(0.)
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "concentration1": constraints.positive,
         "concentration0": constraints.positive,
         "loc": constraints.real,

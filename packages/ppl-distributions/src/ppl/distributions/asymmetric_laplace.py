@@ -22,7 +22,7 @@ class _TwoTailed(TorchDistribution):
     """What laws on the real line with tails of two lengths share."""
 
     has_rsample = True
-    support = constraints.real
+    support: constraints.Constraint = constraints.real
 
     loc: Tensor
     scale: Tensor
@@ -62,11 +62,15 @@ class AsymmetricLaplace(_TwoTailed):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "asymmetry": constraints.positive,
     }
+
+    loc: Tensor
+    scale: Tensor
+    asymmetry: Tensor
 
     def __init__(
         self,
@@ -126,12 +130,17 @@ class SoftAsymmetricLaplace(_TwoTailed):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "asymmetry": constraints.positive,
         "softness": constraints.positive,
     }
+
+    loc: Tensor
+    scale: Tensor
+    asymmetry: Tensor
+    softness: Tensor
 
     def __init__(
         self,

@@ -31,11 +31,13 @@ class BetaBinomial(TorchDistribution):
     """
 
     has_enumerate_support = True
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "concentration1": constraints.positive,
         "concentration0": constraints.positive,
         "total_count": constraints.nonnegative_integer,
     }
+
+    total_count: Tensor
 
     def __init__(
         self,

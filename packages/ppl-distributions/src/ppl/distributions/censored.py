@@ -37,10 +37,11 @@ class Censored(TorchDistribution):
         tensor([-1.1931, -2.0000])
     """
 
-    arg_constraints = {"low": BOUND, "high": BOUND}
+    arg_constraints: dict[str, constraints.Constraint] = {"low": BOUND, "high": BOUND}
 
     low: Tensor | None = None
     high: Tensor | None = None
+    base_distribution: Any
 
     def __init__(
         self,

@@ -36,7 +36,10 @@ class CoalescentTimes(TorchDistribution):
         tensor(-1.3069)
     """
 
-    arg_constraints = {"leaf_times": constraints.real_vector, "rate": constraints.positive}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "leaf_times": constraints.real_vector,
+        "rate": constraints.positive,
+    }
 
     def __init__(
         self,
@@ -47,8 +50,8 @@ class CoalescentTimes(TorchDistribution):
     ) -> None:
         rate = as_parameter(rate, leaf_times)
         shape = torch.Size(broadcast_shape(leaf_times.shape[:-1], rate.shape))
-        self.leaf_times = leaf_times.expand(shape + leaf_times.shape[-1:])
-        self.rate = rate.expand(shape)
+        self.leaf_times: Tensor = leaf_times.expand(shape + leaf_times.shape[-1:])
+        self.rate: Tensor = rate.expand(shape)
         super().__init__(shape, _event_shape(leaf_times), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
@@ -89,7 +92,7 @@ class CoalescentTimesWithRate(TorchDistribution):
         tensor(-4.3069)
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "leaf_times": constraints.real_vector,
         "rate_grid": constraints.independent(constraints.positive, 1),
     }
@@ -98,8 +101,8 @@ class CoalescentTimesWithRate(TorchDistribution):
         self, leaf_times: Tensor, rate_grid: Tensor, *, validate_args: bool | None = None
     ) -> None:
         shape = torch.Size(broadcast_shape(leaf_times.shape[:-1], rate_grid.shape[:-1]))
-        self.leaf_times = leaf_times.expand(shape + leaf_times.shape[-1:])
-        self.rate_grid = rate_grid.expand(shape + rate_grid.shape[-1:])
+        self.leaf_times: Tensor = leaf_times.expand(shape + leaf_times.shape[-1:])
+        self.rate_grid: Tensor = rate_grid.expand(shape + rate_grid.shape[-1:])
         super().__init__(shape, _event_shape(leaf_times), validate_args=validate_args)
 
     @property

@@ -90,8 +90,10 @@ class ConditionalTransformedDistribution(ConditionalDistribution):
         if isinstance(transforms, Transform | ConditionalTransform):
             transforms = [transforms]
         conditional = isinstance(base_dist, ConditionalDistribution)
-        self.base_dist = base_dist if conditional else ConstantConditionalDistribution(base_dist)
-        self.transforms = [
+        self.base_dist: ConditionalDistribution | ConstantConditionalDistribution = (
+            base_dist if conditional else ConstantConditionalDistribution(base_dist)
+        )
+        self.transforms: list[ConditionalTransform | ConstantConditionalTransform] = [
             t if isinstance(t, ConditionalTransform) else ConstantConditionalTransform(t)
             for t in transforms
         ]

@@ -45,8 +45,8 @@ class CAR(TorchDistribution):
     """
 
     has_rsample = True
-    support = constraints.real_vector
-    arg_constraints = {
+    support: constraints.Constraint = constraints.real_vector
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "correlation": constraints.interval(-1.0, 1.0),
         "conditional_precision": constraints.positive,
@@ -66,9 +66,9 @@ class CAR(TorchDistribution):
         n = len(self._graph.degree)
         shape = broadcast_shape(loc.shape, correlation.shape + (1,), precision.shape + (1,), (n,))
         batch_shape = torch.Size(shape[:-1])
-        self.loc = loc.expand(shape)
-        self.correlation = correlation.expand(batch_shape)
-        self.conditional_precision = precision.expand(batch_shape)
+        self.loc: Tensor = loc.expand(shape)
+        self.correlation: Tensor = correlation.expand(batch_shape)
+        self.conditional_precision: Tensor = precision.expand(batch_shape)
         self.adj_matrix = adj_matrix
         super().__init__(batch_shape, torch.Size([n]), validate_args=validate_args)
 
@@ -139,7 +139,7 @@ class ICAR(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"scale": constraints.positive}
+    arg_constraints: dict[str, constraints.Constraint] = {"scale": constraints.positive}
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class ICAR(TorchDistribution):
         mean_scale: float | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.scale = torch.as_tensor(scale)
+        self.scale: Tensor = torch.as_tensor(scale)
         self.mean_scale = mean_scale
         self.adj_matrix = adj_matrix
         self._graph: Neighborhood = neighborhood(adj_matrix)

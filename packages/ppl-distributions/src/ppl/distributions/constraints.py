@@ -152,7 +152,9 @@ class _Choice(Constraint):
     """Values in one of two supports, element by element as a mask says."""
 
     def __init__(self, mask: Tensor, first: Constraint, second: Constraint) -> None:
-        self.mask, self.first, self.second = mask, first, second
+        self.mask = mask
+        self.first = first
+        self.second = second
 
     @property
     def is_discrete(self) -> bool:
@@ -178,18 +180,18 @@ class _ZeroSum(Constraint):
 
 any_component = _AnyComponent
 choice = _Choice
-circular = _Circular()
-corr_cholesky = _CorrCholesky()
+circular: _Circular = _Circular()
+corr_cholesky: _CorrCholesky = _CorrCholesky()
 corr_cholesky_constraint = corr_cholesky  # its name in earlier releases
-corr_matrix = _CorrMatrix()
-integer = _Integer()
-ordered_vector = _OrderedVector()
-positive_ordered_vector = _PositiveOrderedVector()
-softplus_lower_cholesky = _SoftplusLowerCholesky()
-softplus_positive = _SoftplusPositive()
-sphere = _Sphere()
-unit_lower_cholesky = _UnitLowerCholesky()
-zero_sum = _ZeroSum()
+corr_matrix: _CorrMatrix = _CorrMatrix()
+integer: _Integer = _Integer()
+ordered_vector: _OrderedVector = _OrderedVector()
+positive_ordered_vector: _PositiveOrderedVector = _PositiveOrderedVector()
+softplus_lower_cholesky: _SoftplusLowerCholesky = _SoftplusLowerCholesky()
+softplus_positive: _SoftplusPositive = _SoftplusPositive()
+sphere: _Sphere = _Sphere()
+unit_lower_cholesky: _UnitLowerCholesky = _UnitLowerCholesky()
+zero_sum: _ZeroSum = _ZeroSum()
 
 
 def __getattr__(name: str) -> object:

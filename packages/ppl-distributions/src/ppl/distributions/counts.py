@@ -163,7 +163,7 @@ class Poisson(torch.distributions.Poisson, TorchDistributionMixin):
             rest of the density for them alone. Such a density cannot be recorded.
     """
 
-    is_sparse = False
+    is_sparse: bool = False
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class DirichletMultinomial(TorchDistribution):
         tensor([2., 6.])
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "concentration": constraints.independent(constraints.positive, 1),
         "total_count": constraints.nonnegative_integer,
     }
@@ -47,7 +47,7 @@ class DirichletMultinomial(TorchDistribution):
         batch_shape = torch.Size(broadcast_shape(concentration.shape[:-1], total_count.shape))
         concentration = concentration.expand(batch_shape + concentration.shape[-1:])
         self._dirichlet = Dirichlet(concentration, validate_args=False)
-        self.total_count = total_count.to(concentration.dtype).expand(batch_shape)
+        self.total_count: Tensor = total_count.to(concentration.dtype).expand(batch_shape)
         self.is_sparse = is_sparse
         super().__init__(batch_shape, concentration.shape[-1:], validate_args=validate_args)
 

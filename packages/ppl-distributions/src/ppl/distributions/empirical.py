@@ -32,7 +32,7 @@ class Empirical(TorchDistribution):
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
-    support = constraints.real
+    support: constraints.Constraint = constraints.real
     has_enumerate_support = True
 
     def __init__(

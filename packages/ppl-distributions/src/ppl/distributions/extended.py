@@ -22,7 +22,10 @@ class ExtendedBinomial(Binomial):
         tensor([0.0000, 0.5000, 0.0000])
     """
 
-    arg_constraints = {**Binomial.arg_constraints, "total_count": constraints.integer}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        **Binomial.arg_constraints,
+        "total_count": constraints.integer,
+    }
     support = constraints.integer
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -41,7 +44,10 @@ class ExtendedBetaBinomial(BetaBinomial):
     ``total_count`` may be negative: then no value is possible.
     """
 
-    arg_constraints = {**BetaBinomial.arg_constraints, "total_count": constraints.integer}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        **BetaBinomial.arg_constraints,
+        "total_count": constraints.integer,
+    }
     support = constraints.integer
 
     def log_prob(self, value: Tensor) -> Tensor:

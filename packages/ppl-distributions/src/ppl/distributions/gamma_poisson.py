@@ -26,8 +26,11 @@ class GammaPoisson(TorchDistribution):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
-    support = constraints.nonnegative_integer
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration": constraints.positive,
+        "rate": constraints.positive,
+    }
+    support: constraints.Constraint = constraints.nonnegative_integer
 
     def __init__(
         self,

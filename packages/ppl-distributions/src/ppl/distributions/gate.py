@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
-from ppl.distribution import TorchDistribution
+from ppl.distribution import TorchDistribution, TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError, SiteError
 from ppl.ops.powers import log_nonnegative, log_power_of_rest
@@ -61,7 +61,10 @@ class Gated(TorchDistribution):
         ShapeError: If ``base_dist`` has event dimensions.
     """
 
-    arg_constraints = {"gate": constraints.unit_interval, "gate_logits": constraints.real}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "gate": constraints.unit_interval,
+        "gate_logits": constraints.real,
+    }
 
     def _set_gate(
         self,
@@ -83,7 +86,7 @@ class Gated(TorchDistribution):
         weight = as_parameter(value, parameter_of(base_dist))
         batch_shape = torch.Size(broadcast_shape(weight.shape, base_dist.batch_shape))
         setattr(self, key, weight.expand(batch_shape))
-        self.base_dist = base_dist.expand(batch_shape)
+        self.base_dist: TorchDistributionMixin = base_dist.expand(batch_shape)
         TorchDistribution.__init__(self, batch_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

@@ -37,12 +37,12 @@ class GroupedNormalNormal(TorchDistribution):
         tensor([3.])
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "prior_loc": constraints.real_vector,
         "prior_scale": constraints.independent(constraints.positive, 1),
         "obs_scale": constraints.independent(constraints.positive, 1),
     }
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class GroupedNormalNormal(TorchDistribution):
         groups = broadcast_shape(prior_loc.shape, prior_scale.shape)
         data = broadcast_shape(obs_scale.shape, group_idx.shape)
         batch_shape = torch.Size(broadcast_shape(groups[:-1], data[:-1]))
-        self.prior_loc = prior_loc.expand(batch_shape + groups[-1:])
-        self.prior_scale = prior_scale.expand(batch_shape + groups[-1:])
-        self.obs_scale = obs_scale.expand(batch_shape + data[-1:])
+        self.prior_loc: Tensor = prior_loc.expand(batch_shape + groups[-1:])
+        self.prior_scale: Tensor = prior_scale.expand(batch_shape + groups[-1:])
+        self.obs_scale: Tensor = obs_scale.expand(batch_shape + data[-1:])
         self.group_idx = group_idx
         super().__init__(batch_shape, torch.Size(data[-1:]), validate_args=validate_args)
 

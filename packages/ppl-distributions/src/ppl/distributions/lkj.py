@@ -21,7 +21,7 @@ class LKJCholesky(torch.distributions.LKJCholesky, TorchDistributionMixin):
     (Lewandowski, Kurowicka and Joe 2009).
     """
 
-    support = constraints.corr_cholesky
+    support: constraints.Constraint = constraints.corr_cholesky  # type: ignore[assignment]
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a draw by the onion method (their section 3.2), a row at a time.
@@ -60,8 +60,8 @@ class LKJ(TorchDistribution):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {"concentration": constraints.positive}
-    support = constraints.corr_matrix
+    arg_constraints: dict[str, constraints.Constraint] = {"concentration": constraints.positive}
+    support: constraints.Constraint = constraints.corr_matrix
 
     def __init__(
         self,
@@ -70,7 +70,8 @@ class LKJ(TorchDistribution):
         validate_args: bool | None = None,
     ) -> None:
         self._factor = LKJCholesky(dim, concentration, validate_args=False)
-        self.dim, self.concentration = dim, self._factor.concentration
+        self.dim = dim
+        self.concentration: Tensor = self._factor.concentration
         super().__init__(
             self._factor.batch_shape, self._factor.event_shape, validate_args=validate_args
         )
@@ -115,7 +116,7 @@ class LKJCorrCholesky(LKJCholesky):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {"eta": constraints.positive}
+    arg_constraints: dict[str, constraints.Constraint] = {"eta": constraints.positive}
 
     def __init__(self, d: int, eta: Tensor | float, validate_args: bool | None = None) -> None:
         warnings.warn(

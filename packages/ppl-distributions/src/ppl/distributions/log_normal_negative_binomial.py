@@ -30,12 +30,16 @@ class LogNormalNegativeBinomial(TorchDistribution):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "total_count": constraints.greater_than_eq(0),
         "logits": constraints.real,
         "multiplicative_noise_scale": constraints.positive,
     }
-    support = constraints.nonnegative_integer
+    support: constraints.Constraint = constraints.nonnegative_integer
+
+    total_count: Tensor
+    logits: Tensor
+    multiplicative_noise_scale: Tensor
 
     def __init__(
         self,

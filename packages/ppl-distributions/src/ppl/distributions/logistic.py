@@ -27,8 +27,14 @@ class Logistic(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    support: constraints.Constraint = constraints.real
+
+    loc: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -90,12 +96,16 @@ class SkewLogistic(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "asymmetry": constraints.positive,
     }
-    support = constraints.real
+    support: constraints.Constraint = constraints.real
+
+    loc: Tensor
+    scale: Tensor
+    asymmetry: Tensor
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistribution
+from ppl.distribution import TorchDistribution, TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
 
@@ -54,8 +54,8 @@ class MaskedMixture(TorchDistribution):
             broadcast_shape(mask.shape, component0.batch_shape, component1.batch_shape)
         )
         self._mask = mask.bool().expand(batch_shape)
-        self.component0 = component0.expand(batch_shape)
-        self.component1 = component1.expand(batch_shape)
+        self.component0: TorchDistributionMixin = component0.expand(batch_shape)
+        self.component1: TorchDistributionMixin = component1.expand(batch_shape)
         super().__init__(batch_shape, component0.event_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

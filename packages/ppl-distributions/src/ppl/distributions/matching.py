@@ -27,8 +27,12 @@ class _Matching(TorchDistribution):
     """
 
     has_enumerate_support = True
-    arg_constraints = {"logits": constraints.independent(constraints.real, 2)}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "logits": constraints.independent(constraints.real, 2)
+    }
     capacity: int
+    num_sources: int
+    num_destins: int
 
     def __init__(
         self, logits: Tensor, *, bp_iters: int | None = None, validate_args: bool | None = None

@@ -31,7 +31,7 @@ class _MixtureOfNormals(TorchDistribution):
     """What the mixtures share: ``k`` components over vectors of size ``n``."""
 
     has_rsample = True
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
 
     component_logits: Tensor  # (*batch, k)
 
@@ -125,7 +125,7 @@ class MixtureOfDiagNormals(_MixtureOfNormals):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "locs": constraints.independent(constraints.real, 2),
         "coord_scale": constraints.independent(constraints.positive, 2),
         "component_logits": constraints.real_vector,
@@ -139,8 +139,9 @@ class MixtureOfDiagNormals(_MixtureOfNormals):
         validate_args: bool | None = None,
     ) -> None:
         shape = broadcast_shape(locs.shape, coord_scale.shape, (*component_logits.shape, 1))
-        self.locs, self.coord_scale = locs.expand(shape), coord_scale.expand(shape)
-        self.component_logits = component_logits.expand(shape[:-1])
+        self.locs: Tensor = locs.expand(shape)
+        self.coord_scale: Tensor = coord_scale.expand(shape)
+        self.component_logits: Tensor = component_logits.expand(shape[:-1])
         super().__init__(
             torch.Size(shape[:-2]), torch.Size(shape[-1:]), validate_args=validate_args
         )
@@ -177,7 +178,7 @@ class MixtureOfDiagNormalsSharedCovariance(_MixtureOfNormals):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "locs": constraints.independent(constraints.real, 2),
         "coord_scale": constraints.independent(constraints.positive, 1),
         "component_logits": constraints.real_vector,
@@ -193,9 +194,9 @@ class MixtureOfDiagNormalsSharedCovariance(_MixtureOfNormals):
         shape = broadcast_shape(
             locs.shape, coord_scale.unsqueeze(-2).shape, (*component_logits.shape, 1)
         )
-        self.locs = locs.expand(shape)
-        self.coord_scale = coord_scale.expand(shape[:-2] + shape[-1:])
-        self.component_logits = component_logits.expand(shape[:-1])
+        self.locs: Tensor = locs.expand(shape)
+        self.coord_scale: Tensor = coord_scale.expand(shape[:-2] + shape[-1:])
+        self.component_logits: Tensor = component_logits.expand(shape[:-1])
         super().__init__(
             torch.Size(shape[:-2]), torch.Size(shape[-1:]), validate_args=validate_args
         )
@@ -235,7 +236,7 @@ class GaussianScaleMixture(_MixtureOfNormals):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "coord_scale": constraints.independent(constraints.positive, 1),
         "component_logits": constraints.real_vector,
         "component_scale": constraints.independent(constraints.positive, 1),
@@ -250,9 +251,9 @@ class GaussianScaleMixture(_MixtureOfNormals):
     ) -> None:
         components = broadcast_shape(component_logits.shape, component_scale.shape)
         batch_shape = torch.Size(broadcast_shape(coord_scale.shape[:-1], components[:-1]))
-        self.coord_scale = coord_scale.expand(batch_shape + coord_scale.shape[-1:])
-        self.component_logits = component_logits.expand(batch_shape + components[-1:])
-        self.component_scale = component_scale.expand(batch_shape + components[-1:])
+        self.coord_scale: Tensor = coord_scale.expand(batch_shape + coord_scale.shape[-1:])
+        self.component_logits: Tensor = component_logits.expand(batch_shape + components[-1:])
+        self.component_scale: Tensor = component_scale.expand(batch_shape + components[-1:])
         super().__init__(batch_shape, coord_scale.shape[-1:], validate_args=validate_args)
 
     @property

@@ -24,6 +24,8 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
     of nan instead of an exception.
     """
 
+    covariance_matrix: Tensor
+    precision_matrix: Tensor
     _given_covariance: Tensor | None = None
 
     def __init__(
@@ -85,6 +87,8 @@ class LowRankMultivariateNormal(
         ShapeError: If the shapes do not fit together.
     """
 
+    cov_factor: Tensor
+
     def __init__(
         self,
         loc: Tensor,
@@ -102,7 +106,8 @@ class LowRankMultivariateNormal(
                 f"and cov_diag (*batch, n), got {tuple(loc.shape)}, {tuple(cov_factor.shape)} and "
                 f"{tuple(cov_diag.shape)}"
             ) from error
-        self.loc, self.cov_diag = column[..., 0], diagonal[..., 0]
+        self.loc: Tensor = column[..., 0]
+        self.cov_diag: Tensor = diagonal[..., 0]
         self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag = cov_factor, cov_diag
         self._capacitance_tril = _capacitance_tril(cov_factor, cov_diag)
         torch.distributions.Distribution.__init__(

@@ -27,12 +27,12 @@ class MultivariateStudentT(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "df": constraints.positive,
         "loc": constraints.real_vector,
         "scale_tril": constraints.lower_cholesky,
     }
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class MultivariateStudentT(TorchDistribution):
         df = torch.as_tensor(df, dtype=loc.dtype, device=loc.device)
         size = scale_tril.shape[-1:]
         batch_shape = torch.Size(broadcast_shape(df.shape, loc.shape[:-1], scale_tril.shape[:-2]))
-        self.df = df.expand(batch_shape)
-        self.loc = loc.expand(batch_shape + size)
+        self.df: Tensor = df.expand(batch_shape)
+        self.loc: Tensor = loc.expand(batch_shape + size)
         self._unbroadcasted_scale_tril = scale_tril
         super().__init__(batch_shape, size, validate_args=validate_args)
 

@@ -32,7 +32,10 @@ class OrderedLogistic(Categorical):
         tensor([0.2689, 0.4621, 0.2689])
     """
 
-    arg_constraints = {"predictor": constraints.real, "cutpoints": constraints.ordered_vector}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "predictor": constraints.real,
+        "cutpoints": constraints.ordered_vector,
+    }
 
     def __init__(
         self, predictor: Tensor | float, cutpoints: Tensor, validate_args: bool | None = None
@@ -42,8 +45,8 @@ class OrderedLogistic(Categorical):
             cutpoints = cutpoints.to(predictor.dtype if real else torch.get_default_dtype())  # type: ignore[union-attr]
         predictor = as_parameter(predictor, cutpoints)
         shape = torch.Size(broadcast_shape(predictor.shape, cutpoints.shape[:-1]))
-        self.predictor = predictor.expand(shape)
-        self.cutpoints = cutpoints.expand(shape + cutpoints.shape[-1:])
+        self.predictor: Tensor = predictor.expand(shape)
+        self.cutpoints: Tensor = cutpoints.expand(shape + cutpoints.shape[-1:])
         super().__init__(logits=self._log_probs(), validate_args=validate_args)
 
     def _log_probs(self) -> Tensor:

@@ -51,11 +51,15 @@ class GeneralizedPareto(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "concentration": constraints.real,
     }
+
+    loc: Tensor
+    scale: Tensor
+    concentration: Tensor
 
     def __init__(
         self,

@@ -38,10 +38,10 @@ class TruncatedPolyaGamma(TorchDistribution):
 
     truncation_point = _UPPER
     arg_constraints: dict[str, constraints.Constraint] = {}
-    support = constraints.interval(0.0, _UPPER)
+    support: constraints.Constraint = constraints.interval(0.0, _UPPER)
 
     def __init__(self, prototype: Tensor, validate_args: bool | None = None) -> None:
-        self.prototype = prototype.new_empty(())
+        self.prototype: Tensor = prototype.new_empty(())
         super().__init__(validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

@@ -51,7 +51,7 @@ class Exponential(torch.distributions.Exponential, TorchDistributionMixin):
 class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin):
     """F distribution with ``df1 > 0`` and ``df2 > 0`` degrees of freedom, on x >= 0."""
 
-    support = constraints.nonnegative  # type: ignore[assignment]
+    support: constraints.Constraint = constraints.nonnegative  # type: ignore[assignment]
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)

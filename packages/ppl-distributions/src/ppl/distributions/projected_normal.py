@@ -38,8 +38,8 @@ class ProjectedNormal(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"concentration": constraints.real_vector}
-    support = constraints.sphere
+    arg_constraints: dict[str, constraints.Constraint] = {"concentration": constraints.real_vector}
+    support: constraints.Constraint = constraints.sphere
 
     def __init__(self, concentration: Tensor, *, validate_args: bool | None = None) -> None:
         if concentration.dim() < 1 or concentration.shape[-1] < 2:

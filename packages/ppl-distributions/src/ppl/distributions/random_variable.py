@@ -110,10 +110,12 @@ class RandomVariable:
     def _minus_from(self, x: Tensor | float) -> RandomVariable:
         return self._affine(x, -1.0)
 
-    __add__ = __radd__ = add
+    __add__ = add
+    __radd__ = add
     __sub__ = sub
     __rsub__ = _minus_from
-    __mul__ = __rmul__ = mul
+    __mul__ = mul
+    __rmul__ = mul
     __truediv__ = truediv
     __neg__ = neg
     __abs__ = abs

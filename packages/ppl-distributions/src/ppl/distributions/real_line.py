@@ -87,6 +87,9 @@ class Normal(torch.distributions.Normal, TorchDistributionMixin):
 
     _log_scale: float | None = None  # known before any tensor operation
 
+    loc: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         loc: Tensor | float,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from ppl.distribution import ScoreParts, TorchDistribution
+from ppl.distribution import ScoreParts, TorchDistribution, TorchDistributionMixin
 from ppl.errors import ShapeError
 
 
@@ -58,7 +58,9 @@ class Rejector(TorchDistribution):
                 f"Rejector: event_shape is {tuple(event)}, but proposals have "
                 f"{tuple(propose.event_shape)}; leave it out, or use propose.to_event(n)"
             )
-        self.propose = propose if shape == propose.batch_shape else propose.expand(shape)
+        self.propose: TorchDistributionMixin = (
+            propose if shape == propose.batch_shape else propose.expand(shape)
+        )
         self.log_prob_accept = log_prob_accept
         self.log_scale = log_scale
         super().__init__(shape, event, validate_args=validate_args)

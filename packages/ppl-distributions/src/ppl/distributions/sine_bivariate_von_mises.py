@@ -51,14 +51,19 @@ class SineBivariateVonMises(TorchDistribution):
         tensor(-1.3849)
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "phi_loc": constraints.real,
         "psi_loc": constraints.real,
         "phi_concentration": constraints.positive,
         "psi_concentration": constraints.positive,
         "correlation": constraints.real,
     }
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
+
+    phi_loc: Tensor
+    psi_loc: Tensor
+    phi_concentration: Tensor
+    psi_concentration: Tensor
 
     def __init__(
         self,
@@ -81,7 +86,7 @@ class SineBivariateVonMises(TorchDistribution):
         )
         self.phi_loc, self.psi_loc, self.phi_concentration, self.psi_concentration = parameters[:4]
         unit = (self.phi_concentration * self.psi_concentration).sqrt()
-        self.correlation = parameters[4] * unit if correlation is None else parameters[4]
+        self.correlation: Tensor = parameters[4] * unit if correlation is None else parameters[4]
         super().__init__(self.phi_loc.shape, torch.Size([2]), validate_args=validate_args)
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.distribution import TorchDistribution
+from ppl.distribution import TorchDistribution, TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
 
@@ -39,7 +39,7 @@ class SineSkewed(TorchDistribution):
         tensor(1.5000)
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "skewness": constraints.independent(constraints.interval(-1.0, 1.0), 1),
     }
 
@@ -51,8 +51,8 @@ class SineSkewed(TorchDistribution):
                 "angles needs to_event(1)"
             )
         shape = torch.Size(broadcast_shape(base_dist.batch_shape, skewness.shape[:-1]))
-        self.base_dist = base_dist.expand(shape)
-        self.skewness = skewness.expand(shape + skewness.shape[-1:])
+        self.base_dist: TorchDistributionMixin = base_dist.expand(shape)
+        self.skewness: Tensor = skewness.expand(shape + skewness.shape[-1:])
         super().__init__(shape, skewness.shape[-1:], validate_args=validate_args)
         if self._validate_args and (skewness.abs().sum(-1) > 1 + 1e-6).any():
             raise ValueError(

@@ -28,8 +28,14 @@ class SoftLaplace(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    support: constraints.Constraint = constraints.real
+
+    loc: Tensor
+    scale: Tensor
 
     def __init__(
         self,

@@ -41,7 +41,9 @@ class SpanningTree(TorchDistribution):
         [[[0, 1], [0, 2]], [[0, 1], [1, 2]], [[0, 2], [1, 2]]]
     """
 
-    arg_constraints = {"edge_logits": constraints.independent(constraints.real, 1)}
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "edge_logits": constraints.independent(constraints.real, 1)
+    }
     has_enumerate_support = True
 
     def __init__(
@@ -50,9 +52,9 @@ class SpanningTree(TorchDistribution):
         sampler_options: dict[str, Any] | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.num_vertices = _num_vertices(edge_logits)
+        self.num_vertices: int = _num_vertices(edge_logits)
         self.edge_logits = edge_logits
-        self.sampler_options = sampler_options or {}
+        self.sampler_options: dict[str, Any] = sampler_options or {}
         event_shape = torch.Size([self.num_vertices - 1, 2])
         super().__init__(edge_logits.shape[:-1], event_shape, validate_args=validate_args)
 

@@ -42,13 +42,18 @@ class Stable(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "stability": constraints.interval(0, 2),
         "skew": constraints.interval(-1, 1),
         "scale": constraints.positive,
         "loc": constraints.real,
     }
-    support = constraints.real
+    support: constraints.Constraint = constraints.real
+
+    stability: Tensor
+    skew: Tensor
+    scale: Tensor
+    loc: Tensor
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class OMTMultivariateNormal(MultivariateNormal):
         validate_args: Whether to check arguments and values; the global default if ``None``.
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "scale_tril": constraints.independent(constraints.lower_triangular, 0),
     }
@@ -86,7 +86,7 @@ class AVFMultivariateNormal(MultivariateNormal):
         torch.Size([2, 1, 3])
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "scale_tril": constraints.independent(constraints.lower_triangular, 0),
         "control_var": constraints.independent(constraints.real, 3),

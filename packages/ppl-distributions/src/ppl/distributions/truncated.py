@@ -48,10 +48,11 @@ class Truncated(TorchDistribution):
         tensor(2.9982)
     """
 
-    arg_constraints = {"low": BOUND, "high": BOUND}
+    arg_constraints: dict[str, constraints.Constraint] = {"low": BOUND, "high": BOUND}
 
     low: Tensor | None = None
     high: Tensor | None = None
+    base_distribution: Any
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Truncated(TorchDistribution):
             raise ValueError("Truncated: expected a bound, low or high or both")
         self.base_distribution, bounds = broadcast_bounds(base_dist, low=low, high=high)
         self.__dict__.update(bounds)
-        self.has_rsample = has_quantiles(base_dist)
+        self.has_rsample: bool = has_quantiles(base_dist)
         super().__init__(self.base_distribution.batch_shape, validate_args=validate_args)
         if self._validate_args and len(bounds) == 2 and not (bounds["low"] < bounds["high"]).all():
             raise ValueError(f"Truncated: expected low < high, got {bounds}")

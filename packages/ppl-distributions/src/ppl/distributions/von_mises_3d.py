@@ -33,8 +33,10 @@ class VonMises3D(TorchDistribution):
         ShapeError: If ``concentration`` is no batch of vectors of three components.
     """
 
-    arg_constraints = {"concentration": torch_constraints.real_vector}
-    support = constraints.sphere
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration": torch_constraints.real_vector
+    }
+    support: constraints.Constraint = constraints.sphere
     has_rsample = True
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:

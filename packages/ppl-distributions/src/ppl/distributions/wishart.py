@@ -48,7 +48,7 @@ class Wishart(torch.distributions.Wishart, TorchDistributionMixin):
         ((name, matrix),) = given
         df = df if isinstance(df, Tensor) else matrix.new_tensor(df)
         batch_shape = torch.Size(broadcast_shape(matrix.shape[:-2], df.shape))
-        self.df = df.expand(batch_shape)
+        self.df: Tensor = df.expand(batch_shape)
         setattr(self, name, matrix.expand(batch_shape + matrix.shape[-2:]))
         torch.distributions.Distribution.__init__(
             self, batch_shape, matrix.shape[-2:], validate_args=validate_args

@@ -91,7 +91,8 @@ class ZeroInflatedPoisson(ZeroInflatedDistribution):
         gate_logits: Log odds of an extra zero, instead of ``gate``.
     """
 
-    support = constraints.nonnegative_integer
+    support: constraints.Constraint = constraints.nonnegative_integer
+    base_dist: Poisson
 
     @gate_by_name
     def __init__(
@@ -126,7 +127,8 @@ class ZeroInflatedNegativeBinomial(ZeroInflatedDistribution):
         gate_logits: Log odds of an extra zero, instead of ``gate``.
     """
 
-    support = constraints.nonnegative_integer
+    support: constraints.Constraint = constraints.nonnegative_integer
+    base_dist: NegativeBinomial
 
     @gate_by_name
     def __init__(

@@ -32,11 +32,11 @@ class ZeroSumNormal(TorchDistribution):
     """
 
     has_rsample = True
-    arg_constraints = {"scale": constraints.positive}
-    support = constraints.zero_sum
+    arg_constraints: dict[str, constraints.Constraint] = {"scale": constraints.positive}
+    support: constraints.Constraint = constraints.zero_sum
 
     def __init__(self, scale: Tensor | float, size: int, validate_args: bool | None = None) -> None:
-        self.scale = torch.as_tensor(scale)
+        self.scale: Tensor = torch.as_tensor(scale)
         super().__init__(self.scale.shape, torch.Size([size]), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

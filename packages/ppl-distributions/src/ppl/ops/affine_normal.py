@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class AffineNormal(Batched):
     matrix: Tensor
     loc: Tensor
     scale: Tensor
-    event_dims = (2, 1, 1)
+    event_dims: ClassVar[tuple[int, ...]] = (2, 1, 1)
 
     def dim(self) -> int:
         """Return the number of variables, of x and y together."""

@@ -14,7 +14,7 @@ from .ring import Ring
 class LinearRing(Ring):
     """Sums and products of numbers."""
 
-    one = 1.0
+    one: float = 1.0
 
     def einsum(self, equation: str, *operands: Tensor) -> Tensor:
         """Return the contraction of tensors whose symbols stand in the equation."""
@@ -45,7 +45,7 @@ class LinearRing(Ring):
 class LogRing(Ring):
     """Sums and products of numbers, all represented by their logarithms."""
 
-    one = 0.0
+    one: float = 0.0
 
     def einsum(self, equation: str, *operands: Tensor) -> Tensor:
         """Return the contraction of tensors whose symbols stand in the equation."""

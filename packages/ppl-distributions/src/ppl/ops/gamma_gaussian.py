@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ class GammaGaussian(Batched):
     precision: Tensor
     alpha: Tensor
     beta: Tensor
-    event_dims = (0, 1, 2, 0, 0)
+    event_dims: ClassVar[tuple[int, ...]] = (0, 1, 2, 0, 0)
 
     def dim(self) -> int:
         """Return the number of variables, the scale not counted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class Gaussian(Batched):
     log_normalizer: Tensor
     info_vec: Tensor
     precision: Tensor
-    event_dims = (0, 1, 2)
+    event_dims: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
     def dim(self) -> int:
         """Return the number of variables."""

@@ -32,7 +32,7 @@ class Ring(ABC):
         self, cache: Cache | None = None, dim_to_size: Mapping[str, int] | None = None
     ) -> None:
         self.cache: Cache = {} if cache is None else cache
-        self.dim_to_size = dict(dim_to_size or {})
+        self.dim_to_size: dict[str, int] = dict(dim_to_size or {})
 
     @abstractmethod
     def einsum(self, equation: str, *operands: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from torch.distributions import constraints
 from ppl.errors import ShapeError
 from ppl.nn import PyroModule, PyroParam
 
-root_three = math.sqrt(3.0)
-root_five = math.sqrt(5.0)
-five_thirds = 5.0 / 3.0
+root_three: float = math.sqrt(3.0)
+root_five: float = math.sqrt(5.0)
+five_thirds: float = 5.0 / 3.0
 
 
 class MaternKernel(PyroModule):
@@ -50,7 +50,9 @@ class MaternKernel(PyroModule):
         if nu not in _LAWS:
             raise NotImplementedError(f"MaternKernel: expected nu of 0.5, 1.5 or 2.5, got {nu}")
         super().__init__()
-        self.nu, self.num_gps, self.state_dim = nu, num_gps, int(nu + 0.5)
+        self.nu = nu
+        self.num_gps = num_gps
+        self.state_dim: int = int(nu + 0.5)
         for name, init in (
             ("length_scale", length_scale_init),
             ("kernel_scale", kernel_scale_init),

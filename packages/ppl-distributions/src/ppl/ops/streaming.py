@@ -35,7 +35,7 @@ class CountStats(StreamingStats):
     """The number of samples."""
 
     def __init__(self, count: int = 0) -> None:
-        self.count = count
+        self.count: int = count
 
     def update(self, sample: Any) -> None:
         """Add a sample of any kind, in place."""
@@ -54,7 +54,7 @@ class CountMeanStats(StreamingStats):
     """The number and the mean of tensors."""
 
     def __init__(self, count: int = 0, mean: Tensor | float = 0.0) -> None:
-        self.count = count
+        self.count: int = count
         self.mean = mean
 
     def update(self, sample: Tensor) -> None:
@@ -89,7 +89,7 @@ class CountMeanVarianceStats(StreamingStats):
     def __init__(
         self, count: int = 0, mean: Tensor | float = 0.0, scatter: Tensor | float = 0.0
     ) -> None:
-        self.count = count
+        self.count: int = count
         self.mean = mean
         self.scatter = scatter  # the sum of squared deviations from the mean
 
@@ -117,7 +117,7 @@ class StackStats(StreamingStats):
     """All tensors, for those few that are to be kept."""
 
     def __init__(self, samples: Iterable[Tensor] = ()) -> None:
-        self.samples = list(samples)
+        self.samples: list[Tensor] = list(samples)
 
     def update(self, sample: Tensor) -> None:
         """Add a tensor, of the shape of all others, in place."""
@@ -148,7 +148,9 @@ class StatsOfDict(StreamingStats):
         default: Callable[[], StreamingStats] = CountStats,
     ) -> None:
         self.default = default
-        self.stats = {key: make() for key, make in (types or {}).items()}
+        self.stats: dict[Hashable, StreamingStats] = {
+            key: make() for key, make in (types or {}).items()
+        }
 
     def update(self, sample: Mapping[Any, Any]) -> None:
         """Add a dictionary, in place; it need not have all keys."""

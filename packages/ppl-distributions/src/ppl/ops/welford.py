@@ -18,7 +18,7 @@ class RunningMoments(ABC):
 
     def reset(self) -> None:
         """Forget all samples."""
-        self.n_samples = 0
+        self.n_samples: int = 0
         self.mean: Tensor | float = 0.0
 
     def update(self, sample: Tensor) -> None:
@@ -63,7 +63,7 @@ class WelfordCovariance(RunningMoments):
     def reset(self) -> None:
         """Forget all samples."""
         super().reset()
-        self.scatter = torch.zeros(())
+        self.scatter: Tensor = torch.zeros(())
 
     def get_covariance(self, regularize: bool = True) -> Tensor:
         """Return the covariance ``(dim, dim)``, or the variances ``(dim,)``.
@@ -97,7 +97,8 @@ class WelfordArrowheadCovariance(RunningMoments):
     def reset(self) -> None:
         """Forget all samples."""
         super().reset()
-        self.top = self.bottom_diag = torch.zeros(())
+        self.top: Tensor = torch.zeros(())
+        self.bottom_diag: Tensor = torch.zeros(())
 
     def get_covariance(self, regularize: bool = True) -> tuple[Tensor, Tensor]:
         """Return the first rows of the covariance ``(head_size, dim)``, and the other variances.

@@ -45,7 +45,7 @@ class DiscreteHMM(HiddenMarkovModel):
         tensor([0., 1.])
     """
 
-    arg_constraints = {
+    arg_constraints: dict[str, constraints.Constraint] = {
         "initial_logits": constraints.real_vector,
         "transition_logits": constraints.independent(constraints.real, 2),
     }
@@ -64,8 +64,8 @@ class DiscreteHMM(HiddenMarkovModel):
             transition_logits.shape[:-2],
             observation_dist.batch_shape[:-1],
         )
-        self.initial_logits = initial_logits.log_softmax(-1)
-        self.transition_logits = transition_logits.log_softmax(-1)
+        self.initial_logits: Tensor = initial_logits.log_softmax(-1)
+        self.transition_logits: Tensor = transition_logits.log_softmax(-1)
         self.observation_dist = observation_dist
         event_shape = (time, *observation_dist.event_shape)
         super().__init__(duration, batch_shape, event_shape, validate_args)

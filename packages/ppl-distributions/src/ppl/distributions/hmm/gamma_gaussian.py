@@ -56,7 +56,10 @@ class GammaGaussianHMM(HiddenMarkovModel):
     """
 
     has_rsample = True
-    support = constraints.independent(constraints.real, 2)
+    support: constraints.Constraint = constraints.independent(constraints.real, 2)
+
+    hidden_dim: int
+    obs_dim: int
 
     def __init__(
         self,

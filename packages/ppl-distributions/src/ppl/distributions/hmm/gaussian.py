@@ -55,6 +55,9 @@ class GaussianHMM(GaussianSeries):
         tensor(-4.2791)
     """
 
+    hidden_dim: int
+    obs_dim: int
+
     def __init__(
         self,
         initial_dist: Any,

@@ -40,7 +40,8 @@ class GaussianMRF(GaussianSeries):
         validate_args: bool | None = None,
     ) -> None:
         (hidden,), (pair,) = initial_dist.event_shape, transition_dist.event_shape
-        self.hidden_dim, self.obs_dim = hidden, observation_dist.event_shape[0] - hidden
+        self.hidden_dim: int = hidden
+        self.obs_dim: int = observation_dist.event_shape[0] - hidden
         if pair != 2 * hidden or self.obs_dim < 0:
             raise ShapeError(
                 f"GaussianMRF: with {hidden} hidden variables expected transition_dist over "

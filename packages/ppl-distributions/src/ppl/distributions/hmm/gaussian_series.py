@@ -32,7 +32,7 @@ class GaussianSeries(HiddenMarkovModel):
     """
 
     has_rsample = True
-    support = constraints.independent(constraints.real, 2)
+    support: constraints.Constraint = constraints.independent(constraints.real, 2)
     hidden_dim: int
     obs_dim: int
     _init: Gaussian

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl.distribution import TorchDistributionMixin
 from ppl.ops.matrices import matvecmul
 from ppl.ops.scan import linear_recurrence
 
@@ -47,6 +48,10 @@ class LinearHMM(HiddenMarkovModel):
 
     has_rsample = True
 
+    hidden_dim: int
+    obs_dim: int
+    transforms: list[torch.distributions.Transform]
+
     def __init__(
         self,
         initial_dist: Any,
@@ -68,11 +73,15 @@ class LinearHMM(HiddenMarkovModel):
         super().__init__(duration, batch_shape, event_shape, validate_args)
         base, self.transforms = _split(observation_dist)
         steps = batch_shape + event_shape[:1] if duration is None else batch_shape + (duration,)
-        self.initial_dist = initial_dist.expand(batch_shape)
-        self.transition_matrix = transition_matrix.expand(steps + transition_matrix.shape[-2:])
-        self.transition_dist = transition_dist.expand(steps)
-        self.observation_matrix = observation_matrix.expand(steps + observation_matrix.shape[-2:])
-        self.observation_dist = base.expand(steps)
+        self.initial_dist: TorchDistributionMixin = initial_dist.expand(batch_shape)
+        self.transition_matrix: Tensor = transition_matrix.expand(
+            steps + transition_matrix.shape[-2:]
+        )
+        self.transition_dist: TorchDistributionMixin = transition_dist.expand(steps)
+        self.observation_matrix: Tensor = observation_matrix.expand(
+            steps + observation_matrix.shape[-2:]
+        )
+        self.observation_dist: TorchDistributionMixin = base.expand(steps)
 
     @constraints.dependent_property(event_dim=2)
     def support(self) -> Any:
@@ -117,9 +126,9 @@ class LinearHMM(HiddenMarkovModel):
         return x
 
 
-def _split(dist: Any) -> tuple[Any, list[Any]]:
+def _split(dist: Any) -> tuple[Any, list[torch.distributions.Transform]]:
     """Return a distribution as its base distribution and transforms of events."""
-    transforms: list[Any] = []
+    transforms: list[torch.distributions.Transform] = []
     while True:
         if isinstance(dist, torch.distributions.Independent) and isinstance(
             dist.base_dist, TransformedDistribution

@@ -22,8 +22,8 @@ class ELUTransform(Transform):
         tensor([-1.,  2.])
     """
 
-    domain = constraints.real
-    codomain = constraints.greater_than(-1.0)
+    domain: constraints.Constraint = constraints.real
+    codomain: constraints.Constraint = constraints.greater_than(-1.0)
     bijective = True
     sign = +1
 
@@ -43,8 +43,8 @@ class ELUTransform(Transform):
 class LeakyReLUTransform(Transform):
     """Bijection ``y = x`` above zero and ``y = x / 100`` below, of the real line."""
 
-    domain = constraints.real
-    codomain = constraints.real
+    domain: constraints.Constraint = constraints.real
+    codomain: constraints.Constraint = constraints.real
     bijective = True
     sign = +1
 

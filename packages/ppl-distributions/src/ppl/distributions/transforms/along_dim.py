@@ -105,7 +105,7 @@ class DiscreteCosineTransform(_AlongDim):
 
     def __init__(self, dim: int = -1, smooth: float = 0.0, cache_size: int = 0) -> None:
         super().__init__(dim, cache_size)
-        self.smooth = float(smooth)
+        self.smooth: float = float(smooth)
 
     def __eq__(self, other: object) -> bool:
         return (

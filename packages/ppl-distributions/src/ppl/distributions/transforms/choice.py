@@ -28,8 +28,9 @@ class ChoiceTransform(Transform):
     def __init__(self, codomain: Any, registry: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
         self.codomain, self._registry = codomain, registry
-        self.first, self.second = registry(codomain.first), registry(codomain.second)
-        self.bijective = self.first.bijective and self.second.bijective
+        self.first: Transform = registry(codomain.first)
+        self.second: Transform = registry(codomain.second)
+        self.bijective: bool = self.first.bijective and self.second.bijective
         if self.first.domain.event_dim != self.second.domain.event_dim:
             raise ShapeError(
                 f"the supports {codomain.first} and {codomain.second} have coordinates of "

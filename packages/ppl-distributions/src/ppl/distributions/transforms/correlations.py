@@ -66,8 +66,8 @@ class CorrLCholeskyTransform(CorrCholeskyTransform):
 class CorrMatrixCholeskyTransform(Transform):
     """Bijection from correlation matrices to their lower Cholesky factors."""
 
-    domain = constraints.corr_matrix
-    codomain = constraints.corr_cholesky
+    domain: constraints.Constraint = constraints.corr_matrix
+    codomain: constraints.Constraint = constraints.corr_cholesky
     bijective = True
 
     def __eq__(self, other: object) -> bool:

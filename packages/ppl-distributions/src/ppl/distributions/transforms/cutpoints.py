@@ -29,8 +29,8 @@ class SimplexToOrderedTransform(Transform):
         tensor([0.3333, 1.0000])
     """
 
-    domain = constraints.simplex
-    codomain = constraints.ordered_vector
+    domain: constraints.Constraint = constraints.simplex
+    codomain: constraints.Constraint = constraints.ordered_vector
     bijective = True
 
     def __init__(self, anchor_point: Tensor | float | None = None, cache_size: int = 0) -> None:

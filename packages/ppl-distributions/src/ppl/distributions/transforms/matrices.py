@@ -16,8 +16,8 @@ from .. import constraints
 class SoftplusLowerCholeskyTransform(Transform):
     """Map from square matrices to lower triangular ones with a positive diagonal, by softplus."""
 
-    domain = constraints.independent(constraints.real, 2)
-    codomain = constraints.softplus_lower_cholesky
+    domain: constraints.Constraint = constraints.independent(constraints.real, 2)
+    codomain: constraints.Constraint = constraints.softplus_lower_cholesky
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SoftplusLowerCholeskyTransform)
@@ -34,8 +34,8 @@ class SoftplusLowerCholeskyTransform(Transform):
 class UnitLowerCholeskyTransform(Transform):
     """Map from square matrices to lower triangular ones with ones on the diagonal."""
 
-    domain = constraints.independent(constraints.real, 2)
-    codomain = constraints.unit_lower_cholesky
+    domain: constraints.Constraint = constraints.independent(constraints.real, 2)
+    codomain: constraints.Constraint = constraints.unit_lower_cholesky
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UnitLowerCholeskyTransform)
@@ -58,8 +58,8 @@ class CholeskyTransform(Transform):
                 [1., 1.]])
     """
 
-    domain = constraints.positive_definite
-    codomain = constraints.lower_cholesky
+    domain: constraints.Constraint = constraints.positive_definite
+    codomain: constraints.Constraint = constraints.lower_cholesky
     bijective = True
 
     def __eq__(self, other: object) -> bool:

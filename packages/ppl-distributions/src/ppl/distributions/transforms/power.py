@@ -31,8 +31,8 @@ class PositivePowerTransform(Transform):
         tensor([-9.,  4.])
     """
 
-    domain = constraints.real
-    codomain = constraints.real
+    domain: constraints.Constraint = constraints.real
+    codomain: constraints.Constraint = constraints.real
     bijective = True
     sign = +1
 

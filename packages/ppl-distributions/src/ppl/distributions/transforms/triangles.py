@@ -29,13 +29,13 @@ class LowerCholeskyBijection(Transform):
                 [2., 1.]])
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.lower_cholesky
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.lower_cholesky
     bijective = True
 
     def __init__(self, diagonal: Transform | None = None, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
-        self.diagonal = ExpTransform() if diagonal is None else diagonal
+        self.diagonal: Transform = ExpTransform() if diagonal is None else diagonal
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LowerCholeskyBijection) and self.diagonal == other.diagonal
@@ -76,8 +76,8 @@ class UnitLowerCholeskyBijection(Transform):
                 [2., 1.]])
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.unit_lower_cholesky
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.unit_lower_cholesky
     bijective = True
 
     def __eq__(self, other: object) -> bool:

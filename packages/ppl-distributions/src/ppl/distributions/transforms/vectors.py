@@ -19,8 +19,8 @@ class OrderedTransform(Transform):
         tensor([0., 1., 2.])
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.ordered_vector
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.ordered_vector
     bijective = True
     sign = +1
 
@@ -47,8 +47,8 @@ class Normalize(Transform):
         tensor([0.6000, 0.8000])
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.sphere
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.sphere
     bijective = False
 
     def __init__(self, p: float = 2, cache_size: int = 0) -> None:
@@ -79,8 +79,8 @@ class LowerCholeskyAffine(Transform):
         cache_size: 1 to remember the last value and its image, 0 not to.
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.real_vector
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.real_vector
     bijective = True
     volume_preserving = False
 

@@ -23,8 +23,8 @@ class ZeroSumTransform(Transform):
         tensor([ 1.,  1.,  1., -3.])
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.zero_sum
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.zero_sum
     bijective = True
 
     def __eq__(self, other: object) -> bool:
