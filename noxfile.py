@@ -27,6 +27,7 @@ BUILD_TOOLS = ["hatchling", "editables", "build"]
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-cov", "scipy", "arviz"]
 CHECK_TOOLS = ["ruff", "mypy", "import-linter", "towncrier", "types-tqdm", "tomli"]
 DOCS_TOOLS = ["sphinx", "furo", "myst-parser"]
+VERIFIER = ["pyright[nodejs]"]  # with node, which pyright would download at its first run
 TOOLS = [*BUILD_TOOLS, *TEST_TOOLS, *CHECK_TOOLS, *DOCS_TOOLS]
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small tensors lose more time to threads than they gain
@@ -73,6 +74,14 @@ def types(session: nox.Session) -> None:
     """Type-check the sources and the programs of tests/typing."""
     prepare(session)
     run(session, "mypy", *SOURCES, "tests/typing", env={"MYPYPATH": os.pathsep.join(SOURCES)})
+
+
+@session
+def public_types(session: nox.Session) -> None:
+    """Measure how much of the public types of each distribution is written down."""
+    prepare(session)
+    install(session, *VERIFIER)
+    run(session, "tools.public_types")
 
 
 @session
