@@ -27,8 +27,8 @@ BUILD_TOOLS = ["hatchling", "editables", "build"]
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-cov", "scipy", "arviz"]
 CHECK_TOOLS = ["ruff", "mypy", "import-linter", "towncrier", "types-tqdm", "tomli"]
 DOCS_TOOLS = ["sphinx", "furo", "myst-parser"]
-VERIFIER = ["pyright[nodejs]"]  # with node, which pyright would download at its first run
 TOOLS = [*BUILD_TOOLS, *TEST_TOOLS, *CHECK_TOOLS, *DOCS_TOOLS]
+VERIFIER = ["pyright[nodejs]"]  # with node, which pyright would download at its first run
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small tensors lose more time to threads than they gain
 

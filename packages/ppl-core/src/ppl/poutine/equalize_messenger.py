@@ -22,15 +22,18 @@ class EqualizeMessenger(Messenger):
 
     _keeps_notes = True
 
+    sites: list[str]
+    type: str | None
+    keep_dist: bool | None
+
     def __init__(
         self,
         sites: str | Sequence[str],
         type: str | None = "sample",
         keep_dist: bool | None = False,
     ) -> None:
-        self.sites: list[str] = [sites] if isinstance(sites, str) else list(sites)
-        self.type = type
-        self.keep_dist = keep_dist
+        self.sites = [sites] if isinstance(sites, str) else list(sites)
+        self.type, self.keep_dist = type, keep_dist
         self._value: Any = None
 
     def __enter__(self) -> EqualizeMessenger:

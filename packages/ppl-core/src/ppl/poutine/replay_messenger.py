@@ -23,13 +23,15 @@ class ReplayMessenger(Messenger):
         SiteError: If a site is observed, or no sample site, in the trace.
     """
 
+    trace: Trace | None
+    params: Mapping[str, Any] | None
+
     def __init__(self, trace: Trace | None = None, params: Mapping[str, Any] | None = None) -> None:
         if trace is None and params is None:
             raise SiteError(
                 "replay needs a trace or params: poutine.replay(model, trace=guide_trace)"
             )
-        self.trace = trace
-        self.params = params
+        self.trace, self.params = trace, params
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         name = msg["name"]

@@ -52,6 +52,9 @@ class ELBO:
     :class:`~ppl.infer.elbo_module.ELBOModule`.
     """
 
+    trace_graph: bool
+    enum_discrete: bool
+
     def __init__(
         self,
         num_particles: int = 1,
@@ -78,8 +81,7 @@ class ELBO:
         self.jit_options = jit_options
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
-        self.trace_graph = trace_graph
-        self.enum_discrete = enum_discrete
+        self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
         self._guessed: tuple[weakref.ref[Any] | None, int] = (None, 0)  # of which model
 
     def __repr__(self) -> str:

@@ -56,6 +56,12 @@ class SVI:
         True
     """
 
+    model: Model
+    guide: Model
+    optim: Callable[..., Any]
+    loss: Callable[..., Any]
+    loss_and_grads: Callable[..., Any]
+
     def __init__(
         self,
         model: Model,
@@ -66,11 +72,7 @@ class SVI:
         **kwargs: Any,
     ) -> None:
         check_roles(model, guide, optim, loss)
-        self.model = model
-        self.guide = guide
-        self.optim = optim
-        self.loss: Callable[..., Any]
-        self.loss_and_grads: Callable[..., Any]
+        self.model, self.guide, self.optim = model, guide, optim
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
 
     def __repr__(self) -> str:
