@@ -8,9 +8,11 @@ from __future__ import annotations
 
 # other distributions add sub-packages
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
+__distribution__ = "ppl-core"  # a root without it is another project's
 
 import logging as _logging
 
+from . import foreign as _foreign
 from . import plugins as _plugins
 from . import poutine as poutine
 from . import settings as settings
@@ -55,6 +57,7 @@ _SUBPACKAGES = {
     "optim": "ppl-optim",
 }
 _announce(__name__, _SUBPACKAGES)
+_foreign.notice(__path__)
 # functions of other distributions, and the module and distribution of each
 _FUNCTIONS = {"render_model": ("ppl.infer.inspect", "ppl-infer")}
 

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import torch
 
-from . import plugins
+from . import foreign, plugins
 from .cpp import _cache_folder, find_compiler
 
 LIBRARIES = ("torch", "numpy", "scipy", "opt_einsum", "tqdm", "matplotlib", "arviz")
@@ -48,7 +48,8 @@ def _versions() -> Iterator[str]:
         except metadata.PackageNotFoundError:
             yield f"{name} not installed"
     for name, version in _distributions():
-        yield f"{name} {version}"
+        mark = "  <- another project's: uninstall it" if name == foreign.DISTRIBUTION else ""
+        yield f"{name} {version}{mark}"
 
 
 def _distributions() -> list[tuple[str, str]]:
@@ -57,7 +58,7 @@ def _distributions() -> list[tuple[str, str]]:
         {
             (d.metadata["Name"], d.version)
             for d in metadata.distributions()
-            if d.metadata["Name"] in (*plugins.DISTRIBUTIONS, "ppl")  # a stranger's, if it is there
+            if d.metadata["Name"] in (*plugins.DISTRIBUTIONS, foreign.DISTRIBUTION)
             or any(entry.group in plugins.GROUPS for entry in d.entry_points)
         }
     )

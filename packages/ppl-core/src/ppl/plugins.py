@@ -24,6 +24,9 @@ from .errors import (
     PluginLoadError,
     UnknownPluginError,
 )
+from .foreign import require_ours
+
+require_ours()  # all parts of ppl come through here
 
 GROUPS = (
     "ppl.distributions",
