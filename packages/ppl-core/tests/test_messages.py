@@ -354,12 +354,9 @@ def outcome_two_of_a_coin():
 @answered(
     errors.SiteError,
     r"""
-    site 'x': the value must be a tensor to be scored under Normal(loc: 0.0, scale: 1.0), got \
-    'one'; convert it with torch.as_tensor
+    site 'x': expected a tensor, a number, or a list or an array of numbers, got 'one'
     at {here}
-    Trace Shapes:
-    x     dist  |
-         value  |
+    Trace Shapes: no sites yet
     """,
 )
 def observation_that_is_no_number():

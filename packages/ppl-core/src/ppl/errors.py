@@ -65,6 +65,14 @@ class ArgumentTypeError(ArgumentError, TypeError):
     """An argument is of another kind than is needed, or there is none of this name."""
 
 
+class SiteTypeError(SiteError, ArgumentTypeError):
+    """An argument of a statement or handler is of the wrong kind, or there is none of its name."""
+
+
+class DtypeError(SiteError, TypeError, RuntimeError):
+    """Tensors of different dtypes meet where torch does not convert them."""
+
+
 class NotRunError(PPLError, RuntimeError, ValueError):
     """A result was asked for before the run that it comes from."""
 

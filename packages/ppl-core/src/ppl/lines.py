@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import Any
 
-_LIBRARIES = {"contextlib", "functools", "importlib", "numpy", "ppl", "scipy", "torch"}
+_LIBRARIES = {"contextlib", "functools", "importlib", "numpy", "pandas", "ppl", "scipy", "torch"}
 
 
 def line_of_call() -> str | None:

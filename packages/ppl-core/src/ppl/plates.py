@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from .arguments import check_name, integer, named, wrong_type
 from .errors import PlateError
 from .poutine.plate_messenger import PlateMessenger
 
 
+@named("plate_stack")
 @contextmanager
 def plate_stack(prefix: str, sizes: Sequence[int], rightmost_dim: int = -1) -> Iterator[None]:
     """Open a vectorized plate for each size, side by side: one batch shape in one statement.
@@ -29,6 +31,10 @@ def plate_stack(prefix: str, sizes: Sequence[int], rightmost_dim: int = -1) -> I
         ...     sample("x", Delta(torch.tensor(1.0))).shape
         torch.Size([2, 3])
     """
+    check_name("plate_stack", prefix)
+    rightmost_dim = integer(f"plate_stack {prefix!r}: rightmost_dim", rightmost_dim)
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+        raise wrong_type(f"plate_stack {prefix!r}: sizes", "a tuple of plate sizes", sizes)
     if rightmost_dim >= 0:
         raise PlateError(
             f"plate_stack {prefix!r}: rightmost_dim must be negative (counted from the right), got "

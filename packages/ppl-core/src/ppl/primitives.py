@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from .arguments import as_tensor, check_name, integer, named, refuse_keywords, wrong_type
 from .distribution import Delta, Unit
 from .distribution import wrap as wrap_distribution
-from .errors import NotFiniteError, ShapeError, SiteError, warn
+from .errors import NotFiniteError, ShapeError, SiteError, SiteTypeError, warn
 from .params import param_with_module_name
 from .params.current import clear_param_store as clear_param_store
 from .params.current import get_param_store as get_param_store
@@ -19,6 +22,8 @@ from .params.param_store import Init
 from .poutine.plate_messenger import PlateMessenger as plate
 from .poutine.runtime import am_i_wrapped, apply_stack, new_message
 from .poutine.util import as_value
+
+_CONSTRAINT = "an instance of Constraint, such as constraints.positive"
 
 __all__ = [
     "barrier",
@@ -35,6 +40,7 @@ __all__ = [
 ]
 
 
+@named("sample")
 def sample(
     name: str,
     fn: Any,
@@ -56,18 +62,23 @@ def sample(
         infer: Hints for the inference algorithm.
 
     Raises:
-        SiteError: If ``fn`` is not a stochastic function.
+        SiteTypeError: If ``fn`` is no stochastic function (its class, say), or another argument is
+            of the wrong kind.
 
     Example:
         >>> sample("x", Delta(torch.tensor(2.0)))
         tensor(2.)
     """
-    if not (callable(fn) and isinstance(name, str)):
+    if not (callable(fn) and isinstance(name, str)) or isinstance(fn, type):
         fn = _stochastic_function(name, fn)
+    if kwargs:
+        _check_keywords(name, fn, kwargs)
+    if infer is not None and not isinstance(infer, dict):
+        infer = _as_hints(name, infer)
     if obs_mask is not None:
         return _sample_partly_observed(name, fn, args, kwargs, obs, obs_mask, infer)
     if obs is not None:
-        obs = as_value(obs, fn)
+        obs = as_value(obs, fn, name)
     if not am_i_wrapped():
         if obs is not None:
             _warn_unless_internal(name, infer or {})
@@ -92,7 +103,7 @@ def _sample_partly_observed(
     Each part is a site whose density counts where it is used; together they are the deterministic
     site ``name``. Observations that do not count may be nan. Without ``obs`` both parts are drawn.
     """
-    mask = torch.as_tensor(obs_mask)
+    mask = as_tensor(obs_mask, f"site {name!r}: obs_mask", name)
     if mask.dtype is not torch.bool:
         raise SiteError(
             f"site {name!r}: obs_mask must have dtype torch.bool, got {mask.dtype}; say where obs "
@@ -115,13 +126,38 @@ def _warn_unless_internal(name: str, infer: dict[str, Any]) -> None:
 
 
 def _stochastic_function(name: str, fn: Any) -> Any:
-    if not isinstance(name, str):
-        raise SiteError(f"the first argument of sample is the site's name, got {name!r}")
+    check_name("sample", name)
     if isinstance(fn, torch.distributions.Distribution):
         return wrap_distribution(fn)
-    raise SiteError(f"site {name!r}: expected a distribution or a callable, got {fn!r}", site=name)
+    if not callable(fn):
+        raise wrong_type(f"site {name!r}", "a distribution or a callable", fn, name)
+    if hasattr(fn, "log_prob"):
+        raise SiteTypeError(
+            f"site {name!r}: {fn.__name__} is the class; write {fn.__name__}(...) with its "
+            "parameters",
+            site=name,
+        )
+    return fn
 
 
+def _check_keywords(name: str, fn: Any, kwargs: dict[str, Any]) -> None:
+    """Refuse keywords that a distribution does not take: they were meant for ``sample``."""
+    if not hasattr(fn, "log_prob"):
+        return
+    taken = inspect.signature(fn.sample).parameters
+    if not any(argument.kind is argument.VAR_KEYWORD for argument in taken.values()):
+        refuse_keywords(f"sample {name!r}", kwargs, ["obs", "obs_mask", "infer", *taken], name)
+
+
+def _as_hints(name: str, infer: Any) -> dict[str, Any]:
+    if isinstance(infer, Mapping):
+        return dict(infer)
+    raise wrong_type(
+        f"site {name!r}: infer", "a dict such as {'enumerate': 'parallel'}", infer, name
+    )
+
+
+@named("param")
 def param(
     name: str,
     init_tensor: Init | None = None,
@@ -139,12 +175,18 @@ def param(
 
     Raises:
         MissingSiteError: If the name is new and there is no initial value.
+        SiteTypeError: If an argument is of the wrong kind.
 
     Example:
         >>> clear_param_store()
         >>> param("w", torch.tensor(1.0)).item(), param("w").item()
         (1.0, 1.0)
     """
+    if not (isinstance(name, str) and isinstance(constraint, constraints.Constraint)):
+        check_name("param", name)
+        raise wrong_type(f"parameter {name!r}: constraint", _CONSTRAINT, constraint, name)
+    if event_dim is not None:
+        event_dim = integer(f"parameter {name!r}: event_dim", event_dim, name)
     if event_dim is not None and constraint.event_dim < event_dim:
         constraint = constraints.independent(constraint, event_dim - constraint.event_dim)
     if not am_i_wrapped():
@@ -159,6 +201,7 @@ def _get_param(*args: Any, **kwargs: Any) -> Tensor:  # a function, so that trac
     return get_param_store().get_param(*args, **kwargs)
 
 
+@named("factor")
 def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = None) -> None:
     """Multiply the density of the model by a factor.
 
@@ -169,9 +212,12 @@ def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = 
 
     Raises:
         NotFiniteError: If the factor is nan.
+        SiteTypeError: If it is no number and no tensor.
     """
+    check_name("factor", name)
+    log_factor = as_tensor(log_factor, f"site {name!r}: the log factor", name)
     try:
-        fn = Unit(torch.as_tensor(log_factor), has_rsample=has_rsample)
+        fn = Unit(log_factor, has_rsample=has_rsample)
     except ValueError as error:
         raise NotFiniteError(
             f"site {name!r}: the log factor is nan; look for a log of a negative number, or "
@@ -181,20 +227,28 @@ def factor(name: str, log_factor: Tensor | float, *, has_rsample: bool | None = 
     sample(name, fn, obs=fn.sample(), infer={"is_auxiliary": True})
 
 
-def deterministic(name: str, value: Tensor, event_dim: int | None = None) -> Tensor:
+@named("deterministic")
+def deterministic(name: str, value: Tensor | float, event_dim: int | None = None) -> Tensor:
     """Record a value in the trace without any effect on the density.
 
     Args:
         name: The name of the site.
         value: The value; inference returns it beside the samples.
         event_dim: The number of event dimensions; default: all of them.
+
+    Raises:
+        SiteTypeError: If the value is no number and no tensor.
     """
+    check_name("deterministic", name)
+    value = as_tensor(value, f"site {name!r}: the value", name)
     event_dim = value.dim() if event_dim is None else event_dim
+    event_dim = integer(f"site {name!r}: event_dim", event_dim, name)
     fn = Delta(value, event_dim=event_dim).mask(False)
     recorded: Tensor = sample(name, fn, obs=value, infer={"_deterministic": True})
     return recorded
 
 
+@named("subsample")
 def subsample(data: Tensor, event_dim: int) -> Tensor:
     """Return the part of a full-size tensor that the enclosing plates have chosen.
 
@@ -207,6 +261,8 @@ def subsample(data: Tensor, event_dim: int) -> Tensor:
         ...     subsample(torch.arange(10), event_dim=0)
         tensor([2, 5])
     """
+    data = as_tensor(data, "the data of subsample")
+    event_dim = integer("subsample: event_dim", event_dim)
     if event_dim < 0 or event_dim > data.dim():
         raise ShapeError(
             f"subsample: data of shape {tuple(data.shape)} has no event_dim={event_dim}"
@@ -214,6 +270,7 @@ def subsample(data: Tensor, event_dim: int) -> Tensor:
     return _identity("subsample", data, event_dim=event_dim)
 
 
+@named("barrier")
 def barrier(data: Tensor) -> Tensor:
     """Return ``data``, and mark a place where lazy values must be made concrete."""
     return _identity("barrier", data)
@@ -228,6 +285,7 @@ def _identity(type: str, data: Tensor, **kwargs: Any) -> Tensor:
     return value
 
 
+@named("module")
 def module(
     name: str, nn_module: torch.nn.Module, update_module_params: bool = False
 ) -> torch.nn.Module:
@@ -243,10 +301,9 @@ def module(
     Returns:
         The module.
     """
+    check_name("module", name)
     if not isinstance(nn_module, torch.nn.Module):
-        raise SiteError(
-            f"module {name!r}: expected an instance of torch.nn.Module, got {nn_module!r}"
-        )
+        raise wrong_type(f"module {name!r}", "an instance of torch.nn.Module", nn_module, name)
     for parameter, value in list(nn_module.named_parameters()):
         if not value.requires_grad:
             warn(f"module {name!r}: parameter {parameter!r} is frozen and stays out of the store")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints, transform_to
 
+from ..arguments import as_tensor
 from ..errors import MissingSiteError, SupportError
 from ..plugins import nearest
 from ..validation import is_validation_enabled
@@ -250,8 +251,7 @@ class ParamStoreDict:
 
 def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) -> Tensor:
     """Return the leaf of a new constrained value, after checking it."""
-    dtype = None if isinstance(new_value, Tensor) else torch.get_default_dtype()
-    value: Tensor = torch.as_tensor(new_value, dtype=dtype)
+    value = as_tensor(new_value, f"parameter {name!r}", name, torch.get_default_dtype())
     if constraint is constraints.real and value.is_leaf and value.requires_grad:
         return value  # an nn.Parameter stays the module's own
     with torch.no_grad():

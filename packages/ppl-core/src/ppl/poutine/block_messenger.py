@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ..arguments import function, names
 from ..errors import SiteError
 from .messenger import Messenger
 
@@ -39,6 +40,11 @@ class BlockMessenger(Messenger):
     ) -> None:
         if hide_fn is not None and expose_fn is not None:
             raise SiteError("block takes hide_fn or expose_fn, not both")
+        for what, fn in (("hide_fn", hide_fn), ("expose_fn", expose_fn)):
+            function(f"{what} of block", fn)
+        hide, expose = names("hide of block", hide), names("expose of block", expose)
+        hide_types = names("hide_types of block", hide_types)
+        expose_types = names("expose_types of block", expose_types)
         hidden = _matcher(hide, hide_types)
         exposed = _matcher(expose, expose_types)
         _refuse_overlap(hide, expose)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..arguments import names
 from ..distribution.util import scale_and_mask
 from ..errors import SiteError
 from .broadcast_messenger import plate_shape
@@ -84,7 +85,7 @@ class CollapseMessenger(Messenger):
     _keeps_notes = True
 
     def __init__(self, sites: Collection[str] | None = None) -> None:
-        self.sites = sites
+        self.sites = names("sites of collapse", sites)
         self._reset()
 
     def __enter__(self) -> CollapseMessenger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import wrong_type
 from .messenger import Messenger
 from .trace_struct import Trace
 from .util import as_value
@@ -15,9 +16,14 @@ class ConditionMessenger(Messenger):
 
     Args:
         data: Values by site name (tensors, numbers or arrays), or a Trace to take them from.
+
+    Raises:
+        SiteTypeError: If ``data`` is none of these, or a value is no tensor.
     """
 
     def __init__(self, data: Mapping[str, Any] | Trace) -> None:
+        if not isinstance(data, (Mapping, Trace)):
+            raise wrong_type("the data of condition", "a dict by site name, or a Trace", data)
         self.data = data
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
@@ -25,5 +31,5 @@ class ConditionMessenger(Messenger):
         if name not in self.data:
             return
         value = self.data.nodes[name]["value"] if isinstance(self.data, Trace) else self.data[name]
-        msg["value"] = as_value(value, msg["fn"])
+        msg["value"] = as_value(value, msg["fn"], name)
         msg["is_observed"] = value is not None

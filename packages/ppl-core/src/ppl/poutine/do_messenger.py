@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import wrong_type
 from ..errors import warn
 from .messenger import Messenger
 from .util import as_value
@@ -22,6 +23,8 @@ class DoMessenger(Messenger):
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        if not isinstance(data, Mapping):
+            raise wrong_type("the data of do", "a dict by site name", data)
         self.data = data
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
@@ -35,6 +38,6 @@ class DoMessenger(Messenger):
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
         # on the way back, when the handlers further out have recorded the site as it was drawn
         if msg.get("_intervened_by") is self:
-            msg["value"] = as_value(self.data[msg["name"]], msg["fn"])
+            msg["value"] = as_value(self.data[msg["name"]], msg["fn"], msg["name"])
             msg["name"] += "__CF"  # the counterfactual
             msg["is_observed"] = True

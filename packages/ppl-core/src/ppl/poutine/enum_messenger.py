@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from ..errors import SiteError
 from ..validation import is_validation_enabled
 from .enum_dims import EnumDims, carried, merge
@@ -50,6 +51,8 @@ class EnumMessenger(Messenger):
     _keeps_notes = True
 
     def __init__(self, first_available_dim: int | None = None) -> None:
+        if first_available_dim is not None:
+            first_available_dim = integer("first_available_dim of enum", first_available_dim)
         if first_available_dim is not None and first_available_dim >= 0:
             raise SiteError(
                 "first_available_dim is counted from the right and must be negative, got "

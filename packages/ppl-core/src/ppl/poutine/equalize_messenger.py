@@ -6,8 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..arguments import names
 from ..distribution import Delta
+from ..errors import SiteError
 from .messenger import Messenger
+
+_SITES = "sites of equalize"
 
 
 class EqualizeMessenger(Messenger):
@@ -32,7 +36,9 @@ class EqualizeMessenger(Messenger):
         type: str | None = "sample",
         keep_dist: bool | None = False,
     ) -> None:
-        self.sites = [sites] if isinstance(sites, str) else list(sites)
+        self.sites = [sites] if isinstance(sites, str) else list(names(_SITES, sites) or ())
+        if type not in ("sample", "param"):
+            raise SiteError(f"type of equalize must be 'sample' or 'param', got {type!r}")
         self.type, self.keep_dist = type, keep_dist
         self._value: Any = None
 

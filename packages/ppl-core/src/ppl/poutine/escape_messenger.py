@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..arguments import required_function
 from .messenger import Messenger
 from .runtime import NonlocalExit
 
@@ -20,7 +21,7 @@ class EscapeMessenger(Messenger):
     """
 
     def __init__(self, escape_fn: Callable[[Any], bool]) -> None:
-        self.escape_fn = escape_fn
+        self.escape_fn = required_function("escape_fn of escape", escape_fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if self.escape_fn(msg):

@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..arguments import refuse_call
+from ..errors import SiteTypeError
 from .block_messenger import BlockMessenger
 from .broadcast_messenger import BroadcastMessenger
 from .collapse_messenger import CollapseMessenger
@@ -40,13 +42,19 @@ def _make_handler(messenger: type[Messenger]) -> Callable[..., Any]:
     name = messenger.__name__.removesuffix("Messenger")
     name = "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
+    constructor = inspect.signature(messenger)
+
     def handler(fn: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
         if fn is not None and not callable(fn):
-            raise ValueError(
+            raise SiteTypeError(
                 f"{name} wraps a callable, got {fn!r}; pass the model itself, not what it returns; "
                 "to open a context pass its arguments by keyword"
             )
-        instance = messenger(*args, **kwargs)
+        try:
+            instance = messenger(*args, **kwargs)
+        except TypeError:
+            refuse_call(name, constructor, args, kwargs)
+            raise
         return instance if fn is None else instance(fn)
 
     functools.update_wrapper(handler, messenger, assigned=("__doc__", "__module__"), updated=())

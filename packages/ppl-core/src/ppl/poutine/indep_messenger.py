@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..arguments import check_name, integer
 from ..errors import PlateError
 from .cond_indep_stack_frame import CondIndepStackFrame as CondIndepStackFrame
 from .messenger import Messenger
@@ -49,6 +50,8 @@ class IndepMessenger(Messenger):
     def __init__(
         self, name: str, size: int, dim: int | None = None, device: str | torch.device | None = None
     ) -> None:
+        check_name("plate", name)
+        dim = None if dim is None else integer(f"plate {name!r}: dim", dim, name)
         if dim is not None and dim >= 0:
             raise PlateError(
                 f"plate {name!r}: dim must be negative (counted from the right), got {dim}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..arguments import required_function
 from .messenger import Messenger
 
 
@@ -16,7 +17,7 @@ class InferConfigMessenger(Messenger):
     """
 
     def __init__(self, config_fn: Callable[[Any], Mapping[str, Any]]) -> None:
-        self.config_fn = config_fn
+        self.config_fn = required_function("config_fn of infer_config", config_fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         msg["infer"].update(self.config_fn(msg))

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..arguments import wrong_type
 from ..distribution import Distribution
-from ..errors import SiteError
 from .messenger import Messenger
+
+_PRIOR = "a distribution, a stochastic function or a dict of them"
 
 
 class LiftMessenger(Messenger):
@@ -27,9 +29,7 @@ class LiftMessenger(Messenger):
 
     def __init__(self, prior: Distribution | Callable[..., Any] | Mapping[str, Any]) -> None:
         if not (callable(prior) or isinstance(prior, Mapping)):
-            raise SiteError(
-                f"lift needs a distribution, a stochastic function or a dict of them, got {prior!r}"
-            )
+            raise wrong_type("lift needs a distribution", _PRIOR, prior)
         self.prior = prior
         self._drawn: dict[str, Any] = {}
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
-from ..errors import SiteError
+from ..arguments import integer, named
+from ..errors import SiteError, SiteTypeError
 from .reentrant_messenger import Entry, ReentrantMessenger
 from .runtime import stack
 
@@ -52,6 +53,7 @@ class MarkovMessenger(ReentrantMessenger):
         dim: int | None = None,
         name: str | None = None,
     ) -> None:
+        history = integer("history of markov", history)
         if history < 0:
             raise SiteError(f"markov needs a history of zero or more contexts, got {history}")
         if dim is not None or name is not None:
@@ -107,6 +109,7 @@ class MarkovStep(Entry):
         scope.setdefault(self.chain, self.visible)  # the innermost step of a chain counts
 
 
+@named("markov")
 def markov(
     fn: Any = None,
     history: int = 1,
@@ -141,5 +144,5 @@ def markov(
     if callable(fn):
         return handler(fn)
     if not isinstance(fn, Iterable):
-        raise ValueError(f"markov wraps a callable, or goes along an iterable, got {fn!r}")
+        raise SiteTypeError(f"markov wraps a callable, or goes along an iterable, got {fn!r}")
     return handler.generator(fn)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from ..errors import ShapeError
+from ..errors import ShapeError, SiteTypeError
 from .messenger import Messenger
+
+
+class MaskTypeError(ShapeError, SiteTypeError):
+    """A mask is no bool and no boolean tensor."""
 
 
 class MaskMessenger(Messenger):
@@ -18,13 +23,15 @@ class MaskMessenger(Messenger):
     """
 
     def __init__(self, mask: bool | torch.Tensor) -> None:
+        if isinstance(mask, (np.ndarray, np.bool_)):
+            mask = torch.as_tensor(mask)
         if isinstance(mask, torch.Tensor):
             if mask.dtype is not torch.bool:
                 raise ShapeError(
                     f"a mask must have dtype torch.bool, got {mask.dtype}; use mask.bool()"
                 )
-        elif mask not in (True, False):
-            raise ShapeError(f"a mask must be a bool or a boolean tensor, got {mask!r}")
+        elif not isinstance(mask, bool):
+            raise MaskTypeError(f"a mask must be a bool or a boolean tensor, got {mask!r}")
         self.mask = mask
 
     def _process_message(self, msg: dict[str, Any]) -> None:

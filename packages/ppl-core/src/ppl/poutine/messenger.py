@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..errors import SiteTypeError
 from .runtime import _stack
 
 Self = TypeVar("Self", bound="Messenger")
@@ -56,7 +57,7 @@ class Messenger:
     def __call__(self, fn: Callable[..., Any]) -> Any:
         """Return ``fn`` wrapped in this handler."""
         if not callable(fn):
-            raise ValueError(
+            raise SiteTypeError(
                 f"{type(self).__name__} wraps a callable, got {fn!r}; pass a model, or use it as "
                 "a context manager: with poutine.handler(...):"
             )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import SiteError
+from ..errors import SiteTypeError
 from ..lines import line_of_error, quote
+from . import dtypes
+from .runtime import apply_stack
 
 if TYPE_CHECKING:
     from .trace_struct import Trace
@@ -19,7 +22,13 @@ def add_context(error: Exception, trace: Trace) -> None:
         return
     line = line_of_error(error)
     shapes = trace.format_shapes() if len(trace) > 1 else "Trace Shapes: no sites yet"
-    parts = [error.args[0], _cure(error), line and f"at {quote(line)}", shapes]
+    parts = [
+        error.args[0],
+        _site(error),
+        _cure(error) or dtypes.cure(error, trace),
+        line and f"at {quote(line)}",
+        shapes,
+    ]
     error.args = ("\n".join(part for part in parts if part),)
 
 
@@ -31,13 +40,28 @@ def require_program(role: str, program: Any) -> None:
         program: What was passed.
 
     Raises:
-        SiteError: If ``program`` is not callable.
+        SiteTypeError: If ``program`` is not callable.
     """
     if not callable(program):
-        raise SiteError(
+        raise SiteTypeError(
             f"the {role} must be a function that makes sample statements, got {program!r}; pass "
             f"the {role} itself, not what it returns: {role} instead of {role}()"
         )
+
+
+def _site(error: Exception) -> str:
+    """Name the site that could not be drawn, unless the message names it."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    inside = [f.f_locals["msg"] for f in frames if f.f_code is apply_stack.__code__]
+    if not inside or repr(inside[-1]["name"]) in error.args[0]:
+        return ""
+    msg = inside[-1]
+    is_drawn = msg["type"] == "sample" and msg["value"] is None and hasattr(msg["fn"], "log_prob")
+    if not is_drawn:
+        return ""
+    found = dtypes.mixture(dtypes.of_distribution(msg["fn"]))
+    mixed = f": its parameters have several dtypes ({found})" if found else ""
+    return f"site {msg['name']!r} cannot be drawn from {msg['fn']}{mixed}"
 
 
 def _is_plain(error: Exception) -> bool:

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import SiteError
+from ..arguments import function, integer, named, wrong_type
+from ..errors import SiteError, SiteTypeError
 from .escape_messenger import EscapeMessenger
 from .replay_messenger import ReplayMessenger
 from .runtime import NonlocalExit
@@ -54,6 +55,7 @@ class QueueHandler:
         )
 
 
+@named("queue")
 def queue(
     fn: Callable[..., Any] | None = None,
     queue: Any = None,
@@ -93,14 +95,17 @@ def queue(
         [0.0, 1.0, True]
     """
     if fn is not None and not callable(fn):
-        raise ValueError(f"queue wraps a callable, got {fn!r}; pass the queue by keyword")
+        raise SiteTypeError(f"queue wraps a callable, got {fn!r}; pass the queue by keyword")
     if queue is None:
         raise SiteError("queue needs a queue of partial traces: queue(model, queue=Queue())")
+    if not all(hasattr(queue, method) for method in ("get", "empty")):
+        raise wrong_type("queue", "a queue such as queue.Queue()", queue)
+    function("extend_fn of queue", extend_fn), function("escape_fn of queue", escape_fn)
     options = {
         "queue": queue,
-        "max_tries": 1_000_000 if max_tries is None else max_tries,
+        "max_tries": integer("max_tries of queue", max_tries or 1_000_000),
         "extend_fn": extend_fn or enum_extend,
         "escape_fn": escape_fn or discrete_escape,
-        "num_samples": -1 if num_samples is None else num_samples,
+        "num_samples": -1 if num_samples is None else integer("num_samples of queue", num_samples),
     }
     return functools.partial(QueueHandler, **options) if fn is None else QueueHandler(fn, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypedDict
 
+from ..arguments import wrong_type
 from ..errors import ShapeError, SiteError
 from ..validation import is_validation_enabled
 from .messenger import Messenger
@@ -56,9 +57,10 @@ class ReparamMessenger(Messenger):
 
     def __init__(self, config: Config) -> None:
         if not (callable(config) or isinstance(config, Mapping)):
-            raise SiteError(
-                "reparam needs a dict of reparameterizers, or a function of a site that returns "
-                f"one, got {config!r}"
+            raise wrong_type(
+                "reparam needs a dict or a function",
+                "a dict of reparameterizers, or a function of a site that returns one",
+                config,
             )
         self.config = config
 

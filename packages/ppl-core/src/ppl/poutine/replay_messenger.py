@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import wrong_type
 from ..errors import SiteError
 from .messenger import Messenger
 from .trace_struct import Trace
@@ -31,6 +32,10 @@ class ReplayMessenger(Messenger):
             raise SiteError(
                 "replay needs a trace or params: poutine.replay(model, trace=guide_trace)"
             )
+        if trace is not None and not isinstance(trace, Trace):
+            raise wrong_type("the trace of replay", "a Trace, as of poutine.trace(guide)", trace)
+        if params is not None and not isinstance(params, Mapping):
+            raise wrong_type("the params of replay", "a dict of values by name", params)
         self.trace, self.params = trace, params
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
 
+from ..arguments import wrong_type
 from ..errors import SupportError
 from ..validation import is_validation_enabled
 from .messenger import Messenger
@@ -19,6 +21,8 @@ class ScaleMessenger(Messenger):
     """
 
     def __init__(self, scale: float | torch.Tensor) -> None:
+        if not isinstance(scale, (Real, torch.Tensor)):
+            raise wrong_type("a scale", "a positive number or tensor", scale)
         if is_validation_enabled() and not bool(torch.as_tensor(scale > 0).all()):
             raise SupportError(
                 f"a scale must be positive, got {scale}; to leave sites out use poutine.mask"

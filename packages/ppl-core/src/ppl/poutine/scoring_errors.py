@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import (
+    DtypeError,
     NotFiniteError,
     PPLError,
     ShapeError,
@@ -17,6 +18,7 @@ from ..errors import (
 )
 from ..lines import quote
 from ..validation import is_validation_enabled
+from . import dtypes
 from .broadcast_messenger import whole_plate_cure
 from .site_lines import line_of_site
 
@@ -29,15 +31,26 @@ Site = dict[str, Any]
 def scoring_error(name: str, site: Site, trace: Trace, error: Exception) -> PPLError:
     """Return the error to raise for one of torch, or of a distribution that a user wrote."""
     cls: type[PPLError]
+    mixed = _mixture(site) if dtypes.is_about_dtypes(error) else ""
     if not hasattr(site["fn"], "log_prob"):
         cls, message = SiteError, _no_density(name, site)
     elif not isinstance(site["value"], Tensor):
         cls, message = SiteError, _no_tensor(name, site)
+    elif mixed:
+        cls, message = DtypeError, f"{_no_score(name, site)}: {error}\n{mixed}"
     else:
         cls = _error_class(error, site)
         message = f"{_no_score(name, site)}: {error}\n{_cure(cls, site)}"
     parts = [message, _plates(site), _line(trace, name), trace.format_shapes(last_site=name)]
     return cls("\n".join(part for part in parts if part), site=name)
+
+
+def _mixture(site: Site) -> str:
+    """Name what has which dtype, and what to write, if the value and the parameters differ."""
+    value = str(site["value"].dtype).removeprefix("torch.")
+    found = dtypes.mixture({"the value": value, **dtypes.of_distribution(site["fn"])})
+    wanted = f"convert the data, as in obs.to({torch.get_default_dtype()})"
+    return found and f"dtypes are mixed ({found}): {wanted}, or the parameters"
 
 
 def _no_density(name: str, site: Site) -> str:

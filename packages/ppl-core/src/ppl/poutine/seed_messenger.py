@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from ..errors import SiteError
+from ..errors import SiteTypeError
 from ..randomness import seeded
 from .messenger import Messenger
 
@@ -23,9 +23,9 @@ class SeedMessenger(Messenger):
     _keeps_notes = True
 
     def __init__(self, rng_seed: int) -> None:
-        if not isinstance(rng_seed, int):
-            raise SiteError(f"seed needs an int, got {rng_seed!r}")
-        self.rng_seed = rng_seed
+        if not hasattr(rng_seed, "__index__"):
+            raise SiteTypeError(f"seed needs an int, got {rng_seed!r}")
+        self.rng_seed = int(rng_seed)
 
     def __enter__(self) -> SeedMessenger:
         with ExitStack() as blocks:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments import as_tensor, named
 from ..distribution import Distribution
 from ..errors import PlateError
 from .cond_indep_stack_frame import CondIndepStackFrame
@@ -49,6 +50,7 @@ class SubsampleMessenger(IndepMessenger):
         device: Where indices live.
     """
 
+    @named("plate")
     def __init__(
         self,
         name: str,
@@ -79,6 +81,7 @@ class SubsampleMessenger(IndepMessenger):
     def _choose(self, subsample_size: int | None, subsample: Any) -> None:
         """Draw, or take over, the indices of this execution."""
         if subsample is not None:
+            self._check_indices(subsample)
             if subsample_size is not None and subsample_size != len(subsample):
                 raise PlateError(
                     f"plate {self.name!r}: subsample has length {len(subsample)}, but "
@@ -100,6 +103,16 @@ class SubsampleMessenger(IndepMessenger):
             )
         self.subsample_size, self._indices = subsample_size, chosen
         self._is_whole = subsample is None and subsample_size == self.size
+
+    def _check_indices(self, subsample: Any) -> None:
+        """Refuse what are no indices; which numbers they are, nobody may look at."""
+        indices = as_tensor(subsample, f"plate {self.name!r}: subsample", self.name)
+        if indices.dim() != 1 or indices.is_floating_point() or indices.dtype is torch.bool:
+            raise PlateError(
+                f"plate {self.name!r}: subsample must be a list or a tensor of integers, the "
+                f"indices to use, got {subsample!r}",
+                site=self.name,
+            )
 
     def _replayed_size(self, wanted: int | None, size: int) -> int:
         """Return the size of a replayed subsample, unless the program asks for another one."""

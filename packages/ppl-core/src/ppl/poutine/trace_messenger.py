@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ..arguments import wrong_type
 from ..errors import PPLError
 from .messenger import Messenger, _BoundMessenger
 from .program_errors import add_context
@@ -24,6 +25,8 @@ class TraceMessenger(Messenger):
     _keeps_notes = True
 
     def __init__(self, graph_type: GraphType | None = None, param_only: bool | None = None) -> None:
+        if param_only is not None and not isinstance(param_only, bool):
+            raise wrong_type("param_only of trace", "a bool", param_only)
         self.graph_type: GraphType = graph_type or "flat"
         self.param_only: bool = bool(param_only)
         self.trace: Trace = Trace(self.graph_type)
@@ -100,7 +103,7 @@ class TraceHandler(_BoundMessenger):
         recorder.trace.add_node("_INPUT", name="_INPUT", type="args", args=args, kwargs=kwargs)
         try:
             value = self.fn(*args, **kwargs)
-        except (ValueError, RuntimeError, PPLError) as error:
+        except (ValueError, RuntimeError, TypeError, AttributeError, PPLError) as error:
             add_context(error, recorder.trace)
             raise
         recorder.trace.add_node("_RETURN", name="_RETURN", type="return", value=value)

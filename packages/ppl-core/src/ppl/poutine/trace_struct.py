@@ -13,7 +13,7 @@ from torch import Tensor
 from ..distribution import TorchDistributionMixin
 from ..distribution.feasible import stand_in
 from ..distribution.util import scale_and_mask
-from ..errors import DuplicateSiteError, warn
+from ..errors import DuplicateSiteError, SiteError, warn
 from ..validation import is_validation_enabled
 from . import packing
 from .format_shapes import format_shapes
@@ -48,7 +48,7 @@ class Trace:
 
     def __init__(self, graph_type: Literal["flat", "dense"] = "flat") -> None:
         if graph_type not in ("flat", "dense"):
-            raise ValueError(f"graph_type must be 'flat' or 'dense', got {graph_type!r}")
+            raise SiteError(f"graph_type must be 'flat' or 'dense', got {graph_type!r}")
         self.graph_type = graph_type
         self.nodes: OrderedDict[str, Site] = OrderedDict()
         self.program: Callable[..., Any] | None = None  # what was traced, for error messages

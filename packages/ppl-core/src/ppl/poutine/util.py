@@ -10,30 +10,53 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
+from ..arguments import TENSOR, wrong_type
+from ..distribution import TorchDistributionMixin
+from ..errors import SiteTypeError
 from ..validation import enable_validation as enable_validation
 from ..validation import is_validation_enabled as is_validation_enabled
 
 
-def as_value(value: Any, fn: Any) -> Any:
+def as_value(value: Any, fn: Any, site: str | None = None) -> Any:
     """Return an observation as the tensor that ``fn`` would have produced.
 
     Floats become tensors of the default dtype; ints too, or integer tensors where the distribution
     draws these (a category). So do lists of them, for a distribution. Arrays, and columns of a
     table, keep their dtype; but labels, which may be integers or booleans, get that of the draws.
-    Anything else is returned unchanged.
+    Anything else is returned unchanged, unless ``fn`` is a distribution of tensors.
+
+    Raises:
+        SiteTypeError: If the value cannot become a tensor, and ``fn`` is a distribution of tensors.
     """
-    if value is None:
-        return value
-    if hasattr(value, "to_numpy"):  # a column of pandas
-        value = value.to_numpy()
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = torch.as_tensor(value)
     if isinstance(value, torch.Tensor):
         is_exact = not (value.is_floating_point() or value.is_complex())
         return value.to(_label_dtype(value, fn)) if is_exact else value
+    if value is None:
+        return value
+    try:
+        found = _as_value(value, fn)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_tensor(value, site) from error
+    if not isinstance(found, torch.Tensor) and isinstance(fn, TorchDistributionMixin):
+        raise _no_tensor(value, site)
+    return found
+
+
+def _no_tensor(value: Any, site: str | None) -> SiteTypeError:
+    return wrong_type("a value" if site is None else f"site {site!r}", TENSOR, value, site)
+
+
+def _as_value(value: Any, fn: Any) -> Any:
+    if hasattr(value, "to_numpy"):  # a column of pandas
+        value = value.to_numpy()
+    if isinstance(value, (np.ndarray, np.generic)):
+        is_shared = isinstance(value, np.ndarray) and value.flags.writeable
+        return as_value(torch.as_tensor(value if is_shared else value.copy()), fn)
     if isinstance(value, numbers.Real):
         return torch.tensor(value, dtype=_value_dtype(isinstance(value, numbers.Integral), fn))
     if isinstance(value, (list, tuple)) and hasattr(fn, "log_prob"):
+        if any(isinstance(element, torch.Tensor) for element in value):
+            return torch.stack([as_value(element, fn) for element in value])  # with its gradient
         listed = np.asarray(value)
         is_integer = np.issubdtype(listed.dtype, np.integer)
         return torch.tensor(listed, dtype=_value_dtype(is_integer, fn))
