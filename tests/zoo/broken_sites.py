@@ -85,6 +85,6 @@ def exception_of_its_own():
     ppl.sample("y", dist.Normal((torch.ones(4, 2) @ x).sum(), 1.0), obs=torch.tensor(0.3))
 
 
-@shown(("PPL001", None))
+@shown(("PPL102", "x"))
 def forgotten_argument_of_a_distribution():
     ppl.sample("x", dist.Normal)

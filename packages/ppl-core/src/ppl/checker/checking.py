@@ -27,7 +27,7 @@ _HARMLESS = {"PPL106", "PPL401", "PPL402", "PPL403", "PPL407", "PPL501", "PPL502
 class Check:
     """Finds what is wrong with a model, and with a guide for it.
 
-    ``check(model, guide, *args, **kwargs)`` runs both a few times from different seeds, with the
+    ``check(model, guide, *args, **kwargs)`` runs both a few times with different draws, with the
     arguments of the model, and returns a :class:`~ppl.checker.report.Report`. All arguments after
     the guide belong to the model, so what an algorithm needs is said before:
     ``check.for_("NUTS")(model, None, *args)``. Without a word, what every algorithm needs is
@@ -39,7 +39,8 @@ class Check:
 
     Args:
         needs: What the algorithm needs.
-        num_runs: How many runs are compared.
+        num_runs: From how many seeds it draws. Each gives two runs: as drawn, and with all latent
+            draws reflected about their means, further from one seed to the next.
 
     Example:
         >>> import torch
@@ -90,7 +91,14 @@ class Check:
             found: dict[tuple[str, str | None], Finding] = {}
             for finding in _until_failure(findings):
                 found.setdefault((finding.code, finding.site), finding)
-        return Report(found.values())
+        return Report(found.values(), self._tried(guide))
+
+    def _tried(self, guide: Program | None) -> str:
+        programs = "the model" if guide is None else "model and guide"
+        return (
+            f"{2 * self.num_runs} runs of {programs} (seeds 0 to {self.num_runs - 1}, as drawn and "
+            "reflected about the means)"
+        )
 
     def _findings(
         self, model: Program, guide: Program | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -141,9 +149,8 @@ def _until_failure(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _in_runs(runs: list[Run]) -> Iterator[Finding]:
     """Find what is wrong within runs of one program, and what changes between them."""
-    failed = [run.error for run in runs if run.error is not None]
-    if failed:
-        yield failure(failed[0])
+    if runs[-1].error is not None:
+        yield failure(runs[-1].error, "" if len(runs) == 1 else runs[-1].draws)
         return
     for each in runs:
         yield from scoring_failures(each)

@@ -32,10 +32,16 @@ _SCORING: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def failure(error: Exception) -> Finding:
-    """Return the finding about the exception that ended a run."""
+def failure(error: Exception, draws: str = "") -> Finding:
+    """Return the finding about the exception that ended a run.
+
+    Args:
+        error: The exception.
+        draws: Which draws the run was made with, if runs with others went through.
+    """
     site = _site_of(error)
-    return find(_running_code(error, site), site, _first_line(error), line_of_error(error))
+    detail = _first_line(error) + (f"; not in all runs, but with {draws}" if draws else "")
+    return find(_running_code(error, site), site, detail, line_of_error(error))
 
 
 def scoring_failures(run: Run) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .codes import CODES
@@ -32,9 +33,19 @@ class Finding:
 
 
 class Report(tuple[Finding, ...]):
-    """The findings of a check, the most basic first; printed, it tells them to a reader."""
+    """The findings of a check, the most basic first; printed, it tells them to a reader.
 
-    __slots__ = ()
+    Args:
+        findings: The findings.
+        tried: What was looked at, for the reader.
+    """
+
+    tried: str
+
+    def __new__(cls, findings: Iterable[Finding] = (), tried: str = "") -> Report:
+        report = super().__new__(cls, findings)
+        report.tried = tried
+        return report
 
     @property
     def ok(self) -> bool:
@@ -42,7 +53,10 @@ class Report(tuple[Finding, ...]):
         return not self
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self)) if self else "Nothing was found."
+        where = f" in {self.tried}" if self.tried else ""
+        return "\n".join(map(str, self)) if self else f"Nothing was found{where}."
+
+    __repr__ = __str__
 
 
 def find(code: str, site: str | None, detail: str, line: str | None, fix: str = "") -> Finding:

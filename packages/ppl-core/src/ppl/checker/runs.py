@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from ..poutine.util import site_is_subsample
 from ..primitives import get_param_store, param_store
 from ..util import get_rng_state, set_rng_seed, set_rng_state
 from ..validation import validation_enabled
+from .draws import MirrorMessenger
 
 Program = Callable[..., Any]
 Programs = TypeVar("Programs", bound=tuple[Program | None, ...])
@@ -30,13 +31,15 @@ Programs = TypeVar("Programs", bound=tuple[Program | None, ...])
 class Run:
     """One execution: its trace as far as it went, the line of each site, the error at its end.
 
-    ``scoring_errors`` are those of the sites that could not be scored.
+    ``scoring_errors`` are those of the sites that could not be scored. ``draws`` says which draws
+    the run was made with.
     """
 
     trace: Trace
     lines: dict[str, str | None]
     error: Exception | None = None
     scoring_errors: list[Exception] = field(default_factory=list)
+    draws: str = ""
 
     @property
     def sites(self) -> dict[str, Site]:
@@ -125,11 +128,21 @@ def own_copies(programs: Programs) -> Programs:
 def seeded_runs(
     program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], num_runs: int
 ) -> list[Run]:
-    """Return executions from different seeds, up to the first that fails."""
+    """Return executions with different draws, up to the first that fails.
+
+    Each of ``num_runs`` seeds gives two: as drawn, and reflected about the means, further from one
+    seed to the next.
+    """
     runs: list[Run] = []
     for rng_seed in range(num_runs):
-        set_rng_seed(rng_seed)
-        runs.append(run(program, args, kwargs))
-        if runs[-1].error is not None:
-            break
+        reach = 1.0 + rng_seed
+        reflected = f"seed {rng_seed}, deviations from the mean times {-reach:g}"
+        for draws, varied in (
+            (f"seed {rng_seed}", program),
+            (reflected, MirrorMessenger(reach)(program)),
+        ):
+            set_rng_seed(rng_seed)
+            runs.append(replace(run(varied, args, kwargs), draws=draws))
+            if runs[-1].error is not None:
+                return runs
     return runs
