@@ -12,6 +12,7 @@ from torch.testing import assert_close
 import ppl.poutine as poutine
 from ppl import settings
 from ppl.distribution import Delta
+from ppl.errors import SiteError
 from ppl.nn import PyroModule, PyroSample
 from ppl.nn.module import clear, to_pyro_module_
 from ppl.primitives import get_param_store
@@ -31,6 +32,11 @@ def traced(module, seed=0):
 
 def values(trace):
     return {name: site["value"] for name, site in trace.nodes.items() if name != "_INPUT"}
+
+
+def param_values(module):
+    trace = traced(module)
+    return {name: trace.nodes[name]["value"].detach().clone() for name in trace.param_nodes}
 
 
 def assert_same_run(module, other, seed=0):
@@ -222,11 +228,68 @@ def test_parameters_survive_the_files_of_the_store(case, tmp_path):
 
 
 @every_tree
-def test_modules_of_one_name_share_their_parameters(case):
-    module, other = case.make("same"), case.make("same")
-    mine, theirs = leaves(traced(module)), leaves(traced(other))
+def test_a_new_module_goes_on_with_the_parameters_of_one_that_is_gone(case):
+    module = case.make("same")
+    mine = leaves(traced(module))
+    del module
+    theirs = leaves(traced(case.make("same")))
     assert len(mine) == len(case.params)
     assert all(a is b for a, b in zip(mine, theirs, strict=True))
+
+
+@every_tree
+def test_two_modules_of_one_name_are_refused_and_both_keep_their_values(case):
+    module, other = case.make("same"), case.make("same")
+    expected = values(traced(module))
+    if not case.params:
+        return
+    own = {name: p.clone() for name, p in other.named_parameters()}
+    with pytest.raises(
+        SiteError, match=r"belongs to another module.*super\(\).__init__\('second'\)"
+    ):
+        other()
+    assert_close(values(traced(module)), expected)
+    assert_close({name: p for name, p in other.named_parameters() if name in own}, own)
+
+
+@every_tree
+def test_a_copy_keeps_its_own_values_and_leaves_those_of_the_original_alone(case):
+    module = case.make("same")
+    module()
+    again = copy.deepcopy(module)
+    expected = param_values(again)
+    with torch.no_grad():
+        for leaf in module.parameters():
+            leaf += 0.1
+    moved = param_values(module)
+    assert_close(param_values(again), expected)
+    assert_close(param_values(module), moved)
+    del module  # whose names the copy takes over
+    assert_close(param_values(again), expected)
+    assert_close(dict(get_param_store().items()), expected)
+
+
+@every_tree
+def test_making_a_module_after_a_file_is_loaded_loses_nothing(case):
+    module = case.make("same")
+    expected = param_values(module)
+    state = get_param_store().get_state()
+    del module
+    get_param_store().set_state(state)
+    assert_close(param_values(case.make("same")), expected)
+
+
+@every_tree
+def test_a_copy_follows_a_file_that_is_loaded(case):
+    module = case.make("same")
+    expected = values(traced(module))
+    again = copy.deepcopy(module)
+    state = get_param_store().get_state()
+    with torch.no_grad():
+        for leaf in again.parameters():
+            leaf += 0.1
+    get_param_store().set_state(state)
+    assert_close(values(traced(again)), expected)
 
 
 @every_tree

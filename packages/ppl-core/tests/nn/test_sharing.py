@@ -7,7 +7,7 @@ from torch.distributions import constraints
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
-from ppl.errors import ShapeError, SupportError
+from ppl.errors import ShapeError, SiteError, SupportError
 from ppl.nn import PyroModule, PyroParam
 from ppl.primitives import clear_param_store, get_param_store, param
 
@@ -34,9 +34,36 @@ def test_the_first_call_puts_the_leaf_of_the_module_into_the_store():
 def test_a_value_of_the_store_goes_before_that_of_a_new_module():
     first, second = Reader(torch.tensor(2.0)), Reader(torch.tensor(5.0))
     first()
+    leaf = first.x_unconstrained
+    del first
     assert_close(second.x, torch.tensor(5.0))
     assert_close(second(), torch.tensor(2.0))
-    assert second.x_unconstrained is first.x_unconstrained
+    assert second.x_unconstrained is leaf
+
+
+def test_a_second_module_does_not_train_the_parameters_of_the_first():
+    first, second = Reader(torch.tensor(2.0)), Reader(torch.tensor(5.0))
+    first()
+    with pytest.raises(SiteError, match=r"'root\.x': it belongs to another module, a Reader"):
+        second()
+    assert_close((first.x, second.x), (torch.tensor(2.0), torch.tensor(5.0)))
+
+
+def test_a_module_that_only_a_cycle_holds_is_gone():
+    first, second = Reader(torch.tensor(2.0)), Reader(torch.tensor(5.0))
+    first()
+    first.__dict__["me"] = first
+    del first
+    assert_close(second(), torch.tensor(2.0))
+
+
+def test_making_a_second_module_leaves_the_values_of_the_first_in_the_store():
+    first = Reader(torch.tensor(2.0))
+    first()
+    second = Reader(torch.tensor(5.0))
+    second.x = PyroParam(torch.tensor(6.0))
+    del second.x
+    assert_close(get_param_store()["root.x"], torch.tensor(2.0))
 
 
 def test_a_value_assigned_in_the_store_reaches_the_module_and_keeps_its_leaf():

@@ -52,7 +52,7 @@ MIXINS: dict[type[nn.Module], type] = {
 
 
 def _change(container: Any, change: Callable[..., Any], *args: Any) -> Any:
-    forget_params(site for name in container._modules for site in container._sites(name))
+    forget_params(slot for name in container._modules for slot in container._slots(name))
     try:
         return change(*args)
     finally:

@@ -20,8 +20,15 @@ class Context:
     """What the modules of one tree have in common: whether a call is under way, and its cache.
 
     The object is only an identity. Its state is that of the thread or task that makes the call, so
-    calls side by side do not mix, and there is nothing to copy or pickle.
+    calls side by side do not mix, and there is nothing to copy or pickle; but the modules of a
+    copied tree know that they are copies.
     """
+
+    def __init__(self, is_copy: bool = False) -> None:
+        self.is_copy = is_copy
+
+    def __reduce__(self) -> Any:
+        return Context, (True,)
 
     @property
     def active(self) -> bool:

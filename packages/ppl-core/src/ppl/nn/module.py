@@ -19,7 +19,7 @@ from .declarations import PyroSample as PyroSample
 from .declarations import is_distribution
 from .mixin import PyroModuleMeta
 from .sharing import constrain, forget_params, new_leaf, read_param
-from .tree import SUFFIX, join, make_root, place, public_name, slots
+from .tree import SUFFIX, Slot, join, make_root, place, public_name, slots
 
 Self = TypeVar("Self", bound="PyroModule")
 
@@ -45,8 +45,10 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
     module. Outside of calls attributes are plain values and the parameter store is left alone.
 
     In a call, module and store agree on a parameter by its name: if the store has a value, that
-    one. So modules of one name share their parameters. Replacing or deleting an attribute removes
-    its value from the store too. A frozen parameter (``requires_grad=False``) is a constant.
+    one. So a new module goes on where one of its name has ended, or with what was loaded; but two
+    of one name side by side are refused, and a copy keeps to its own values. Replacing or deleting
+    an attribute removes its value from the store too. A frozen parameter (``requires_grad=False``)
+    is a constant.
 
     ``PyroModule[nn.Linear]`` is the class ``nn.Linear`` with these abilities, and is the same as
     ``class PyroLinear(nn.Linear, PyroModule)``. Submodules are not converted, see
@@ -90,7 +92,7 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
         """Add a submodule, whose statements carry ``name`` from now on."""
-        replaced = self._sites(name)
+        replaced = self._slots(name)
         super().add_module(name, module)
         forget_params(replaced)
         self._adopt(name, module)
@@ -129,8 +131,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         kind = self._pyro_params.get(name, _PLAIN)
         if not self._pyro_context.active:
             return constrain(self._parameters[key], kind.constraint)  # type: ignore[arg-type]
-        path = self._path(name)
-        read = partial(read_param, path, self, key, *kind)
+        path, is_copy = self._path(name), self._pyro_context.is_copy
+        read = partial(read_param, path, self, key, is_copy, *kind)
         if kind.event_dim is not None:  # the value depends on the plates around
             return read()
         return self._pyro_context.once(path, read)
@@ -178,7 +180,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         place(module, path, self._pyro_context)  # it may have got new members
         for site, owner, key in slots(module, path):
             if not isinstance(owner, PyroModule):
-                self._pyro_context.once(site, partial(read_param, site, owner, key))
+                is_copy = self._pyro_context.is_copy
+                self._pyro_context.once(site, partial(read_param, site, owner, key, is_copy))
 
     def _path(self, name: str) -> str:
         return join(self._pyro_name, name)
@@ -216,7 +219,7 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
     def _assign(self, name: str, value: Any) -> None:
         if name in self._pyro_params or name in self._pyro_samples:
             delattr(self, name)
-        replaced = self._sites(name)
+        replaced = self._slots(name)
         super().__setattr__(name, value)
         forget_params(replaced)  # now that torch has not refused
         self._adopt(name, value)
@@ -231,17 +234,17 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         elif name in self._pyro_params:
             del self._pyro_params[name]
             super().__delattr__(name + SUFFIX)
-            forget_params([self._path(name)])
+            forget_params([Slot(self._path(name), self, name + SUFFIX)])
         else:
-            forget_params(self._sites(name))
+            forget_params(self._slots(name))
             super().__delattr__(name)
 
-    def _sites(self, name: str) -> list[str]:
-        """The names of the statements of a parameter or submodule."""
+    def _slots(self, name: str) -> list[Slot]:
+        """The places of a parameter, or of those of a submodule."""
         if name in self._torch_state("_parameters"):
-            return [self._path(name)]
+            return [Slot(self._path(name), self, name)]
         module = self._torch_state("_modules").get(name)
-        return [] if module is None else [slot.site for slot in slots(module, self._path(name))]
+        return [] if module is None else list(slots(module, self._path(name)))
 
     def _torch_state(self, kind: str) -> dict[str, Any]:
         """The parameters, buffers or modules; empty before nn.Module.__init__ has run."""
