@@ -52,6 +52,13 @@ class ParamStoreDict:
         self._param_to_name: dict[Tensor, str] = {}
         self._constraints: dict[str, constraints.Constraint] = {}
 
+    def __copy__(self) -> ParamStoreDict:
+        """Return a store that has the same leaves, and can get others."""
+        new = type(self)()
+        for name, leaf in self._params.items():
+            new.adopt(name, leaf, self._constraints[name])
+        return new
+
     # a dict of constrained values
 
     def clear(self) -> None:

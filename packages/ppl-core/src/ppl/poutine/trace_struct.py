@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -66,6 +68,17 @@ class Trace:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "program": None}  # which may be a lambda; copies do without it
+
+    def __copy__(self) -> Trace:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trace:
+        """Share the results of operations, which torch cannot copy, and copy everything else."""
+        memo.update((id(x), x) for x in _tensors(self.nodes) if not x.is_leaf)
+        new = Trace(self.graph_type)
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return new
 
     def __repr__(self) -> str:
         return f"Trace({self.graph_type}: {', '.join(self.nodes)})"
@@ -293,6 +306,18 @@ def _scored(site: Site) -> Any:
         return value
     is_tensors = isinstance(value, Tensor) and isinstance(fn, TorchDistributionMixin)
     return stand_in(value, mask, fn) if is_tensors else value
+
+
+def _tensors(x: Any) -> Iterator[Tensor]:
+    """Iterate over the tensors in sites, their collections and distributions."""
+    if isinstance(x, Tensor):
+        yield x
+    elif isinstance(x, (tuple, list)):
+        yield from chain.from_iterable(map(_tensors, x))
+    elif isinstance(x, dict):
+        yield from chain.from_iterable(map(_tensors, x.values()))
+    elif isinstance(x, torch.distributions.Distribution):
+        yield from _tensors(vars(x))
 
 
 def _sum(log_prob: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl.errors import FileFormatError, MissingSiteError
 from ppl.params.files import read_plain, write_atomically
@@ -77,6 +77,7 @@ class PyroOptim:
         self._clipping: dict[Tensor, Mapping[str, Any]] = {}
         self._leaves: dict[str, Tensor] = {}
         self._restored = dict(restored)  # states of names not yet seen
+        self._copied: dict[Tensor, str] = {}  # what the originals of copied parameters are called
 
     def __repr__(self) -> str:
         name = getattr(self._constructor, "__name__", repr(self._constructor))
@@ -84,14 +85,21 @@ class PyroOptim:
         return f"{name}({self._options!r}{clipping})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep the state by name: a copy continues with the parameters of its own store."""
+        """Keep the state by name: a copy continues with the parameters of its own store.
+
+        Parameters of modules are kept themselves, too: a module that is copied together with its
+        optimizer may get other names.
+        """
         kept = ("_constructor", "_options", "_clip_options")
-        return {**{name: getattr(self, name) for name in kept}, "state": self.get_state()}
+        modules = [(x, name) for name, x in self._leaves.items() if isinstance(x, nn.Parameter)]
+        state = {name: getattr(self, name) for name in kept}
+        return {**state, "state": self.get_state(), "modules": modules}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        restored = state.pop("state")
+        restored, modules = state.pop("state"), state.pop("modules", ())
         self.__dict__.update(state)
         self._start(restored)
+        self._copied = dict(modules)
 
     # as programs know it
 
@@ -211,7 +219,7 @@ class PyroOptim:
 
     def _taken_out(self, cohort: Cohort, param: Tensor, options: Mapping[str, Any] = {}) -> Cohort:
         """Return a cohort of one parameter of another, with its state and perhaps other options."""
-        own = self._build(param, get_param_store().param_name(param))
+        own = self._build(param, self._name(param))
         own.set_state(cohort.get_state(param))
         own.optimizer.param_groups[0].update(options)
         cohort.remove(param)
@@ -236,9 +244,13 @@ class PyroOptim:
         cohort.is_open = False
         self._cohorts.append(cohort)
         self._home[param], self._clipping[param] = cohort, {}
-        name = get_param_store().param_name(param)
+        name = self._name(param)
         if name is not None:
             self._leaves[name] = param
+
+    def _name(self, param: Tensor) -> str | None:
+        """The name in the store, or that of the original of a copy that is not there."""
+        return get_param_store().param_name(param) or self._copied.get(param)
 
     def _drop(self, param: Tensor) -> None:
         self._forget(param)
@@ -253,13 +265,13 @@ class PyroOptim:
         return Cohort(make_optimizer(self._constructor, param, options), options)
 
     def _adopt(self, param: Tensor) -> None:
-        name = get_param_store().param_name(param)
+        name = self._name(param)
         clipping = options_for(self._clip_options, name, "clip_args") if self._clip_options else {}
         _check_clipping(clipping)
         newcomer = self._build(param, name)
-        if name in self._restored:
-            _restore(newcomer, name, self._restored[name])
-            del self._restored[name]
+        restored = self._copied.get(param, name)
+        if restored in self._restored:
+            _restore(newcomer, restored, self._restored.pop(restored))
         if name in self._leaves:
             self._forget(self._leaves[name])
         self._home[param] = self._settle(newcomer)

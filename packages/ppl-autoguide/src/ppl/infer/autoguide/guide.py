@@ -138,7 +138,8 @@ class AutoGuide(PyroModule):
 
     def _run_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
         start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
-        trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
+        with torch.no_grad():  # a graph could not be copied
+            trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
         return prune_subsample_sites(trace)  # type: ignore[no-any-return]
 
     def _leave_out_unknown(self, trace: poutine.Trace, held: Iterable[str]) -> None:
@@ -196,8 +197,7 @@ class AutoGuide(PyroModule):
         expected = _plate_sizes(self._latent_sites())
         if expected:
             state = get_rng_state()
-            with torch.no_grad():
-                found = _plate_sizes(self._run_model(args, kwargs).iter_stochastic_nodes())
+            found = _plate_sizes(self._run_model(args, kwargs).iter_stochastic_nodes())
             set_rng_state(state)
             for name, size in expected.items():
                 if found.get(name, size) != size:
