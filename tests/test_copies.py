@@ -22,7 +22,6 @@ import ppl.poutine as poutine
 from ppl.checker import Needs
 from ppl.infer import ELBO, SVI, Predictive, Trace_ELBO
 from ppl.infer.autoguide import AutoDelta, AutoNormal
-from ppl.infer.elbo_module import ELBOModule
 from ppl.nn import PyroModule, PyroParam, PyroSample
 from ppl.params import ParamStoreDict
 from ppl.poutine import handlers
@@ -227,7 +226,7 @@ CASES = [
     ("PyroSample", lambda: PyroSample(dist.Normal(0.0, 1.0)), lambda p: p.prior()),
     ("ELBO", lambda: ELBO(num_particles=2), lambda e: e.loss(model, guide)),
     ("Trace_ELBO", lambda: Trace_ELBO(num_particles=2), lambda e: e.loss(model, guide)),
-    ("ELBOModule", lambda: used(ELBOModule(model, guide, Trace_ELBO()), lambda e: e()), differentiate),
+    ("ELBOModule", lambda: used(Trace_ELBO()(model, guide), lambda e: e()), differentiate),
     ("ELBOModule", lambda: Trace_ELBO()(Net(), AutoNormal(model)), repr),
     ("Predictive", lambda: Predictive(model, num_samples=3), lambda p: p(None)),
     ("Predictive", lambda: Predictive(model, {"m": Y}), lambda p: p(None)),

@@ -178,3 +178,22 @@ def test_a_copy_continues_as_the_original_does(loss):
     state = copy.deepcopy(svi.optim)
     expected = go_on(SVI(model, guide, state, loss))
     assert go_on(twin) == expected
+
+
+def test_run_takes_steps_and_draws_traces_at_the_guide():
+    def make(*old):
+        ppl.clear_param_store()
+        ppl.set_rng_seed(0)
+        return SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO(), *old)
+
+    with pytest.warns(FutureWarning, match="num_samples and num_steps of SVI are deprecated"):
+        svi = make(None, 4, 3)
+    with pytest.warns(FutureWarning, match="SVI.run is deprecated"):
+        assert svi.run(DATA) is svi
+    by_run = ppl.param("m").item()
+    assert [len(svi.exec_traces), len(svi.log_weights)] == [4, 4]
+    assert len({trace.nodes["z"]["value"].item() for trace in svi.exec_traces}) == 4
+    by_steps = make()
+    for _ in range(3):
+        by_steps.step(DATA)
+    assert ppl.param("m").item() == by_run

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from ppl.errors import SiteError
 from ppl.plugins import nearest
@@ -58,3 +62,14 @@ def nearest_site(name: str, known: Iterable[str]) -> str:
     names = list(known)
     same = [other for other in names if other.lower() == name.lower()]
     return f"; did you mean {same[0]!r}?" if same else nearest(name, names)
+
+
+def sizes_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the sizes of plates may depend on: shapes and integers in the arguments."""
+    return tuple(_size_of(leaf) for leaf in tree_leaves((args, dict(kwargs))))
+
+
+def _size_of(leaf: Any) -> Any:
+    if isinstance(leaf, (Tensor, torch.Size)) or hasattr(leaf, "shape"):
+        return tuple(leaf.shape) if hasattr(leaf, "shape") else tuple(leaf)
+    return leaf if isinstance(leaf, (int, str, type(None))) else type(leaf)

@@ -15,11 +15,12 @@ import ppl.poutine as poutine
 from ppl.errors import PlateError
 from ppl.primitives import plate
 
-from .arguments import known_options, positive_int, refuse_unknown
+from .arguments import known_options, positive_int, refuse_unknown, sizes_of
 from .elbo_module import ELBOModule as ELBOModule
 from .util import guess_max_plate_nesting
 
 Model = Callable[..., Any]
+Guess = tuple[weakref.ref[Any] | None, tuple[Any, ...], int]  # of which model, with which sizes
 
 
 class ELBO:
@@ -82,7 +83,7 @@ class ELBO:
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
         self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
-        self._guessed: tuple[weakref.ref[Any] | None, int] = (None, 0)  # of which model
+        self._guessed: Guess = (None, (), 0)
 
     def __repr__(self) -> str:
         defaults = inspect.signature(ELBO).parameters
@@ -91,7 +92,7 @@ class ELBO:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_guessed": (None, 0)}
+        return {**self.__dict__, "_guessed": (None, (), 0)}
 
     def __call__(self, model: Model, guide: Model) -> ELBOModule:
         """Return the module whose call, with the arguments of model and guide, is the loss."""
@@ -141,13 +142,13 @@ class ELBO:
             yield self._get_trace(together[0], together[1], args, kwargs)
 
     def _nesting(self, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        """The plate nesting as given, or of a run of the model; another model is run again."""
+        """The plate nesting as given, or of a run of the model, anew for data of another size."""
         if self.max_plate_nesting != math.inf:
             return int(self.max_plate_nesting)
-        last, nesting = self._guessed
-        if last is None or last() is not model:
+        (last, seen, nesting), sizes = self._guessed, sizes_of(args, kwargs)
+        if last is None or last() is not model or seen != sizes:
             nesting = guess_max_plate_nesting(model, args, kwargs)
-            self._guessed = (_reference(model), nesting)
+            self._guessed = (_reference(model), sizes, nesting)
         return nesting
 
     def _batch_dims(self) -> float:

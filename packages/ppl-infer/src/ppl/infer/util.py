@@ -13,6 +13,7 @@ import ppl.poutine as poutine
 from ppl.errors import SiteError
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.util import site_is_subsample
+from ppl.util import get_rng_state, set_rng_state
 from ppl.validation import enable_validation as enable_validation
 from ppl.validation import is_validation_enabled as is_validation_enabled
 from ppl.validation import validation_enabled as validation_enabled
@@ -90,9 +91,15 @@ def max_plate_nesting_of(*traces: poutine.Trace) -> int:
 def guess_max_plate_nesting(
     model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> int:
-    """Return the plate nesting of a model by running it once, unseen by handlers further out."""
+    """Return the plate nesting of a model by running it once, unseen by handlers further out.
+
+    Generators are left as they were: looking changes no draws.
+    """
+    state = get_rng_state()
     with poutine.block(), torch.no_grad():
-        return max_plate_nesting_of(poutine.trace(model).get_trace(*args, **kwargs))
+        trace = poutine.trace(model).get_trace(*args, **kwargs)
+    set_rng_state(state)
+    return max_plate_nesting_of(trace)
 
 
 class MultiFrameTensor:

@@ -10,4 +10,5 @@ from ppl.infer.initialization import init_to_value as init_to_value
 
 from .auto_delta import AutoDelta as AutoDelta
 from .auto_normal import AutoNormal as AutoNormal
+from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide

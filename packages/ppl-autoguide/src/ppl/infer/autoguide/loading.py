@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from ppl.errors import ShapeError, SiteError
+from ppl.infer.arguments import sizes_of as sizes_of
 from ppl.nn import PyroModule
 
 from .attributes import deep_getattr, deep_setattr
@@ -63,14 +62,3 @@ def is_of_another(leaf: Tensor, mine: set[nn.Parameter]) -> bool:
     What comes from a file is a plain tensor, which no module has taken over yet.
     """
     return isinstance(leaf, nn.Parameter) and leaf not in mine
-
-
-def sizes_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what the sizes of plates may depend on: shapes and integers in the arguments."""
-    return tuple(_size_of(leaf) for leaf in tree_leaves((args, dict(kwargs))))
-
-
-def _size_of(leaf: Any) -> Any:
-    if isinstance(leaf, (Tensor, torch.Size)) or hasattr(leaf, "shape"):
-        return tuple(leaf.shape) if hasattr(leaf, "shape") else tuple(leaf)
-    return leaf if isinstance(leaf, (int, str, type(None))) else type(leaf)

@@ -10,13 +10,15 @@ import torch
 
 import ppl.plugins as plugins
 import ppl.poutine as poutine
-from ppl.errors import SiteError
+from ppl.errors import SiteError, warn
+from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
 from ppl.infer.util import torch_item, zero_grads
 
 from .roles import check_roles
 
 Model = Callable[..., Any]
+_INSTEAD = "call step in a loop, and draw with Predictive(model, guide=guide, num_samples=...)"
 
 
 class SVI:
@@ -31,6 +33,8 @@ class SVI:
             differentiable scalar.
         loss_and_grads: A function of the same arguments that returns the loss and fills ``.grad``;
             derived from ``loss`` by default.
+        num_samples: How many traces :meth:`run` draws; deprecated, use ``Predictive``.
+        num_steps: How many steps :meth:`run` takes; deprecated, call :meth:`step` in a loop.
         kwargs: Options of a loss that is given by name or class.
 
     Raises:
@@ -69,9 +73,17 @@ class SVI:
         optim: Callable[..., Any],
         loss: ELBO | Callable[..., Any] | str,
         loss_and_grads: Callable[..., Any] | None = None,
+        num_samples: int = 0,
+        num_steps: int = 0,
         **kwargs: Any,
     ) -> None:
         check_roles(model, guide, optim, loss)
+        self.num_samples = positive_int("num_samples", num_samples, at_least=0)
+        self.num_steps = positive_int("num_steps", num_steps, at_least=0)
+        self.exec_traces: list[poutine.Trace] = []
+        self.log_weights: list[torch.Tensor] = []
+        if num_samples or num_steps:
+            warn(f"num_samples and num_steps of SVI are deprecated; {_INSTEAD}", FutureWarning)
         self.model, self.guide, self.optim = model, guide, optim
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
 
@@ -93,6 +105,29 @@ class SVI:
         self.optim(params)
         zero_grads(params)
         return torch_item(loss)
+
+    def run(self, *args: Any, **kwargs: Any) -> SVI:
+        """Take ``num_steps`` steps, then draw ``num_samples`` traces of the model; deprecated.
+
+        The traces, at draws of the guide, are in ``exec_traces``, their equal weights in
+        ``log_weights``.
+
+        Returns:
+            This object.
+        """
+        warn(f"SVI.run is deprecated; {_INSTEAD}", FutureWarning)
+        for _ in range(self.num_steps):
+            self.step(*args, **kwargs)
+        with torch.no_grad():
+            draws = [self._draw(*args, **kwargs) for _ in range(self.num_samples)]
+        self.exec_traces, self.log_weights = draws, [torch.tensor(1.0) for _ in draws]
+        return self
+
+    def _draw(self, *args: Any, **kwargs: Any) -> poutine.Trace:
+        guide_trace = poutine.trace(self.guide).get_trace(*args, **kwargs)
+        replayed = poutine.trace(poutine.replay(self.model, trace=guide_trace))
+        trace: poutine.Trace = replayed.get_trace(*args, **kwargs)
+        return trace
 
 
 def _loss_functions(
