@@ -8,7 +8,7 @@ import pytest
 
 import ppl
 import ppl.plugins as plugins
-from ppl.errors import MissingDistributionError
+from ppl.errors import AbsentAttributeError, MissingDistributionError
 
 
 def test_importing_the_root_loads_no_other_distribution_and_leaves_torch_alone():
@@ -37,7 +37,8 @@ def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(plugins.metadata, "version", _not_installed)
     monkeypatch.delitem(vars(ppl), "optim", raising=False)
-    with pytest.raises(MissingDistributionError) as caught:
+    assert not hasattr(ppl, "optim")
+    with pytest.raises(AbsentAttributeError) as caught:
         ppl.optim  # noqa: B018
     assert str(caught.value) == (
         "ppl.optim is provided by ppl-optim, which is not installed: pip install ppl-optim "
@@ -49,8 +50,12 @@ def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
 def test_an_absent_function_names_the_distribution_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(plugins.metadata, "version", _not_installed)
-    with pytest.raises(MissingDistributionError, match="ppl.render_model is provided by ppl-infer"):
+    message = "ppl.render_model is provided by ppl-infer"
+    assert not hasattr(ppl, "render_model")
+    with pytest.raises(AbsentAttributeError, match=message):
         ppl.render_model  # noqa: B018
+    with pytest.raises(MissingDistributionError, match=message):
+        from ppl import render_model  # noqa: F401
 
 
 def test_the_log_of_the_package_goes_by_its_name(caplog):

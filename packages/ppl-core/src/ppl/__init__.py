@@ -16,6 +16,7 @@ from . import foreign as _foreign
 from . import plugins as _plugins
 from . import poutine as poutine
 from . import settings as settings
+from .absent import absent_is_no_attribute as _absent_is_no_attribute
 from .absent import announce as _announce
 from .absent import is_installed as _is_installed
 from .checker import check as check
@@ -56,12 +57,15 @@ _SUBPACKAGES = {
     "ops": "ppl-distributions",
     "optim": "ppl-optim",
 }
-_announce(__name__, _SUBPACKAGES)
 _foreign.notice(__path__)
 # functions of other distributions, and the module and distribution of each
 _FUNCTIONS = {"render_model": ("ppl.infer.inspect", "ppl-infer")}
 
 
+_announce(__name__, {**_SUBPACKAGES, **{name: owner for name, (_, owner) in _FUNCTIONS.items()}})
+
+
+@_absent_is_no_attribute
 def __getattr__(name: str) -> object:
     if name in _FUNCTIONS:
         module, provider = _FUNCTIONS[name]

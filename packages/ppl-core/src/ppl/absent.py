@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any
+
+from .errors import AbsentAttributeError, MissingDistributionError
 
 
 class AbsentFinder:
@@ -38,8 +41,25 @@ class AbsentFinder:
         """Be part of the protocol of loaders; never reached."""
 
 
+def absent_is_no_attribute(get: Callable[[str], object]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a module whose absent parts are no attributes of it.
+
+    The names are to be announced, so that ``from package import name`` asks the finder, whose error
+    says what to install: Python would drop the message of an AttributeError there.
+    """
+
+    @functools.wraps(get)
+    def get_or_refuse(name: str) -> object:
+        try:
+            return get(name)
+        except MissingDistributionError as error:
+            raise AbsentAttributeError(str(error)) from error
+
+    return get_or_refuse
+
+
 def announce(package: str, providers: Mapping[str, str]) -> None:
-    """Make known which distribution ships each sub-package of a package."""
+    """Make known which distribution provides each sub-package, or attribute, of a package."""
     finder = next((f for f in sys.meta_path if isinstance(f, AbsentFinder)), None)
     if finder is None:
         finder = AbsentFinder()

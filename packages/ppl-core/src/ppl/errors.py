@@ -97,6 +97,14 @@ class MissingDistributionError(PPLError, ModuleNotFoundError):
     """A name is known but the distribution that provides it is not installed."""
 
 
+class AbsentAttributeError(PPLError, AttributeError):
+    """An attribute is known but the distribution that provides it is not installed.
+
+    An AttributeError, so that ``hasattr`` answers; the import of the name raises
+    :class:`MissingDistributionError`.
+    """
+
+
 class UnknownPluginError(PPLError, LookupError):
     """No installed distribution registers the name."""
 

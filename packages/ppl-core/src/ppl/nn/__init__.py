@@ -13,6 +13,8 @@ import importlib.util as _importlib_util
 from typing import TYPE_CHECKING
 
 from .. import plugins as _plugins
+from ..absent import absent_is_no_attribute as _absent_is_no_attribute
+from ..absent import announce as _announce
 from .context import pyro_method as pyro_method
 from .declarations import PyroParam as PyroParam
 from .declarations import PyroSample as PyroSample
@@ -36,6 +38,10 @@ _MODULES = {
 }
 
 
+_announce(__name__, dict.fromkeys(_MODULES, _PROVIDER))
+
+
+@_absent_is_no_attribute
 def __getattr__(name: str) -> object:
     if name in _MODULES:
         return getattr(_module(_MODULES[name], asked=name), name)

@@ -1,8 +1,8 @@
 """Inference algorithms: a lazy facade over the distributions that are installed.
 
 ``ppl.infer.SVI`` comes from ppl-infer-svi, ``ppl.infer.NUTS`` from ppl-infer-mcmc, and so on: each
-registers its names in the entry-point group ``ppl.infer``. A known name whose distribution is not
-installed raises an ``ImportError`` that says which one to install.
+registers its names in the entry-point group ``ppl.infer``. The import of a known name whose
+distribution is not installed says which one to install, and so does its attribute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib as _importlib
 from typing import TYPE_CHECKING
 
 import ppl.plugins as _plugins
+from ppl.absent import absent_is_no_attribute as _absent_is_no_attribute
 from ppl.absent import announce as _announce
 from ppl.absent import is_installed as _is_installed
 
@@ -48,9 +49,10 @@ PROVIDERS = {
 }
 _SUBPACKAGES = {"svi": "ppl-infer-svi", "mcmc": "ppl-infer-mcmc", "autoguide": "ppl-autoguide"}
 
-_announce(__name__, _SUBPACKAGES)
+_announce(__name__, {**_SUBPACKAGES, **PROVIDERS})
 
 
+@_absent_is_no_attribute
 def __getattr__(name: str) -> object:
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
