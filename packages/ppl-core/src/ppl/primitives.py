@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
 from .arguments import as_tensor, check_name, integer, named, refuse_keywords, wrong_type
-from .distribution import Delta, Unit
+from .distribution import Delta, Distribution, Unit
 from .distribution import wrap as wrap_distribution
 from .errors import NotFiniteError, ShapeError, SiteError, SiteTypeError, warn
 from .params import param_with_module_name
@@ -23,6 +23,7 @@ from .poutine.plate_messenger import PlateMessenger as plate
 from .poutine.runtime import am_i_wrapped, apply_stack, new_message
 from .poutine.util import as_value
 
+T = TypeVar("T")
 _CONSTRAINT = "an instance of Constraint, such as constraints.positive"
 
 __all__ = [
@@ -38,6 +39,30 @@ __all__ = [
     "sample",
     "subsample",
 ]
+
+
+@overload
+def sample(
+    name: str,
+    fn: Distribution | torch.distributions.Distribution,
+    *args: Any,
+    obs: Any = None,
+    obs_mask: Any = None,
+    infer: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Tensor: ...
+
+
+@overload
+def sample(
+    name: str,
+    fn: Callable[..., T],
+    *args: Any,
+    obs: Any = None,
+    obs_mask: Any = None,
+    infer: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> T: ...
 
 
 @named("sample")

@@ -42,7 +42,7 @@ class MirrorMessenger(Messenger):
 
 
 def _is_enumerated(msg: dict[str, Any]) -> bool:
-    return msg["infer"].get("enumerate") == "parallel"
+    return bool(msg["infer"].get("enumerate") == "parallel")
 
 
 def _reflected(drawn: Tensor, fn: Any, reach: float) -> Tensor:

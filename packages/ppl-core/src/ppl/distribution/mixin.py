@@ -118,7 +118,7 @@ class TorchDistributionMixin(Distribution):
         """Return this distribution with ``sample_shape`` added on the left of its batch shape."""
         return self.expand(torch.Size(sample_shape) + self.batch_shape)
 
-    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
+    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> TorchDistributionMixin:
         """Return this distribution with its rightmost batch dimensions made event dimensions.
 
         Args:

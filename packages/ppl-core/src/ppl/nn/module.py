@@ -112,6 +112,14 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
                     name = public_name(module, key)
                     yield join(path, name), getattr(module, name)
 
+    def extra_repr(self) -> str:
+        """Say which attributes are parameters or random, and of which constraint or prior."""
+        params = {n: f"PyroParam({kind.constraint})" for n, kind in self._pyro_params.items()}
+        samples = {n: f"PyroSample({_name_of(fn)})" for n, fn in self._pyro_samples.items()}
+        own = super().extra_repr()
+        lines = [f"({name}): {what}" for name, what in {**params, **samples}.items()]
+        return "\n".join([own, *lines] if own else lines)
+
     # reading
 
     def __getattr__(self, name: str) -> Any:
@@ -316,6 +324,11 @@ def to_pyro_module_(m: nn.Module, recurse: bool = True) -> None:
             make_root(module)
     root: Any = m
     place(m, root._pyro_name, root._pyro_context)
+
+
+def _name_of(prior: Any) -> str:
+    name = getattr(prior, "__name__", None)
+    return name if isinstance(name, str) else repr(prior)
 
 
 def _is_value(value: Any) -> bool:

@@ -59,6 +59,11 @@ class ParamStoreDict:
             new.adopt(name, leaf, self._constraints[name])
         return new
 
+    def __repr__(self) -> str:
+        known = ((name, self._constraints[name]) for name in self._params)
+        parts = [f"{n}: {constraint} of shape {tuple(self[n].shape)}" for n, constraint in known]
+        return f"ParamStoreDict({', '.join(parts)})"
+
     # a dict of constrained values
 
     def clear(self) -> None:

@@ -45,6 +45,8 @@ class BlockMessenger(Messenger):
         hide, expose = names("hide of block", hide), names("expose of block", expose)
         hide_types = names("hide_types of block", hide_types)
         expose_types = names("expose_types of block", expose_types)
+        self.hide, self.expose, self.hide_all, self.expose_all = hide, expose, hide_all, expose_all
+        self.hide_types, self.expose_types, self.expose_fn = hide_types, expose_types, expose_fn
         hidden = _matcher(hide, hide_types)
         exposed = _matcher(expose, expose_types)
         _refuse_overlap(hide, expose)

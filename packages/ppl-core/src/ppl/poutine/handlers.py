@@ -25,7 +25,7 @@ from .infer_config_messenger import InferConfigMessenger
 from .lift_messenger import LiftMessenger
 from .markov_messenger import markov as markov
 from .mask_messenger import MaskMessenger
-from .messenger import Messenger
+from .messenger import Messenger, public_name
 from .messenger import unwrap as unwrap
 from .queue_handler import queue as queue
 from .reparam_messenger import ReparamMessenger
@@ -39,8 +39,7 @@ from .uncondition_messenger import UnconditionMessenger
 
 def _make_handler(messenger: type[Messenger]) -> Callable[..., Any]:
     """Return the function form of a messenger class."""
-    name = messenger.__name__.removesuffix("Messenger")
-    name = "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+    name = public_name(messenger)
 
     constructor = inspect.signature(messenger)
 

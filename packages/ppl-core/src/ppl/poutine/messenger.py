@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+import reprlib
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
+
+from torch import Tensor
 
 from ..errors import SiteTypeError
 from .runtime import _stack
@@ -53,6 +57,13 @@ class Messenger:
     """
 
     _keeps_notes = False  # whether attributes change while the handler is active
+
+    def __repr__(self) -> str:
+        """Show the handler as it is written: its function, and the arguments that say something."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        own = ((p, self.__dict__.get(p.name, p.default)) for p in parameters)
+        given = [f"{p.name}={_brief(x)}" for p, x in own if not _is_default(x, p.default)]
+        return f"{public_name(type(self))}({', '.join(given)})"
 
     def __call__(self, fn: Callable[..., Any]) -> Any:
         """Return ``fn`` wrapped in this handler."""
@@ -144,6 +155,33 @@ class Messenger:
             if name in cls.__dict__:
                 delattr(cls, name)
         return fn
+
+
+def public_name(messenger: type[Messenger]) -> str:
+    """Return the name of the function that makes a handler.
+
+    Example:
+        >>> from ppl.poutine.infer_config_messenger import InferConfigMessenger
+        >>> public_name(InferConfigMessenger)
+        'infer_config'
+    """
+    name = messenger.__name__.removesuffix("Messenger")
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    made_inside = isinstance(value, functools.partial)
+    return value is default or value is inspect.Parameter.empty or made_inside or value is None
+
+
+def _brief(value: Any) -> str:
+    """A tensor by its shape, a dict of values by its keys, a function by its name."""
+    if isinstance(value, Tensor) and value.dim():
+        return f"tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_brief(x)}" for key, x in value.items()) + "}"
+    name = getattr(value, "__name__", None)
+    return name if isinstance(name, str) else reprlib.repr(value)
 
 
 def unwrap(fn: Callable[..., Any]) -> Callable[..., Any]:

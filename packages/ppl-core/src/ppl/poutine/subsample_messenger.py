@@ -12,6 +12,7 @@ from ..distribution import Distribution
 from ..errors import PlateError
 from .cond_indep_stack_frame import CondIndepStackFrame
 from .indep_messenger import UNKNOWN, IndepMessenger, as_size
+from .messenger import public_name
 from .runtime import am_i_wrapped, apply_stack, new_message
 
 
@@ -77,6 +78,13 @@ class SubsampleMessenger(IndepMessenger):
         self._is_whole = False
         if is_known:
             self._choose(subsample_size, subsample)
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name)] + ([] if self.size == UNKNOWN else [str(self.size)])
+        is_part = self.size != UNKNOWN and not self._is_whole
+        parts += [f"subsample_size={self.subsample_size}"] if is_part else []
+        parts += [f"dim={self.dim}"] if self.dim is not None else []
+        return f"{public_name(type(self))}({', '.join(parts)})"
 
     def _choose(self, subsample_size: int | None, subsample: Any) -> None:
         """Draw, or take over, the indices of this execution."""
