@@ -28,7 +28,7 @@ def is_about_dtypes(error: Exception) -> bool:
 
 def of_distribution(fn: Any) -> dict[str, str]:
     """Return the dtypes of the tensors that a distribution holds, and of those it is made from."""
-    fields = {name: x for name, x in vars(fn).items() if not name.startswith("_")}
+    fields = {name: x for name, x in getattr(fn, "__dict__", {}).items() if name[0] != "_"}
     own = {name: _dtype(x) for name, x in fields.items() if isinstance(x, Tensor)}
     base = getattr(fn, "base_dist", None)
     return own if base is None else {**of_distribution(base), **own}

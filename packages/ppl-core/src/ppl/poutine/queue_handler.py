@@ -103,7 +103,7 @@ def queue(
     function("extend_fn of queue", extend_fn), function("escape_fn of queue", escape_fn)
     options = {
         "queue": queue,
-        "max_tries": integer("max_tries of queue", max_tries or 1_000_000),
+        "max_tries": integer("max_tries of queue", 1_000_000 if max_tries is None else max_tries),
         "extend_fn": extend_fn or enum_extend,
         "escape_fn": escape_fn or discrete_escape,
         "num_samples": -1 if num_samples is None else integer("num_samples of queue", num_samples),
