@@ -101,7 +101,8 @@ class BetaBinomial(TorchDistribution):
         Raises:
             NotImplementedError: If ``total_count`` differs between batch entries.
         """
-        largest = self.total_count.max()
+        total = self.total_count
+        largest = total.max() if total.numel() else total.new_zeros(())
         if not (self.total_count == largest).all():
             raise NotImplementedError(
                 "BetaBinomial: total_count differs within the batch, so its entries cannot be "

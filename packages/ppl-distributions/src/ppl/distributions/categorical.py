@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.errors import SupportError
 from ppl.ops.powers import log_nonnegative, log_power
 
 from . import saddle_point
-from .counts import Binomial
 from .parameters import derived
 from .trials import is_given
 
@@ -71,6 +71,10 @@ class Categorical(torch.distributions.Categorical, TorchDistributionMixin):
         return -(finite * self.probs).sum(-1)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        if 0 in self._extended_shape(sample_shape):  # which torch.multinomial refuses
+            return torch.empty(
+                self._extended_shape(sample_shape), dtype=torch.long, device=self._param.device
+            )
         if self._num_events < MANY:
             draw: Tensor = super().sample(sample_shape)
             return draw
@@ -135,39 +139,104 @@ class OneHotCategoricalStraightThrough(
 
 
 class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
-    """Counts of ``k`` categories among ``total_count`` draws with weights ``probs``."""
+    """Counts of ``k`` categories among ``total_count`` draws with weights ``probs``.
+
+    Args:
+        total_count: The number of draws: a tensor has one for each row, shape ``(*batch,)``, and a
+            row that does not sum to its own is refused. A number is what is drawn, and the most
+            that a row may sum to: each row is scored among those with its own sum.
+        probs: Weights, shape ``(*batch, k)``.
+        logits: Their logarithms, instead of them.
+        validate_args: Whether to check arguments and values; the global default if ``None``.
+    """
 
     def __init__(
         self,
-        total_count: int = 1,
+        total_count: int | Tensor = 1,
         probs: Tensor | None = None,
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        if not isinstance(total_count, int):
-            raise NotImplementedError("inhomogeneous total_count is not supported")
-        self.total_count = total_count
-        self._categorical = Categorical(probs, logits)
-        self._binomial = Binomial(total_count, self.probs)
+        categorical = Categorical(probs, logits)
+        batch_shape = categorical.batch_shape
+        if isinstance(total_count, Tensor) and total_count.dim():
+            batch_shape = torch.broadcast_shapes(total_count.shape, batch_shape)
+            total_count = total_count.expand(batch_shape)
+        elif not isinstance(total_count, int):
+            total_count = int(total_count)
+        self.total_count: Any = total_count
+        self._categorical = categorical.expand(batch_shape)
         super(torch.distributions.Multinomial, self).__init__(
-            self._categorical.batch_shape,
-            self._categorical.param_shape[-1:],
-            validate_args=validate_args,
+            batch_shape, categorical.param_shape[-1:], validate_args=validate_args
         )
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return super().expand(batch_shape, self._get_checked_instance(Multinomial, _instance))
+        new = super().expand(batch_shape, self._get_checked_instance(Multinomial, _instance))
+        if isinstance(self.total_count, Tensor):
+            new.total_count = self.total_count.expand(torch.Size(batch_shape))
+        return new
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            draws = self._categorical.sample(torch.Size((self.total_count, *sample_shape)))
+            most = self._most()
+            draws = self._categorical.sample(torch.Size((most, *sample_shape)))
             indices = draws.movedim(0, -1)  # (*sample, *batch, total_count)
             zeros: Tensor = self.probs.new_zeros(self._extended_shape(sample_shape))
-            return zeros.scatter_add(-1, indices, torch.ones_like(indices, dtype=zeros.dtype))
+            ones = torch.ones_like(indices, dtype=zeros.dtype)
+            if isinstance(self.total_count, Tensor):  # rows of fewer draws leave the others out
+                order = torch.arange(most, device=indices.device)
+                ones = ones * (order < self.total_count.unsqueeze(-1))
+            return zeros.scatter_add(-1, indices, ones)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
+            self._validate_totals(value)
         if is_given(self._categorical, "probs"):
             return saddle_point.multinomial(value, self.probs)
         return saddle_point.multinomial_of_logits(value, self.logits)
+
+    def entropy(self) -> Tensor:
+        """Return the entropy by that of binomials, in double precision."""
+        probs = self.probs.double()
+        total = torch.as_tensor(self.total_count, dtype=probs.dtype, device=probs.device)
+        each = total.unsqueeze(-1)
+        counts = torch.arange(self._most() + 1, dtype=probs.dtype, device=probs.device)
+        counts = counts.reshape(-1, *[1] * probs.dim())
+        mass = saddle_point.binomial(torch.minimum(counts, each), each, probs).exp()
+        mass = torch.where(counts <= each, mass, 0.0)
+        choices = (mass * (counts + 1).lgamma()).sum(0).sum(-1)
+        draws = -log_power(probs, probs).sum(-1)
+        return (total * draws - (total + 1).lgamma() + choices).to(self.probs.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        mean: Tensor = self._totals() * self.probs
+        return mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean * (1 - self.probs)
+
+    def _totals(self) -> Any:
+        total = self.total_count
+        return total.unsqueeze(-1) if isinstance(total, Tensor) else total
+
+    def _most(self) -> int:
+        total = self.total_count
+        if not isinstance(total, Tensor):
+            return int(total)
+        return int(total.max()) if total.numel() else 0
+
+    def _validate_totals(self, value: Tensor) -> None:
+        if not isinstance(self.total_count, Tensor):
+            return
+        sums = value.sum(-1)
+        wrong = sums != self.total_count
+        if bool(wrong.any()):
+            expected = self.total_count.expand(wrong.shape)[wrong]
+            raise SupportError(
+                f"Multinomial: rows of counts sum to {sums.expand(wrong.shape)[wrong].tolist()}, "
+                f"their total_count is {expected.tolist()}; "
+                "write total_count=value.sum(-1) for rows of several totals"
+            )

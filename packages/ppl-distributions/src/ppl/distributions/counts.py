@@ -65,6 +65,9 @@ class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistribution
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
+        return self._log_prob(value)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
         if self.approx_log_prob_tol:
             failures = self.total_count - value
             log_choices = log_binomial(self.total_count, value, tol=self.approx_log_prob_tol)
@@ -74,8 +77,20 @@ class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistribution
         return saddle_point.binomial_of_logits(value, self.total_count, self.logits)
 
     def entropy(self) -> Tensor:
-        probs = self.log_prob(self.enumerate_support(False)).exp()
-        return -log_power(probs, probs).sum(0)
+        """Return the entropy by its sum, which has as many terms as the largest total."""
+        probs, total = self.probs, self.total_count
+        most = int(total.max()) if total.numel() else 0
+        counts = torch.arange(1.0 + most, dtype=probs.dtype, device=probs.device)
+        counts = counts.reshape(-1, *[1] * probs.dim())
+        within = counts <= total
+        mass = self._log_prob(torch.minimum(counts, total)).exp()
+        return -log_power(mass, mass).where(within, 0.0).sum(0)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        if self.total_count.numel():
+            support: Tensor = super().enumerate_support(expand)
+            return support
+        return self.probs.new_zeros((1, *self.batch_shape))
 
     @property
     def variance(self) -> Tensor:
