@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 from ppl.plugins import load_module
 
+from .arguments import DistributionMeta
 from .score_parts import ScoreParts
 
 Self = TypeVar("Self", bound="Distribution")
 
 
-class Distribution(metaclass=ABCMeta):
+class Distribution(metaclass=DistributionMeta):
     """A stochastic function with fixed parameters that can be sampled and scored.
 
     ``d()`` draws a value and ``d.log_prob(x)`` scores one. Derived classes implement

@@ -136,6 +136,8 @@ class RelaxedBernoulli(torch.distributions.RelaxedBernoulli, TransformedDistribu
 class Uniform(torch.distributions.Uniform, TorchDistributionMixin):
     """Uniform on ``low <= x <= high``; the density outside is 0 even without validation."""
 
+    real_parameters = ("low", "high")
+
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)

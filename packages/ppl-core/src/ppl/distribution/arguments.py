@@ -1,0 +1,75 @@
+"""What people pass for parameters: arrays, series and integers become floating-point tensors."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABCMeta
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_PLAIN = (float, int, str, type(None), list, tuple, dict)  # and so is bool
+
+
+class DistributionMeta(ABCMeta):
+    """Converts the parameters of a distribution before it is made.
+
+    Arrays, numpy scalars and series become tensors. Integers become floating-point numbers, of
+    the type of the other tensors, where a parameter is a real number; counts stay as they are.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(value, Tensor):
+                if not value.dtype.is_floating_point:
+                    break
+            elif not isinstance(value, _PLAIN) and hasattr(value, "__array__"):
+                break
+        else:
+            return super().__call__(*args, **kwargs)
+        names = _names(cls)
+        given = [*zip(names, args, strict=False), *kwargs.items()]
+        floats = [v for _, v in given if isinstance(v, Tensor) and v.is_floating_point()]
+        dtype = floats[0].dtype if floats else torch.get_default_dtype()
+        real = _real_parameters(cls)
+        args = tuple(
+            _converted(value, name in real, dtype)
+            for name, value in zip((*names, *[""] * len(args)), args, strict=False)
+        )
+        kwargs = {name: _converted(v, name in real, dtype) for name, v in kwargs.items()}
+        return super().__call__(*args, **kwargs)
+
+
+def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:
+    if not isinstance(value, (Tensor, *_PLAIN)) and hasattr(value, "__array__"):
+        array = value.__array__()
+        value = torch.as_tensor(array) if real or array.ndim else array.item()
+    if real and isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex()):
+        return value.to(dtype)
+    return value
+
+
+@cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(cls.__init__).parameters)[1:]
+
+
+@cache
+def _real_parameters(cls: Any) -> frozenset[str]:
+    """Return the names of parameters that are real numbers, or vectors or matrices of them."""
+    declared = getattr(cls, "arg_constraints", None)
+    if not isinstance(declared, dict):  # computed from values: the class says it itself
+        return frozenset(getattr(cls, "real_parameters", ()))
+    # the point of a Delta may be an index, and what depends on values may be of any kind
+    return frozenset(
+        name for name, constraint in declared.items() if name != "v" and _is_real(constraint)
+    )
+
+
+def _is_real(constraint: Any) -> bool:
+    try:
+        return not constraint.is_discrete
+    except NotImplementedError:
+        return False
