@@ -15,19 +15,24 @@ from torch import Tensor
 
 from ppl.ops.deviance import deviance
 from ppl.ops.double import in_double
+from ppl.ops.small import plain_if_small
 from ppl.ops.special import log1p_square
 from ppl.ops.stirling import log_factorial_rest, log_gamma_ratio
+
+from . import textbook
 
 FAR = 700.0  # log odds beyond which a probability would underflow
 LARGEST = 1e300  # of a mean, which makes every density 0
 
 
+@plain_if_small(textbook.poisson)
 @in_double
 def poisson(count: Tensor, rate: Tensor) -> Tensor:
     """Return the log probability of a count, given its mean."""
     return -deviance(count, rate) - log_factorial_rest(count)
 
 
+@plain_if_small(textbook.binomial)
 @in_double
 def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
     """Return the log probability of so many successes among ``total`` trials; more have none."""
@@ -36,6 +41,7 @@ def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
     return torch.where(count <= total, density, -torch.inf)
 
 
+@plain_if_small(textbook.binomial_of_logits)
 @in_double
 def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
     """Return the same in terms of the log odds of a success."""
@@ -45,12 +51,14 @@ def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
     return torch.where(count <= total, density, -torch.inf)
 
 
+@plain_if_small(textbook.negative_binomial)
 @in_double
 def negative_binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
     """Return the log probability of so many successes before ``total`` failures."""
     return _negative_binomial(count, total, probs, 1 - probs)
 
 
+@plain_if_small(textbook.negative_binomial_of_logits)
 @in_double
 def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
     """Return the same in terms of the log odds of a success."""
@@ -58,12 +66,14 @@ def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) ->
     return _negative_binomial(count, total, probs, others) + beyond
 
 
+@plain_if_small(textbook.gamma_poisson)
 @in_double
 def gamma_poisson(count: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     """Return the log probability of a Poisson count whose mean is a gamma variable."""
     return _negative_binomial(count, concentration, 1 / (1 + rate), rate / (1 + rate))
 
 
+@plain_if_small(textbook.beta_binomial)
 @in_double
 def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) -> Tensor:
     """Return the log probability of a binomial count whose probability is a beta variable.
@@ -79,6 +89,7 @@ def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) ->
     return parts - _negative_binomial(total, size, probs, 1 - probs)
 
 
+@plain_if_small(textbook.dirichlet_multinomial)
 @in_double
 def dirichlet_multinomial(
     counts: Tensor, concentration: Tensor, total: Tensor, is_sparse: bool = False
@@ -100,6 +111,7 @@ def dirichlet_multinomial(
     return terms.index_put(index, _negative_binomial(count, failures, p, 1 - p)).sum(-1) - given
 
 
+@plain_if_small(textbook.multinomial)
 @in_double
 def multinomial(counts: Tensor, probs: Tensor) -> Tensor:
     """Return the log probability of counts ``(*batch, k)``, given those of their categories."""
@@ -108,6 +120,7 @@ def multinomial(counts: Tensor, probs: Tensor) -> Tensor:
     return log_factorial_rest(total) - terms.sum(-1)
 
 
+@plain_if_small(textbook.multinomial_of_logits)
 @in_double
 def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Tensor:
     """Return the same in terms of normalized log probabilities."""
@@ -116,6 +129,7 @@ def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Tensor:
     return multinomial(counts, near.exp()) + beyond.sum(-1)
 
 
+@plain_if_small(textbook.gamma)
 @in_double
 def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     """Return the log density of a gamma variable."""
@@ -123,6 +137,7 @@ def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     return _power(value, concentration) - deviance(concentration, mean)
 
 
+@plain_if_small(textbook.inverse_gamma)
 @in_double
 def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     """Return the log density of the reciprocal of a gamma variable, which is 0 at 0."""
@@ -133,6 +148,7 @@ def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     return torch.where(positive, density, -torch.inf)
 
 
+@plain_if_small(textbook.dirichlet)
 @in_double
 def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
     """Return the log density of a point ``(*batch, k)`` of the simplex."""
@@ -143,6 +159,7 @@ def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
     return terms.sum(-1) - _slow(size)
 
 
+@plain_if_small(textbook.beta)
 @in_double
 def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
     """Return the log density of a beta variable."""
@@ -152,6 +169,7 @@ def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
     return upper + lower - _slow(size) - fit
 
 
+@plain_if_small(textbook.fisher_snedecor)
 @in_double
 def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
     """Return the log density of the ratio of two mean squares."""
@@ -162,6 +180,7 @@ def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
     return _power(value, upper) + _slow(lower) - _slow(size) - fit
 
 
+@plain_if_small(textbook.correlation_volume)
 @in_double
 def correlation_volume(concentration: Tensor, dim: int = 2) -> Tensor:
     """Return the log of the integral of ``det ** (concentration - 1)`` over correlation matrices.
@@ -174,6 +193,7 @@ def correlation_volume(concentration: Tensor, dim: int = 2) -> Tensor:
     return -ratio.sum(-1)
 
 
+@plain_if_small(textbook.wishart)
 @in_double
 def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Tensor:
     """Return the log density of a covariance matrix ``(*batch, n, n)``."""
@@ -186,6 +206,7 @@ def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Tensor:
     return kernel - normalizer
 
 
+@plain_if_small(textbook.student_t)
 @in_double
 def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     """Return the log density of Student's t."""
@@ -193,6 +214,7 @@ def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     return _log_peak(df, 1) - scale.log() - (df + 1) / 2 * log1p_square(z)
 
 
+@plain_if_small(textbook.multivariate_student_t)
 @in_double
 def multivariate_student_t(whitened: Tensor, df: Tensor) -> Tensor:
     """Return the log density of Student's t at a vector ``(*batch, n)``, for an identity scale."""

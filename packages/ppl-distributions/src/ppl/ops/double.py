@@ -25,7 +25,7 @@ def in_double(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @wraps(function)
     def evaluated(*args: Tensor, **options: Any) -> Tensor:
-        dtype = _common_type(args)
+        dtype = common_type(args)
         if dtype == torch.float64 and all(x.dtype == torch.float64 for x in args):
             return function(*args, **options)
         wide = dtype if any(x.device.type == "mps" for x in args) else torch.float64
@@ -34,7 +34,7 @@ def in_double(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return evaluated
 
 
-def _common_type(args: tuple[Tensor, ...]) -> torch.dtype:
+def common_type(args: tuple[Tensor, ...]) -> torch.dtype:
     """Return the type of a sum of the arguments: numbers without dimensions yield to others."""
     floating = [x for x in args if x.is_floating_point()]
     if not floating:

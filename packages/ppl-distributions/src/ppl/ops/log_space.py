@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from ppl.distribution.util import broadcast_shape
 
@@ -118,9 +117,17 @@ def _weights(x: Tensor, y: Tensor, total: Tensor) -> Iterator[Tensor]:
 
 def may_look_at(x: Tensor) -> bool:
     """Return whether the values of a tensor are there, and may decide what the program does."""
-    is_transformed = torch._C._functorch.maybe_current_level() is not None
-    is_traced = get_proxy_mode() is not None or torch.compiler.is_compiling()
-    return type(x) is Tensor and not (is_transformed or is_traced or x.is_meta)
+    return type(x) is Tensor and may_look() and not x.is_meta
+
+
+def may_look() -> bool:
+    """Return whether values may decide what the program does: nobody transforms or records it."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.maybe_current_level() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
+    )
 
 
 def _finite_peak(x: Tensor, dim: int) -> Tensor:
