@@ -59,9 +59,11 @@ class Categorical(torch.distributions.Categorical, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        index = value.long().unsqueeze(-1)
-        index, parameter = torch.broadcast_tensors(index, self._param)
-        chosen = parameter.gather(-1, index[..., :1]).squeeze(-1)
+        index, parameter = value.long().unsqueeze(-1), self._param
+        if value.shape != parameter.shape[:-1]:
+            index, parameter = torch.broadcast_tensors(index, parameter)
+            index = index[..., :1]
+        chosen = parameter.gather(-1, index).squeeze(-1)
         return log_nonnegative(chosen) if is_given(self, "probs") else chosen
 
     def entropy(self) -> Tensor:

@@ -45,8 +45,8 @@ class LKJCholesky(torch.distributions.LKJCholesky, TorchDistributionMixin):
         if self._validate_args:
             self._validate_sample(value)
         log_diagonal = value.diagonal(dim1=-2, dim2=-1)[..., 1:].log()
-        power = self.dim - 2 - torch.arange(self.dim - 1).to(value)
-        order = 2 * (self.concentration.unsqueeze(-1) - 1) + power
+        power = torch.arange(self.dim - 4, -3, -1, dtype=value.dtype, device=value.device)
+        order = torch.add(power, self.concentration.unsqueeze(-1), alpha=2)
         volume = saddle_point.correlation_volume(self.concentration, dim=self.dim)
         return (order * log_diagonal).sum(-1) - volume
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.ops.small import plain_if_small
 
-from . import saddle_point
+from . import saddle_point, textbook
 from .noise import standard_cauchy, standard_exponential, standard_gamma, standard_normal
 from .parameters import broadcast_parameters
 from .transformed import TransformedDistribution
@@ -28,9 +29,7 @@ class Cauchy(torch.distributions.Cauchy, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        # the square of a standardized value would overflow from 1e19 on in single precision
-        distance = torch.hypot(value - self.loc, self.scale)
-        return self.scale.log() - math.log(math.pi) - 2 * distance.log()
+        return _cauchy(value, self.loc, self.scale)
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of a value at most ``value``."""
@@ -44,6 +43,12 @@ class Cauchy(torch.distributions.Cauchy, TorchDistributionMixin):
         tail = torch.where(value < 0.5, -1.0, 1.0).to(value.dtype) / (math.pi * nearest).tan()
         middle = (math.pi * (value.clamp(0.25, 0.75) - 0.5)).tan()
         return self.loc + self.scale * torch.where(nearest < 0.25, tail, middle)
+
+
+@plain_if_small(textbook.cauchy)
+def _cauchy(value: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    # the square of a standardized value would overflow from 1e19 on in single precision
+    return scale.log() - math.log(math.pi) - 2 * torch.hypot(value - loc, scale).log()
 
 
 class Gumbel(torch.distributions.Gumbel, TransformedDistribution):

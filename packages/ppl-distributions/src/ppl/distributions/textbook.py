@@ -12,51 +12,51 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-Sized = tuple[Tensor, Tensor]
+Result = tuple[Tensor, Tensor | None]
 # an operation between a tensor and a number would cost as much as two between tensors
-_ONE, _HALF = (
+_ONE, _HALF, _PI = (
     {dtype: torch.tensor(number, dtype=dtype) for dtype in (torch.float32, torch.float64)}
-    for number in (1.0, 0.5)
+    for number in (1.0, 0.5, math.pi)
 )
 
 
-def poisson(count: Tensor, rate: Tensor) -> Sized:
+def poisson(count: Tensor, rate: Tensor) -> Result:
     return count * rate.log() - rate - _log_factorial(count), count
 
 
-def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Sized:
+def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Result:
     failures = total - count
     chances = count * probs.log() + failures * (-probs).log1p()
     return chances + _log_choices(total, count, failures), total
 
 
-def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Sized:
+def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Result:
     failures = total - count
     chances = count * logsigmoid(logits) + failures * logsigmoid(-logits)
     return chances + _log_choices(total, count, failures), total
 
 
-def negative_binomial(count: Tensor, total: Tensor, probs: Tensor) -> Sized:
+def negative_binomial(count: Tensor, total: Tensor, probs: Tensor) -> Result:
     size = count + total
     chances = count * probs.log() + total * (-probs).log1p()
     return chances + _log_orders(count, total, size), size
 
 
-def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Sized:
+def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Result:
     size = count + total
     chances = count * logsigmoid(logits) + total * logsigmoid(-logits)
     return chances + _log_orders(count, total, size), size
 
 
-def gamma_poisson(count: Tensor, concentration: Tensor, rate: Tensor) -> Sized:
+def gamma_poisson(count: Tensor, concentration: Tensor, rate: Tensor) -> Result:
     size = count + concentration
     chances = count * rate.log1p() + concentration * rate.reciprocal().log1p()
     return _log_orders(count, concentration, size) - chances, size
 
 
-def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) -> Sized:
+def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) -> Result:
     failures, size = total - count, heads + tails
     prior, posterior = _log_beta(heads, tails), _log_beta(heads + count, tails + failures)
     return _log_choices(total, count, failures) + posterior - prior, size + total
@@ -64,69 +64,71 @@ def beta_binomial(count: Tensor, heads: Tensor, tails: Tensor, total: Tensor) ->
 
 def dirichlet_multinomial(
     counts: Tensor, concentration: Tensor, total: Tensor, is_sparse: bool = False
-) -> Sized:
+) -> Result:
     size = concentration.sum(-1)
     orders = _log_orders(counts, concentration, counts + concentration).sum(-1)
     return orders - _log_orders(total, size, total + size), total + size
 
 
-def multinomial(counts: Tensor, probs: Tensor) -> Sized:
+def multinomial(counts: Tensor, probs: Tensor) -> Result:
     return _multinomial(counts, probs, probs.log())
 
 
-def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Sized:
+def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Result:
     return _multinomial(counts, logits.exp(), logits)
 
 
-def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Sized:
+def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Result:
     mean = rate * value
     density = concentration * mean.log() - value.log() - mean - concentration.lgamma()
     return density, concentration
 
 
-def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Sized:
+def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Result:
     mean = rate / value
     density = concentration * mean.log() - value.log() - mean - concentration.lgamma()
     return density, concentration
 
 
-def dirichlet(value: Tensor, concentration: Tensor) -> Sized:
+def dirichlet(value: Tensor, concentration: Tensor) -> Result:
     size = concentration.sum(-1)
     log = value.log()
     powers = concentration * log - log - concentration.lgamma()
     return powers.sum(-1) + size.lgamma(), size
 
 
-def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Sized:
+def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Result:
     size, log, log_rest = heads + tails, value.log(), (-value).log1p()
     powers = heads * log + tails * log_rest - log - log_rest
     return powers + size.lgamma() - heads.lgamma() - tails.lgamma(), size
 
 
-def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Sized:
+def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Result:
     upper, lower = df1 * _HALF[df1.dtype], df2 * _HALF[df2.dtype]
     size, odds = upper + lower, df1 / df2 * value
     powers = upper * odds.reciprocal().log1p() + lower * odds.log1p() + value.log()
     return size.lgamma() - upper.lgamma() - lower.lgamma() - powers, size
 
 
-def correlation_volume(concentration: Tensor, dim: int = 2) -> Sized:
+def correlation_volume(concentration: Tensor, dim: int = 2) -> Result:
     size = concentration + (dim - 1) / 2
-    rows = torch.arange(1, dim, dtype=concentration.dtype, device=concentration.device)
-    rest = (size.unsqueeze(-1) - rows / 2).lgamma().sum(-1)
-    return rest - (dim - 1) * size.lgamma() + dim * (dim - 1) / 4 * math.log(math.pi), size
+    half_row = torch.linspace(0.5, (dim - 1) / 2, dim - 1, dtype=concentration.dtype)
+    rest = (size.unsqueeze(-1) - half_row).lgamma().sum(-1)
+    return rest + dim * (dim - 1) / 4 * math.log(math.pi) - (dim - 1) * size.lgamma(), size
 
 
-def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Sized:
+def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Result:
     dim = value.shape[-1]
     log_det: Tensor = torch.linalg.slogdet(value).logabsdet
     trace = torch.cholesky_solve(value, scale_tril).diagonal(dim1=-2, dim2=-1).sum(-1)
-    log_det_scale = 2 * scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    normalizer = df / 2 * (dim * math.log(2) + log_det_scale) + torch.mvlgamma(df / 2, dim)
-    return (df - dim - 1) / 2 * log_det - trace / 2 - normalizer, df
+    log_scale = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    half = df * _HALF[df.dtype]
+    ratio = torch.sub(log_det, log_scale, alpha=2) - dim * math.log(2)
+    fixed = torch.add(trace, log_det, alpha=dim + 1) * _HALF[df.dtype]
+    return half * ratio - fixed - torch.mvlgamma(half, dim), df
 
 
-def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Sized:
+def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Result:
     z, one_half = (value - loc) / scale, _HALF[df.dtype]
     half = df * one_half
     more = half + one_half
@@ -134,11 +136,34 @@ def student_t(value: Tensor, df: Tensor, loc: Tensor, scale: Tensor) -> Sized:
     return peak - scale.log() - more * (z * z / df).log1p(), more
 
 
-def multivariate_student_t(whitened: Tensor, df: Tensor) -> Sized:
+def multivariate_student_t(whitened: Tensor, df: Tensor) -> Result:
     dim = whitened.shape[-1]
     more = (df + dim) / 2
     peak = more.lgamma() - (df / 2).lgamma() - dim / 2 * (df * math.pi).log()
     return peak - more * (whitened.square().sum(-1) / df).log1p(), more
+
+
+def bernoulli(value: Tensor, probs: Tensor) -> Result:
+    return torch.lerp((-probs).log1p(), probs.log(), value), None
+
+
+def bernoulli_of_logits(value: Tensor, logits: Tensor) -> Result:
+    if logits.shape != value.shape:
+        logits, value = torch.broadcast_tensors(logits, value)
+    return -binary_cross_entropy_with_logits(logits, value, reduction="none"), None
+
+
+def relaxed_bernoulli(value: Tensor, temperature: Tensor, logits: Tensor) -> Result:
+    log, log_rest = value.log(), (-value).log1p()
+    mixed = torch.logaddexp(logits + temperature * log_rest, temperature * log)
+    both = log + log_rest
+    outer = temperature.log() + logits + temperature * both - both
+    return torch.sub(outer, mixed, alpha=2), None
+
+
+def cauchy(value: Tensor, loc: Tensor, scale: Tensor) -> Result:
+    z = (value - loc) / scale
+    return -(z * z).log1p() - (scale * _PI[scale.dtype]).log(), None
 
 
 def _log_factorial(count: Tensor) -> Tensor:
@@ -149,7 +174,7 @@ def _log_choices(total: Tensor, count: Tensor, failures: Tensor) -> Tensor:
     return _log_factorial(total) - _log_factorial(count) - _log_factorial(failures)
 
 
-def _multinomial(counts: Tensor, probs: Tensor, logits: Tensor) -> Sized:
+def _multinomial(counts: Tensor, probs: Tensor, logits: Tensor) -> Result:
     total = counts.sum(-1)
     terms = counts * logits - _log_factorial(counts)
     unassigned = total - total * probs.sum(-1)  # by the rounding errors of probabilities

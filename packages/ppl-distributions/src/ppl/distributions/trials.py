@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions.utils import broadcast_all
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import logsigmoid
 
-from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, multiply_log
+from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, log_rest, multiply_log
+from ppl.ops.small import plain_if_small
 
+from . import textbook
 from .parameters import derived
 
 
@@ -30,7 +31,7 @@ class BinaryParameters:
     def logits(self) -> Tensor:
         """Log odds of a success."""
         probs: Tensor = self.probs
-        return log_nonnegative(probs) - log_power_of_rest(probs.new_ones(()), probs)
+        return log_nonnegative(probs) - log_rest(probs)
 
     @property
     def _failure_probs(self) -> Tensor:
@@ -53,11 +54,20 @@ def log_trial(dist: Any, value: Tensor) -> Tensor:
     if not value.is_floating_point():
         value = value.to(dist._param.dtype)
     if is_given(dist, "probs"):
-        return log_trials(dist, value, 1 - value)
-    if dist._validate_args:  # there are no shares
-        return logsigmoid(dist.logits * (2 * value - 1))
-    logits, value = broadcast_all(finite_logits(dist), value)
-    return -binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return _log_trial(value, dist.probs)
+    return _log_trial_of_logits(value, dist.logits)
+
+
+@plain_if_small(textbook.bernoulli)
+def _log_trial(value: Tensor, probs: Tensor) -> Tensor:
+    return log_power(value, probs) + log_power_of_rest(1 - value, probs)
+
+
+@plain_if_small(textbook.bernoulli_of_logits)
+def _log_trial_of_logits(value: Tensor, logits: Tensor) -> Tensor:
+    positive = logits > 0
+    surprise = (-torch.where(positive, logits, -logits)).exp().log1p()  # of what is expected
+    return multiply_log(torch.where(positive, value - 1, value), logits) - surprise
 
 
 def trial_entropy(dist: Any) -> Tensor:
@@ -78,8 +88,7 @@ def finite_logits(dist: Any) -> Tensor:
 
 def is_given(dist: Any, name: str) -> bool:
     """Return whether a distribution was parameterized by ``probs`` or by ``logits``."""
-    given: str = next(key for key in dist.__dict__ if key in ("probs", "logits"))
-    return given == name
+    return name in dist.__dict__  # what is derived is not stored
 
 
 def given(dist: Any) -> dict[str, Tensor]:

@@ -10,13 +10,14 @@ from torch.distributions.transforms import SigmoidTransform
 from torch.nn.functional import logsigmoid
 
 from ppl.distribution import Distribution, TorchDistributionMixin
-from ppl.ops.powers import log_power, log_power_of_rest
+from ppl.ops.powers import log_power
+from ppl.ops.small import plain_if_small
 
-from . import saddle_point
+from . import saddle_point, textbook
 from .conjugacy import multiply_dirichlets
 from .noise import keep_inside_unit, sample_dirichlet, standard_exponential, standard_uniform
 from .transformed import TransformedDistribution
-from .trials import BinaryParameters, finite_logits
+from .trials import BinaryParameters
 
 
 class Beta(torch.distributions.Beta, TorchDistributionMixin):
@@ -30,7 +31,8 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return saddle_point.beta(value, self.concentration1, self.concentration0)
+        heads, tails = self._dirichlet.concentration.unbind(-1)
+        return saddle_point.beta(value, heads, tails)
 
     def conjugate_update(self, other: Distribution) -> tuple[Beta, Tensor]:
         """Return the normalized product with another beta density, and its log normalizer."""
@@ -124,13 +126,24 @@ class RelaxedBernoulli(torch.distributions.RelaxedBernoulli, TransformedDistribu
         """Return the log density, equation (20) of the paper; its limit at 0 and at 1."""
         if self._validate_args:
             self._validate_sample(value)
-        t, logits = self.temperature, finite_logits(self)
-        low, high = value == 0, value == 1
-        x = torch.where(low | high, 0.5, value)
-        mixed = torch.logaddexp(logits + t * (-x).log1p(), t * x.log())
-        mixed = torch.where(low, logits, torch.where(high, 0.0, mixed))
-        powers = log_power(t - 1, value) + log_power_of_rest(t - 1, value)
-        return t.log() + logits + powers - 2 * mixed
+        return _relaxed_bernoulli(value, self.temperature, self.logits)
+
+
+@plain_if_small(textbook.relaxed_bernoulli)
+def _relaxed_bernoulli(value: Tensor, temperature: Tensor, logits: Tensor) -> Tensor:
+    """Return the density of a logistic variable around the log odds, times the slope of its own.
+
+    At 0 and at 1 it is 0 or infinite, unless the temperature is 1.
+    """
+    low, high = value == 0, value == 1
+    x = torch.where(low | high, 0.5, value)
+    log, log_rest = x.log(), (-x).log1p()
+    gap = logits + temperature * (log_rest - log)
+    distance = torch.where(gap > 0, gap, -gap)
+    inside = -distance - 2 * (-distance).exp().log1p() - log - log_rest
+    at_ends = torch.xlogy(temperature - 1, (x == value).to(x.dtype))
+    density = torch.where(low, -logits, torch.where(high, logits, inside))
+    return temperature.log() + at_ends + density
 
 
 class Uniform(torch.distributions.Uniform, TorchDistributionMixin):

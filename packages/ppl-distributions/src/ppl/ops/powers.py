@@ -35,6 +35,11 @@ def log_nonnegative(x: Tensor) -> Tensor:
     return x.relu().log()
 
 
+def log_rest(x: Tensor) -> Tensor:
+    """Return ``log(1 - x)`` for ``x`` up to 1, -inf with slope 0 at 1; see :func:`log_power`."""
+    return threshold(-x, -1.0, -1.0).log1p()
+
+
 def multiply_log(exponent: Tensor, log_base: Tensor) -> Tensor:
     """Return ``exponent * log_base``, which is 0 for 0 times -inf.
 

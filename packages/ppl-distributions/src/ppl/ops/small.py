@@ -16,7 +16,7 @@ from .log_space import may_look
 
 # where to evaluate a formula, by the type of its arguments, and up to which argument of a
 # log-gamma function: there the rounding error of that is near the one of what it is added to
-SMALL = {
+SMALL: dict[torch.dtype | None, tuple[tuple[torch.dtype, float], ...]] = {
     torch.float32: ((torch.float32, 2.0**6), (torch.float64, 2.0**26)),
     torch.float64: ((torch.float64, 2.0**13),),
 }
@@ -44,10 +44,17 @@ def plain_if_small(plain: Plain) -> Callable[[Function], Function]:
     def decorated(exact: Function) -> Function:
         @wraps(exact)
         def evaluated(*args: Tensor, **options: Any) -> Tensor:
-            if may_look() and all(map(_is_ordinary, args)):
-                result = _evaluated_if_small(plain, args, options)
-                if result is not None:
-                    return result
+            given = _of_one_type(args) if may_look() else ()
+            dtype = given[0].dtype if given else None
+            for wide, bound in SMALL.get(dtype, ()):
+                if wide is not dtype:
+                    given = tuple(x.to(wide) for x in given)
+                result, size = plain(*given, **options)
+                if not result.numel() or size is not None and not size.max().item() < bound:
+                    continue
+                if not result.min().item() > -math.inf:
+                    break
+                return result if wide is dtype else result.to(dtype)
             return exact(*args, **options)
 
         return evaluated
@@ -55,26 +62,17 @@ def plain_if_small(plain: Plain) -> Callable[[Function], Function]:
     return decorated
 
 
-def _evaluated_if_small(
-    plain: Plain, args: tuple[Tensor, ...], options: dict[str, Any]
-) -> Tensor | None:
-    dtype = args[0].dtype
-    if not all(x.dtype is dtype for x in args):
+def _of_one_type(args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return numbers on the CPU as such of one type, nothing if some are elsewhere."""
+    dtype, is_mixed = args[0].dtype, False
+    for x in args:
+        if not (x.is_cpu and type(x) in _KINDS):
+            return ()
+        is_mixed = is_mixed or x.dtype is not dtype
+    if is_mixed:
         dtype = common_type(args)
-        args = tuple(x.to(dtype) for x in args)
-    for wide, bound in SMALL.get(dtype, ()):
-        if wide is not dtype:
-            args = tuple(x.to(wide) for x in args)
-        result, size = plain(*args, **options)
-        if size is None or size.numel() and size.max().item() < bound:
-            is_finite = result.numel() and result.min().item() > -math.inf
-            return result.to(dtype) if is_finite else None
-    return None
-
-
-def _is_ordinary(x: Tensor) -> bool:
-    """Return whether a tensor holds numbers on the CPU, and is none of another kind."""
-    return type(x) in _KINDS and x.is_cpu
+        return tuple(x.to(dtype) for x in args)
+    return args
 
 
 _KINDS = (Tensor, Parameter)
