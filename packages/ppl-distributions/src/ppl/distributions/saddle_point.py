@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from ppl.ops.deviance import deviance
+from ppl.ops.deviance import deviance, deviance_of_count
 from ppl.ops.double import in_double
 from ppl.ops.small import plain_if_small
 from ppl.ops.special import log1p_square
@@ -29,7 +29,7 @@ LARGEST = 1e300  # of a mean, which makes every density 0
 @in_double
 def poisson(count: Tensor, rate: Tensor) -> Tensor:
     """Return the log probability of a count, given its mean."""
-    return -deviance(count, rate) - log_factorial_rest(count)
+    return -deviance_of_count(count, rate) - log_factorial_rest(count)
 
 
 @plain_if_small(textbook.binomial)
@@ -116,7 +116,7 @@ def dirichlet_multinomial(
 def multinomial(counts: Tensor, probs: Tensor) -> Tensor:
     """Return the log probability of counts ``(*batch, k)``, given those of their categories."""
     total = counts.sum(-1)
-    terms = deviance(counts, total.unsqueeze(-1) * probs) + log_factorial_rest(counts)
+    terms = deviance_of_count(counts, total.unsqueeze(-1) * probs) + log_factorial_rest(counts)
     return log_factorial_rest(total) - terms.sum(-1)
 
 
@@ -133,8 +133,7 @@ def multinomial_of_logits(counts: Tensor, logits: Tensor) -> Tensor:
 @in_double
 def gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     """Return the log density of a gamma variable."""
-    mean = (rate * _not_zero(value)).clamp(max=LARGEST)
-    return _power(value, concentration) - deviance(concentration, mean)
+    return _gamma(value, concentration, rate)
 
 
 @plain_if_small(textbook.inverse_gamma)
@@ -151,33 +150,35 @@ def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
 @plain_if_small(textbook.dirichlet)
 @in_double
 def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
-    """Return the log density of a point ``(*batch, k)`` of the simplex."""
+    """Return the log density of a point ``(*batch, k)`` of the simplex.
+
+    Its coordinates are independent gamma variables of any rate, given their sum: here the rate
+    which makes a sum of 1 most likely.
+    """
     size = concentration.sum(-1)
-    terms = _power(value, concentration) - deviance(
-        concentration, size.unsqueeze(-1) * _not_zero(value)
-    )
-    return terms.sum(-1) - _slow(size)
+    return _gamma(value, concentration, size.unsqueeze(-1)).sum(-1) - _slow(size)
 
 
 @plain_if_small(textbook.beta)
 @in_double
 def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
-    """Return the log density of a beta variable."""
+    """Return the log density of a beta variable; see :func:`dirichlet`."""
     size = heads + tails
-    upper, lower = _power(value, heads), _power(1 - value, tails)
-    fit = deviance(heads, size * _not_zero(value)) + deviance(tails, size * _not_zero(1 - value))
-    return upper + lower - _slow(size) - fit
+    return _gamma(value, heads, size) + _gamma(1 - value, tails, size) - _slow(size)
 
 
 @plain_if_small(textbook.fisher_snedecor)
 @in_double
 def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
-    """Return the log density of the ratio of two mean squares."""
+    """Return the log density of the ratio of two mean squares.
+
+    Given their sum, they are independent gamma variables; see :func:`dirichlet`.
+    """
     upper, lower = df1 / 2, df2 / 2
-    size = upper + lower
-    odds = df1 / df2 * _not_zero(value)
-    fit = deviance(upper, size * odds / (1 + odds)) + deviance(lower, size / (1 + odds))
-    return _power(value, upper) + _slow(lower) - _slow(size) - fit
+    size, odds = upper + lower, df1 / df2
+    share = 1 / (1 + odds * value)  # of the lower one
+    density = _gamma(value, upper, size * odds * share) - _slow(size) + _slow(lower)
+    return density - deviance(lower, size * share)
 
 
 @plain_if_small(textbook.correlation_volume)
@@ -231,7 +232,7 @@ def _log_peak(df: Tensor, dim: int) -> Tensor:
 
 def _binomial(successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor) -> Tensor:
     total = successes + failures
-    fit = deviance(successes, total * probs) + deviance(failures, total * others)
+    fit = deviance_of_count(successes, total * probs) + deviance_of_count(failures, total * others)
     rest = log_factorial_rest(successes) + log_factorial_rest(failures)
     return log_factorial_rest(total) - rest - fit
 
@@ -260,15 +261,15 @@ def _slow(concentration: Tensor) -> Tensor:
     return concentration.log() - log_factorial_rest(concentration)
 
 
-def _power(value: Tensor, concentration: Tensor) -> Tensor:
-    """Return the slow part of ``value ** (concentration - 1)`` over the gamma function.
+def _gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
+    """Return the log density of a gamma variable.
 
-    At 0 it is 0 or infinite, unless the concentration is 1: then any small value will do.
+    At 0 that is 0 or infinite, unless the concentration is 1: then it is the rate, as at any mean
+    of ``rate * value`` without the part that is linear in it.
     """
-    at_zero = torch.xlogy(concentration - 1, (value > 0).to(value.dtype))
-    return at_zero - _not_zero(value).log() + _slow(concentration)
-
-
-def _not_zero(value: Tensor) -> Tensor:
-    """Return the value, or one so small that it makes no difference instead of 0."""
-    return torch.where(value > 0, value, torch.finfo(value.dtype).tiny ** 0.9)
+    mean, positive = rate * value, value > 0
+    near = torch.where(positive, mean, 1.0).clamp(max=LARGEST)
+    at_zero = torch.xlogy(concentration - 1, positive.to(value.dtype))
+    linear = torch.where(positive, 0.0, 1 - mean)
+    density = rate.log() - near.log() + _slow(concentration) - deviance(concentration, near)
+    return density + (at_zero + linear)

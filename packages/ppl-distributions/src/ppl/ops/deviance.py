@@ -27,3 +27,17 @@ def deviance(x: Tensor, mean: Tensor) -> Tensor:
     positive = x > 0  # elsewhere 0 * log(0) means 0
     far = torch.where(positive, x, 1.0).log() - torch.where(positive, mean, 1.0).log()
     return x * torch.where(near, relative.log1p(), far) - excess
+
+
+def deviance_of_count(count: Tensor, mean: Tensor) -> Tensor:
+    """Return :func:`deviance` for less: one logarithm, and none of the count.
+
+    The value is as exact. So is the slope in the mean, but where a count is less than 1e-8 of its
+    mean, half of the digits of the slope in the count are lost. Where a mean of 0 makes a count
+    impossible, the slope is taken to be 0; see :func:`ppl.ops.powers.log_power`.
+    """
+    limits = torch.finfo(mean.dtype)
+    excess = count - mean
+    relative = (excess / mean.clamp(min=limits.tiny)).clamp(min=limits.eps - 1)
+    is_possible = (mean > 0) | (count == 0)
+    return torch.where(is_possible, count * relative.log1p() - excess, torch.inf)
