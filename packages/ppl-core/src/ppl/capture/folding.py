@@ -73,7 +73,8 @@ def _value(program: GraphModule, node: Node, values: Values) -> object:
     if node.op == "get_attr":
         return operator.attrgetter(str(node.target))(program)
     sources = node.all_input_nodes
-    if not (sources and values.keys() >= {*sources} and _is_pure(node)):
+    is_given = bool(sources) or node.target is aten.scalar_tensor.default
+    if not (is_given and values.keys() >= {*sources} and _is_pure(node)):
         return None
     expected = node.meta.get("val")
     if isinstance(expected, Tensor) and expected.numel() > LARGEST:

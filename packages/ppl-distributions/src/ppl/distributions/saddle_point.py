@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ppl.ops.deviance import deviance, deviance_of_count
 from ppl.ops.double import in_double
+from ppl.ops.powers import multiply_log
 from ppl.ops.small import plain_if_small
 from ppl.ops.special import log1p_square
 from ppl.ops.stirling import log_factorial_rest, log_gamma_ratio
@@ -46,9 +47,7 @@ def binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
 def binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
     """Return the same in terms of the log odds of a success."""
     failures = (total - count).clamp(min=0.0)
-    probs, others, beyond = _split(logits, count, failures)
-    density = _binomial(count, failures, probs, others) + beyond
-    return torch.where(count <= total, density, -torch.inf)
+    return torch.where(count <= total, _binomial_of_logits(count, failures, logits), -torch.inf)
 
 
 @plain_if_small(textbook.negative_binomial)
@@ -62,8 +61,7 @@ def negative_binomial(count: Tensor, total: Tensor, probs: Tensor) -> Tensor:
 @in_double
 def negative_binomial_of_logits(count: Tensor, total: Tensor, logits: Tensor) -> Tensor:
     """Return the same in terms of the log odds of a success."""
-    probs, others, beyond = _split(logits, count, total)
-    return _negative_binomial(count, total, probs, others) + beyond
+    return _binomial_of_logits(count, total, logits) + _log_share(count, total)
 
 
 @plain_if_small(textbook.gamma_poisson)
@@ -241,19 +239,31 @@ def _negative_binomial(
     successes: Tensor, failures: Tensor, probs: Tensor, others: Tensor
 ) -> Tensor:
     """Return a binomial log probability times the share of the failures: the last one is."""
+    return _binomial(successes, failures, probs, others) + _log_share(successes, failures)
+
+
+def _log_share(successes: Tensor, failures: Tensor) -> Tensor:
     share = torch.where(successes > 0, failures / (successes + failures), 1.0)
-    return _binomial(successes, failures, probs, others) + share.log()
+    return share.log()
 
 
-def _split(logits: Tensor, successes: Tensor, failures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return both probabilities of bounded log odds, and the log probability beyond the bound.
+def _binomial_of_logits(successes: Tensor, failures: Tensor, logits: Tensor) -> Tensor:
+    """Return a binomial log probability as a function of the log odds.
 
-    There the log probability is linear in the log odds.
+    Its fall from the best log odds is ``n * (log1p(p * expm1(d)) - p * d)`` at a distance ``d``, if
+    ``p`` is the share of the successes. This is written for the rarer outcome, where no digits
+    cancel; far away it is linear, and so it is where an outcome is missing.
     """
-    bounded = logits.clamp(-FAR, FAR)
-    weight = torch.where(logits < 0, successes, -failures)
-    beyond = torch.where(weight == 0, 0.0, logits - bounded) * weight
-    return bounded.sigmoid(), (-bounded).sigmoid(), beyond
+    total, is_rare = successes + failures, successes <= failures
+    few, many = torch.minimum(successes, failures), torch.maximum(successes, failures)
+    best = (few.clamp(min=1 / LARGEST) / many.clamp(min=1 / LARGEST)).log()
+    distance = torch.where(is_rare, logits, -logits) - torch.where(few > 0, best, 0.0)
+    near, beyond = distance.clamp(max=FAR), (distance - FAR).relu()
+    share = few / total.clamp(min=1 / LARGEST)
+    growth = torch.where(few > 0, share * near.expm1(), near.exp()).log1p()
+    fall = total * growth - multiply_log(few, near) + multiply_log(many, beyond)
+    rest = log_factorial_rest(successes) + log_factorial_rest(failures)
+    return log_factorial_rest(total) - rest - fall
 
 
 def _slow(concentration: Tensor) -> Tensor:

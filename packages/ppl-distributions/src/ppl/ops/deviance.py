@@ -38,6 +38,7 @@ def deviance_of_count(count: Tensor, mean: Tensor) -> Tensor:
     """
     limits = torch.finfo(mean.dtype)
     excess = count - mean
-    relative = (excess / mean.clamp(min=limits.tiny)).clamp(min=limits.eps - 1)
+    # the mean is made a little larger, so that no logarithm of 0 is taken
+    relative = excess / (mean * (1 + 4 * limits.eps)).clamp(min=limits.tiny)
     is_possible = (mean > 0) | (count == 0)
     return torch.where(is_possible, count * relative.log1p() - excess, torch.inf)

@@ -27,7 +27,7 @@ def log_factorial_rest(z: Tensor) -> Tensor:
         >>> log_factorial_rest(torch.tensor([0.0, 1.0, 1e10]))
         tensor([ 0.0000,  1.0000, 12.4319])
     """
-    log = torch.where(z > 0, z, 1.0).log()
+    log = z.clamp(min=torch.finfo(z.dtype).tiny).log()
     inverse = 1 / z.clamp(min=LARGE)
     small = (z + 1).lgamma() - z * log + z
     large = (log + math.log(2 * math.pi)) / 2 + inverse * (1 / 12 - inverse * inverse / 360)
