@@ -198,6 +198,13 @@ class Trace:
             if "log_prob" not in site and site_filter(name, site):
                 self._score(name, site)
 
+    def set_log_prob(self, name: str, log_prob: Tensor) -> None:
+        """Say what the log density of a site is, shape ``batch_shape``, before scale and mask.
+
+        The site is not scored then.
+        """
+        self._store_log_prob(name, self.nodes[name], log_prob)
+
     def _score(self, name: str, site: Site) -> None:
         try:
             log_prob = site["fn"].log_prob(_scored(site), *site["args"], **site["kwargs"])

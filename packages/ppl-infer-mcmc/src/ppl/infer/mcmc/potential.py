@@ -19,6 +19,8 @@ from ppl.infer.mcmc.angles import bijection_of
 from ppl.infer.mcmc.faults import faults_of, is_of_point, sample_sites
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.log_densities import log_density
+from ppl.infer.mcmc.log_scale import log_slope
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.parameters import all_valid
 from ppl.infer.mcmc.structure import Structure
@@ -47,6 +49,7 @@ class UnconstrainedMessenger(Messenger):
         self.unconstrained = unconstrained
         self.transforms = transforms
         self.log_abs_det: Tensor | float = 0.0
+        self._used: dict[str, Transform] = {}
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         name = msg["name"]
@@ -57,9 +60,19 @@ class UnconstrainedMessenger(Messenger):
         given = self.transforms.get(name)
         transform = bijection_of(msg["fn"]) if given is None else given.inv
         value = transform(self.unconstrained[name])
-        jacobian = transform.log_abs_det_jacobian(self.unconstrained[name], value)
+        jacobian = log_slope(transform, self.unconstrained[name], value)
         self.log_abs_det = self.log_abs_det + jacobian.sum()
+        self._used[name] = transform
         msg["value"], msg["done"] = value, True
+
+    def score(self, trace: poutine.Trace) -> None:
+        """Score the latent sites where their constrained values have lost digits."""
+        for name, transform in self._used.items():
+            is_given = name in self.transforms
+            fn = trace.nodes[name]["fn"]
+            log_prob = log_density(fn, transform, self.unconstrained[name], is_given)
+            if log_prob is not None:
+                trace.set_log_prob(name, log_prob)
 
 
 def _unmasked(fn: Any) -> Any:
@@ -110,9 +123,10 @@ class ModelPotential:
         Raises:
             StructureError: If the sites depend on the values.
         """
-        trace, log_abs_det = self._run(unconstrained)
-        log_density = trace.log_prob_sum() if self.max_plate_nesting is None else log_sum(trace)
-        potential = torch.as_tensor(-(log_density + log_abs_det))
+        trace, messenger = self._run(unconstrained)
+        messenger.score(trace)
+        log_joint = trace.log_prob_sum() if self.max_plate_nesting is None else log_sum(trace)
+        potential = torch.as_tensor(-(log_joint + messenger.log_abs_det))
         varies = any(value.requires_grad for value in unconstrained.values())
         valid = all_valid(sample_sites(trace), self.max_plate_nesting, only_varying=varies)
         return potential if valid is None else torch.where(valid, potential, torch.inf)
@@ -143,12 +157,12 @@ class ModelPotential:
             return faults_of(lambda: self._run(unconstrained)[0], self.max_plate_nesting)
 
     @opaque
-    def _run(self, unconstrained: Params) -> tuple[poutine.Trace, Tensor | float]:
+    def _run(self, unconstrained: Params) -> tuple[poutine.Trace, UnconstrainedMessenger]:
         with UnconstrainedMessenger(unconstrained, self.transforms) as messenger:
             trace = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         if self.structure is not None:
             self.structure.check(trace)
-        return trace, messenger.log_abs_det
+        return trace, messenger
 
 
 def deterministic_sites(trace: poutine.Trace) -> list[str]:
