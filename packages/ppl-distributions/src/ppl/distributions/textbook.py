@@ -1,3 +1,4 @@
+# ruff: noqa: D103  (what each returns is said once, here)
 """Log densities with gamma functions as textbooks have them: for ordinary arguments.
 
 Each returns the density and the largest argument of a log-gamma function in it, whose rounding

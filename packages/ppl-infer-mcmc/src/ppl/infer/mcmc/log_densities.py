@@ -140,27 +140,32 @@ def _fisher_snedecor(fn: Any, x: LogValue) -> Tensor:
 
 def _half_cauchy(fn: Any, x: LogValue) -> Tensor:
     log_scale = fn.scale.log()
-    return math.log(2 / math.pi) - log_scale - softplus(2 * (x.log - log_scale))
+    density: Tensor = math.log(2 / math.pi) - log_scale - softplus(2 * (x.log - log_scale))
+    return density
 
 
 def _weibull(fn: Any, x: LogValue) -> Tensor:
     log_power = fn.concentration * (x.log - fn.scale.log())
-    return fn.concentration.log() + log_power - x.log - log_power.exp()
+    density: Tensor = fn.concentration.log() + log_power - x.log - log_power.exp()
+    return density
 
 
 def _pareto(fn: Any, x: LogValue) -> Tensor:
     log_ratio = softplus(x.log - fn.scale.log())  # of the value and the threshold
-    return (fn.alpha / fn.scale).log() - (fn.alpha + 1) * log_ratio
+    density: Tensor = (fn.alpha / fn.scale).log() - (fn.alpha + 1) * log_ratio
+    return density
 
 
 def _kumaraswamy(fn: Any, x: LogValue) -> Tensor:
     heads, tails = fn.concentration1, fn.concentration0
     log_rest = (-(heads * x.log).expm1()).log()
-    return heads.log() + tails.log() + (heads - 1) * x.log + (tails - 1) * log_rest
+    density: Tensor = heads.log() + tails.log() + (heads - 1) * x.log + (tails - 1) * log_rest
+    return density
 
 
 def _uniform(fn: Any, x: LogValue) -> Tensor:
-    return (-(fn.high - fn.low).log()).expand(x.log.shape)
+    density: Tensor = (-(fn.high - fn.low).log()).expand(x.log.shape)
+    return density
 
 
 def _logistic_normal(fn: Any, x: LogValue) -> Tensor | None:
@@ -193,12 +198,14 @@ def _lkj_cholesky(fn: Any, x: LogValue) -> Tensor:
     power = fn.dim - 2 - torch.arange(fn.dim - 1).to(x.log)
     order = 2 * (fn.concentration.unsqueeze(-1) - 1) + power
     volume = saddle_point.correlation_volume(fn.concentration, dim=fn.dim)
-    return (order * x.log[..., 1:]).sum(-1) - volume
+    density: Tensor = (order * x.log[..., 1:]).sum(-1) - volume
+    return density
 
 
 def _lkj(fn: Any, x: LogValue) -> Tensor:
     volume = saddle_point.correlation_volume(fn.concentration, dim=fn.dim)
-    return 2 * (fn.concentration - 1) * x.log.sum(-1) - volume
+    density: Tensor = 2 * (fn.concentration - 1) * x.log.sum(-1) - volume
+    return density
 
 
 def _wishart(fn: Any, x: LogValue) -> Tensor | None:
@@ -209,7 +216,8 @@ def _wishart(fn: Any, x: LogValue) -> Tensor | None:
     trace = torch.linalg.solve_triangular(root, x.factor, upper=False).square().sum((-2, -1))
     log_det_scale = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     normalizer = df / 2 * (dim * math.log(2) + log_det_scale) + torch.mvlgamma(df / 2, dim)
-    return (df - dim - 1) * x.log.sum(-1) - trace / 2 - normalizer
+    density: Tensor = (df - dim - 1) * x.log.sum(-1) - trace / 2 - normalizer
+    return density
 
 
 _OF_IMAGES = td.TransformedDistribution.log_prob  # their base may not mix precisions

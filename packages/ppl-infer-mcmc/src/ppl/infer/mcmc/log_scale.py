@@ -140,7 +140,8 @@ def _(transform: ComposeTransform, u: Tensor, value: Tensor) -> Tensor:
     powers = torch.arange(size, 0, -1, device=u.device).to(u)
     on_diagonal = root.factor is not None
     powers, constant = (powers, size * math.log(2)) if on_diagonal else (powers - 1, 0.0)
-    return first.log_abs_det_jacobian(u, first(u)) + (powers * root.log).sum(-1) + constant
+    own: Tensor = first.log_abs_det_jacobian(u, first(u))
+    return own + (powers * root.log).sum(-1) + constant
 
 
 def _is_squared(transform: ComposeTransform) -> bool:
