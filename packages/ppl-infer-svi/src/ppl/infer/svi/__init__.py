@@ -1,4 +1,12 @@
 """Stochastic variational inference."""
 
+from .elbo.renyi_elbo import RenyiELBO as RenyiELBO
 from .elbo.trace_elbo import Trace_ELBO as Trace_ELBO
+from .elbo.trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO
+from .elbo.trace_mean_field_elbo import TraceMeanField_ELBO as TraceMeanField_ELBO
+from .elbo.trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO as TraceTailAdaptive_ELBO
+from .energy_distance import EnergyDistance as EnergyDistance
+from .svgd import SVGD as SVGD
+from .svgd import IMQSteinKernel as IMQSteinKernel
+from .svgd import RBFSteinKernel as RBFSteinKernel
 from .svi import SVI as SVI

@@ -39,14 +39,14 @@ class Trace_ELBO(ELBO):  # the public name is the field's
     def loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of ``-ELBO``, in nats."""
         return sum(
-            -torch_item(_elbo(*traces)) / self._divisor()
+            -torch_item(self._elbo(*traces)) / self._divisor()
             for traces in self._particles(model, guide, args, kwargs)
         )
 
     def differentiable_loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
         """Return an estimate of ``-ELBO`` whose gradient estimates its gradient."""
         losses = [
-            _surrogate_loss(*traces) for traces in self._particles(model, guide, args, kwargs)
+            self._surrogate_loss(*traces) for traces in self._particles(model, guide, args, kwargs)
         ]
         return sum(losses[1:], losses[0]) / self._divisor()
 
@@ -54,7 +54,7 @@ class Trace_ELBO(ELBO):  # the public name is the field's
         """Return an estimate of ``-ELBO`` and add its gradient to ``.grad`` of the parameters."""
         total = 0.0
         for traces in self._particles(model, guide, args, kwargs):
-            loss = _surrogate_loss(*traces) / self._divisor()
+            loss = self._surrogate_loss(*traces) / self._divisor()
             total += loss.item()
             if loss.requires_grad:
                 loss.backward(retain_graph=self.retain_graph)
@@ -86,27 +86,42 @@ class Trace_ELBO(ELBO):  # the public name is the field's
             check_declared(guide_trace, dims)
         return model_trace, guide_trace
 
+    # what kinds of estimators differ in
 
-def _elbo(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor | float:
-    return model_trace.log_prob_sum() - guide_trace.log_prob_sum()
+    def _elbo(self, model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor | float:
+        return model_trace.log_prob_sum() - guide_trace.log_prob_sum()
 
+    def _surrogate_loss(self, model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor:
+        """A tensor with the value of ``-ELBO`` and the gradient of its estimator."""
+        surrogate = torch.as_tensor(model_trace.log_prob_sum())
+        costs = self._costs(model_trace, guide_trace)
+        for name in guide_trace.stochastic_nodes:
+            site = guide_trace.nodes[name]
+            _, score_function, entropy_term = site["score_parts"]
+            if not is_identically_zero(entropy_term):
+                surrogate = surrogate - entropy_term.sum()
+            if not is_identically_zero(score_function):
+                surrogate = surrogate + (costs(name) * score_function).sum()
+        value = torch.as_tensor(self._elbo(model_trace, guide_trace))
+        return -(surrogate + (value - surrogate).detach())
 
-def _surrogate_loss(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor:
-    """A tensor with the value of ``-ELBO`` and the gradient of its estimator."""
-    surrogate = torch.as_tensor(model_trace.log_prob_sum())
-    log_ratio = None
-    for name in guide_trace.stochastic_nodes:
-        site = guide_trace.nodes[name]
-        _, score_function, entropy_term = site["score_parts"]
-        if not is_identically_zero(entropy_term):
-            surrogate = surrogate - entropy_term.sum()
-        if not is_identically_zero(score_function):
-            log_ratio = log_ratio or _log_ratio(model_trace, guide_trace)
-            downstream = log_ratio.sum_to(site["cond_indep_stack"])
+    def _costs(
+        self, model_trace: poutine.Trace, guide_trace: poutine.Trace
+    ) -> Callable[[str], Tensor]:
+        """Return what tells the terms of ``log model - log guide`` that depend on a site.
+
+        Here these are all but those that plates make independent of it.
+        """
+        log_ratio: list[MultiFrameTensor] = []
+
+        def costs(name: str) -> Tensor:
+            if not log_ratio:
+                log_ratio.append(_log_ratio(model_trace, guide_trace))
+            downstream = log_ratio[0].sum_to(guide_trace.nodes[name]["cond_indep_stack"])
             assert downstream is not None  # the site itself is a term
-            surrogate = surrogate + (downstream * score_function).sum()
-    value = torch.as_tensor(_elbo(model_trace, guide_trace))
-    return -(surrogate + (value - surrogate).detach())
+            return downstream
+
+        return costs
 
 
 def _log_ratio(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> MultiFrameTensor:
