@@ -139,7 +139,11 @@ def test_the_calls_of_the_table_are_right(name):
 CASES = [(n, a, x) for n, table in WRONG.items() for a, values in table.items() for x in values]
 
 
-@pytest.mark.parametrize(("name", "argument", "value"), CASES, ids=[f"{n}-{a}-{type(x).__name__}-{i}" for i, (n, a, x) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    CASES,
+    ids=[f"{n}-{a}-{type(x).__name__}-{i}" for i, (n, a, x) in enumerate(CASES)],
+)
 def test_an_argument_of_a_wrong_type_is_refused(name, argument, value):
     with pytest.raises(PPLError) as caught:
         call(name, {**GOOD[name], argument: value})

@@ -3,24 +3,73 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from .conditional_flow import ConditionalFlow
+from .dense_nn import DenseNN
+from .given import Given
+from .root import increasing_root
 from .transform_module import TransformModule
 
-_BISECTIONS = 64  # more than the bits of a float64 mantissa
 
-
-class Planar(TransformModule):
-    r"""The planar flow :math:`y = x + u \tanh(w^T x + b)`.
+class ConditionedPlanar(TransformModule):
+    r"""The planar flow :math:`y = x + u \tanh(w^T x + b)`, of parameters that a function returns.
 
     The direction ``u`` is moved along ``w`` until :math:`w^T u > -1`, where the flow is invertible
     (Rezende and Mohamed 2015, "Variational Inference with Normalizing Flows", eq. 10 to 12 and
-    appendix A.1). Its inverse is the root of a monotone function of one variable, found by
-    bisection; the first derivatives of the inverse are exact.
+    appendix A.1). Its inverse is the root of an increasing function of one variable, found
+    numerically.
+
+    Args:
+        params: Returns ``b``, ``u`` and ``w``, shapes ``(*batch, 1)`` and twice ``(*batch, n)``.
+    """
+
+    domain: constraints.Constraint = constraints.real_vector
+    codomain: constraints.Constraint = constraints.real_vector
+    bijective = True
+    event_dim = 1
+
+    def __init__(self, params: Callable[[], Any] | None = None) -> None:
+        super().__init__()
+        self.params = params
+
+    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.params is not None
+        bias, u, w = self.params()
+        return bias, u, w
+
+    def _invertible(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return ``b``, ``u`` where the flow is invertible, ``w`` and the product of the two."""
+        bias, u, w = self._params()
+        product = (w * u).sum(-1, keepdim=True)
+        allowed = softplus(product) - 1
+        u = u + (allowed - product) * w / w.square().sum(-1, keepdim=True)
+        return bias.squeeze(-1), u, w, allowed.squeeze(-1)
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        bias, u, w, product = self._invertible()
+        bend = torch.tanh((x * w).sum(-1) + bias)
+        return x + u * bend.unsqueeze(-1), torch.log1p(product * (1 - bend.square()))
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        bias, u, w, product = self._invertible()
+
+        def along_w(level: Tensor) -> tuple[Tensor, Tensor]:
+            bend = torch.tanh(level + bias)
+            return level + product * bend, torch.log1p(product * (1 - bend.square()))
+
+        level = increasing_root(along_w, (y * w).sum(-1))
+        return y - u * torch.tanh(level + bias).unsqueeze(-1)
+
+
+class Planar(ConditionedPlanar):
+    r"""The planar flow :math:`y = x + u \tanh(w^T x + b)` with learnable parameters.
 
     Args:
         input_dim: Size of the input.
@@ -33,17 +82,12 @@ class Planar(TransformModule):
         True
     """
 
-    domain: constraints.Constraint = constraints.real_vector
-    codomain: constraints.Constraint = constraints.real_vector
-    bijective = True
-    event_dim = 1
-
     def __init__(self, input_dim: int) -> None:
         super().__init__()
         self.input_dim = input_dim
-        self.bias: torch.nn.Parameter = torch.nn.Parameter(torch.zeros(1))
-        self.u: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
-        self.w: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+        self.u = torch.nn.Parameter(torch.empty(input_dim))
+        self.w = torch.nn.Parameter(torch.empty(input_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -53,22 +97,27 @@ class Planar(TransformModule):
         torch.nn.init.uniform_(self.w, -bound, bound)
         torch.nn.init.zeros_(self.bias)
 
-    def _direction(self) -> tuple[Tensor, Tensor]:
-        """Return ``u`` where the flow is invertible, and its inner product with ``w``."""
-        product = self.w @ self.u
-        allowed = softplus(product) - 1
-        return self.u + (allowed - product) * self.w / self.w.square().sum(), allowed
+    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.bias, self.u, self.w
 
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        u, product = self._direction()
-        bend = torch.tanh(x @ self.w + self.bias.squeeze())
-        return x + u * bend.unsqueeze(-1), torch.log1p(product * (1 - bend.square()))
 
-    def _inverse(self, y: Tensor) -> Tensor:
-        u, product = self._direction()
-        bias = self.bias.squeeze()  # shape (1,) would add a dimension
-        level = _solve(y @ self.w, product, bias)
-        return y - u * torch.tanh(level + bias).unsqueeze(-1)
+class ConditionalPlanar(ConditionalFlow):
+    """A planar flow whose parameters a network computes from a context.
+
+    Args:
+        nn: A network from a context to ``b``, ``u`` and ``w``, of sizes 1, ``n`` and ``n``.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> network = DenseNN(2, [16], param_dims=[1, 4, 4])
+        >>> flow = ConditionalPlanar(network).condition(torch.ones(2))
+        >>> x = torch.randn(4)
+        >>> torch.allclose(flow.inv(flow(x).detach()), x, atol=1e-5)
+        True
+    """
+
+    def _flow(self, nn: Given) -> ConditionedPlanar:
+        return ConditionedPlanar(nn)
 
 
 def planar(input_dim: int) -> Planar:
@@ -80,15 +129,19 @@ def planar(input_dim: int) -> Planar:
     return Planar(input_dim)
 
 
-def _solve(target: Tensor, slope: Tensor, bias: Tensor) -> Tensor:
-    """Return the root of ``level + slope * tanh(level + bias) = target``, for ``slope > -1``."""
-    with torch.no_grad():
-        low, high = target - slope.abs(), target + slope.abs()
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            is_below = middle + slope * torch.tanh(middle + bias) < target
-            low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
-        root = (low + high) / 2
-        rate = 1 + slope * (1 - torch.tanh(root + bias).square())
-    # a Newton step at the root moves nothing but carries the derivatives of the implicit function
-    return root - (root + slope * torch.tanh(root + bias) - target) / rate
+def conditional_planar(
+    input_dim: int, context_dim: int, hidden_dims: Sequence[int] | None = None
+) -> ConditionalPlanar:
+    """Return a planar flow, given a context, with a network of its own.
+
+    Args:
+        input_dim: Size of the input.
+        context_dim: Size of the context.
+        hidden_dims: Sizes of the hidden layers, two of ``10 * input_dim`` by default.
+    """
+    hidden_dims = [10 * input_dim] * 2 if hidden_dims is None else hidden_dims
+    return ConditionalPlanar(DenseNN(context_dim, hidden_dims, [1, input_dim, input_dim]))
+
+
+# where the documentation of Pyro has it: under the name that the factory and a module share
+planar.ConditionedPlanar = ConditionedPlanar  # type: ignore[attr-defined]

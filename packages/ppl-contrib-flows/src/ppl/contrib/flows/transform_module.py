@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Transform
+
+from ppl.errors import IntractableError
 
 
 class _Recent(NamedTuple):
@@ -14,16 +18,17 @@ class _Recent(NamedTuple):
 
     x: Tensor
     y: Tensor
-    log_det: Tensor
+    log_det: Tensor | None
     params: tuple[Any, ...]
 
 
 class TransformModule(Transform, torch.nn.Module):
     """A transform with learnable parameters: at once a torch transform and a torch module.
 
-    Derived classes implement ``_forward(x) -> (y, log_det)`` and ``_inverse(y)``, and set
-    ``domain``, ``codomain`` and ``bijective``. The most recent forward value is kept, so that a
-    draw is scored without an inverse, which may be expensive. It is used only for that very
+    Derived classes set ``domain``, ``codomain`` and ``bijective``. They implement either
+    ``_forward(x) -> (y, log_det)`` and ``_inverse(y)``, or, like those of torch, ``_call(x)``,
+    ``_inverse(y)`` and ``log_abs_det_jacobian(x, y)``. The most recent forward value is kept, so
+    that a draw is scored without an inverse, which may be expensive. It is used only for that very
     tensor, for unchanged parameters, and where derivatives with respect to them are not lost.
 
     Args:
@@ -51,13 +56,19 @@ class TransformModule(Transform, torch.nn.Module):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ``log |det dy/dx|``, in the batch shape of ``x``."""
         recent = self._recall(y)
-        if recent is not None and recent.x is x:
-            return recent.log_det
-        return self._forward(x)[1]
+        is_known = recent is not None and recent.x is x
+        log_det = recent.log_det if is_known and recent is not None else self._forward(x)[1]
+        if log_det is None:
+            raise IntractableError(
+                f"{type(self).__name__} defines _call but no log_abs_det_jacobian; define it, or "
+                "replace _call by _forward(x), which returns the image and the log determinant"
+            )
+        return log_det
 
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the image of ``x`` and the log of the absolute Jacobian determinant there."""
-        raise NotImplementedError
+        image: Tensor = self._call(x)
+        return image, None
 
     def _inverse(self, y: Tensor) -> Tensor:
         """Return what has the image ``y``, without the most recent value."""
@@ -80,8 +91,12 @@ class TransformModule(Transform, torch.nn.Module):
         if recent is None or recent.y is not y or recent.params != self._fingerprint():
             return None
         # a draw without a graph does not know how its own inverse depends on the parameters
-        is_learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        is_learning = torch.is_grad_enabled() and any(t.requires_grad for t in self._tensors())
         return None if is_learning and not y.requires_grad else recent
 
     def _fingerprint(self) -> tuple[Any, ...]:
-        return tuple((id(p), p._version, p.requires_grad) for p in self.parameters())
+        return tuple((id(t), t._version, t.requires_grad) for t in self._tensors())
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """Return all that the transform depends on, be it learned or given."""
+        return chain(self.parameters(), self.buffers())
