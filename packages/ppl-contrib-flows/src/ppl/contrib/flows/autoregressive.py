@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from .conditional_flow import as_tuple
+from .parametrized import as_tuple
 from .root import increasing_root
 from .transform_module import TransformModule
 

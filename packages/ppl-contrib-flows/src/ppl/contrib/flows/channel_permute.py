@@ -15,12 +15,12 @@ from ppl.errors import ShapeError
 from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
-from .transform_module import TransformModule
+from .parametrized import Parametrized
 
 _IMAGE = constraints.independent(constraints.real, 3)
 
 
-class ConditionedGeneralizedChannelPermute(TransformModule):
+class ConditionedGeneralizedChannelPermute(Parametrized):
     r"""The map :math:`y_{:,i,j} = P L U x_{:,i,j}` of the channels of each pixel of an image.
 
     Also called an invertible 1 x 1 convolution (Kingma and Dhariwal 2018, "Glow: Generative Flow
@@ -35,19 +35,17 @@ class ConditionedGeneralizedChannelPermute(TransformModule):
 
     domain: constraints.Constraint = _IMAGE
     codomain: constraints.Constraint = _IMAGE
-    bijective = True
     event_dim = 3
     permutation: Tensor
 
     def __init__(self, permutation: Tensor, params: Callable[[], Any] | None = None) -> None:
-        super().__init__()
+        super().__init__(params)
         self.register_buffer("permutation", permutation)
-        self.params = params
 
     def _triangles(self) -> Tensor:
-        assert self.params is not None
-        flat: Tensor = self.params()
-        return flat.unflatten(-1, self.permutation.shape)
+        (entries,) = self._params()
+        triangles: Tensor = entries.unflatten(-1, self.permutation.shape)
+        return triangles
 
     @property
     def U_diag(self) -> Tensor:
@@ -68,7 +66,8 @@ class ConditionedGeneralizedChannelPermute(TransformModule):
         return self._triangles().triu()
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = (self.permutation @ self.L @ self.U @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
+        y: Tensor = self.permutation @ self.L @ self.U @ x.flatten(-2)
+        y = y.unflatten(-1, x.shape[-2:])
         num_pixels = x.shape[-2] * x.shape[-1]
         log_det = num_pixels * self.U_diag.abs().log().sum(-1)
         return y, log_det.expand(y.shape[:-3])
@@ -76,7 +75,8 @@ class ConditionedGeneralizedChannelPermute(TransformModule):
     def _inverse(self, y: Tensor) -> Tensor:
         mixed = self.permutation.mT @ y.flatten(-2)
         lower = solve_triangular(self.L, mixed, upper=False, unitriangular=True)
-        return solve_triangular(self.U, lower, upper=True).unflatten(-1, y.shape[-2:])
+        x: Tensor = solve_triangular(self.U, lower, upper=True)
+        return x.unflatten(-1, y.shape[-2:])
 
 
 class GeneralizedChannelPermute(ConditionedGeneralizedChannelPermute):
@@ -104,8 +104,8 @@ class GeneralizedChannelPermute(ConditionedGeneralizedChannelPermute):
         super().__init__(found if permutation is None else _matrix(permutation, channels))
         self.LU = torch.nn.Parameter(factors)
 
-    def _triangles(self) -> Tensor:
-        return self.LU
+    def _params(self) -> tuple[Tensor, ...]:
+        return (self.LU.flatten(),)
 
 
 class ConditionalGeneralizedChannelPermute(ConditionalFlow):

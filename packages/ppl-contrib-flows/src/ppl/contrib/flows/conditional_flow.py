@@ -44,8 +44,3 @@ class ConditionalFlow(ConditionalTransformModule):
     @abstractmethod
     def _flow(self, nn: Given) -> TransformModule:
         """Return the flow with the parameters that a network computes."""
-
-
-def as_tuple(params: Any) -> tuple[Any, ...]:
-    """Return the parameters that a network returned as a tuple, also if there is one only."""
-    return tuple(params) if isinstance(params, tuple | list) else (params,)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from ppl.errors import ArgumentError
 
-from .conditional_flow import ConditionalFlow, as_tuple
+from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
-from .transform_module import TransformModule
+from .parametrized import Parametrized
 
 
-class ConditionedHouseholder(TransformModule):
+class ConditionedHouseholder(Parametrized):
     r"""Reflections :math:`y = x - 2 u u^T x / |u|^2` in a row, of normals that a function returns.
 
     They preserve volume, and ``n`` of them make any orthogonal matrix (Tomczak and Welling 2016,
@@ -29,24 +28,13 @@ class ConditionedHouseholder(TransformModule):
             ``(*batch, n)``.
     """
 
-    domain: constraints.Constraint = constraints.real_vector
-    codomain: constraints.Constraint = constraints.real_vector
-    bijective = True
-    event_dim = 1
     volume_preserving = True
-
-    def __init__(self, params: Callable[[], Any] | None = None) -> None:
-        super().__init__()
-        self.params = params
-
-    def _normals(self) -> Tensor:
-        assert self.params is not None
-        return torch.stack(torch.broadcast_tensors(*as_tuple(self.params())), -2)
 
     def u(self) -> Tensor:
         """Return the normals at length one, shape ``(*batch, count_transforms, n)``."""
-        normals = self._normals()
-        return normals / normals.norm(dim=-1, keepdim=True)
+        normals = torch.stack(self._params(), -2)
+        lengths: Tensor = normals.norm(dim=-1, keepdim=True)
+        return normals / lengths
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = _reflect(x, self.u())
@@ -86,8 +74,8 @@ class Householder(ConditionedHouseholder):
         bound = 1 / math.sqrt(self.input_dim)
         torch.nn.init.uniform_(self.u_unnormed, -bound, bound)
 
-    def _normals(self) -> Tensor:
-        return self.u_unnormed
+    def _params(self) -> tuple[Tensor, ...]:
+        return self.u_unnormed.unbind(-2)
 
 
 class ConditionalHouseholder(ConditionalFlow):

@@ -8,17 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from ppl.errors import IntractableError
 
 from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
-from .transform_module import TransformModule
+from .parametrized import Parametrized
 
 
-class ConditionedMatrixExponential(TransformModule):
+class ConditionedMatrixExponential(Parametrized):
     r"""The linear flow :math:`y = \exp(M) x`, with a matrix that a function returns.
 
     It is invertible whatever ``M``, by :math:`\exp(-M)`, and the log determinant is the trace
@@ -34,11 +33,6 @@ class ConditionedMatrixExponential(TransformModule):
         IntractableError: If ``normalization`` is another than ``"none"``.
     """
 
-    domain: constraints.Constraint = constraints.real_vector
-    codomain: constraints.Constraint = constraints.real_vector
-    bijective = True
-    event_dim = 1
-
     def __init__(
         self,
         params: Callable[[], Any] | None = None,
@@ -46,18 +40,17 @@ class ConditionedMatrixExponential(TransformModule):
         normalization: str = "none",
         bound: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(params)
         _check_normalization(normalization)
-        self.params = params
         self.iterations = iterations
         self.normalization = normalization
         self.bound = bound
 
     def _matrix(self) -> Tensor:
-        assert self.params is not None
-        flat: Tensor = self.params()
-        size = math.isqrt(flat.shape[-1])
-        return flat.unflatten(-1, (size, size))
+        (entries,) = self._params()
+        size = math.isqrt(entries.shape[-1])
+        matrix: Tensor = entries.unflatten(-1, (size, size))
+        return matrix
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         matrix = self._matrix()
@@ -104,8 +97,8 @@ class MatrixExponential(ConditionedMatrixExponential):
         bound = 1 / math.sqrt(self.input_dim)
         torch.nn.init.uniform_(self.weights, -bound, bound)
 
-    def _matrix(self) -> Tensor:
-        return self.weights
+    def _params(self) -> tuple[Tensor, ...]:
+        return (self.weights.flatten(),)
 
 
 class ConditionalMatrixExponential(ConditionalFlow):
@@ -185,7 +178,8 @@ def conditional_matrix_exponential(
 
 
 def _apply(matrix: Tensor, x: Tensor) -> Tensor:
-    return (torch.linalg.matrix_exp(matrix) @ x.unsqueeze(-1)).squeeze(-1)
+    y: Tensor = torch.linalg.matrix_exp(matrix) @ x.unsqueeze(-1)
+    return y.squeeze(-1)
 
 
 def _check_normalization(normalization: str) -> None:

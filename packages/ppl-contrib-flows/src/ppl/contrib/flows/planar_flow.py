@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn.functional import softplus
 
 from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
+from .parametrized import Parametrized
 from .root import increasing_root
-from .transform_module import TransformModule
 
 
-class ConditionedPlanar(TransformModule):
+class ConditionedPlanar(Parametrized):
     r"""The planar flow :math:`y = x + u \tanh(w^T x + b)`, of parameters that a function returns.
 
     The direction ``u`` is moved along ``w`` until :math:`w^T u > -1`, where the flow is invertible
@@ -29,20 +27,6 @@ class ConditionedPlanar(TransformModule):
     Args:
         params: Returns ``b``, ``u`` and ``w``, shapes ``(*batch, 1)`` and twice ``(*batch, n)``.
     """
-
-    domain: constraints.Constraint = constraints.real_vector
-    codomain: constraints.Constraint = constraints.real_vector
-    bijective = True
-    event_dim = 1
-
-    def __init__(self, params: Callable[[], Any] | None = None) -> None:
-        super().__init__()
-        self.params = params
-
-    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
-        assert self.params is not None
-        bias, u, w = self.params()
-        return bias, u, w
 
     def _invertible(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return ``b``, ``u`` where the flow is invertible, ``w`` and the product of the two."""
@@ -97,7 +81,7 @@ class Planar(ConditionedPlanar):
         torch.nn.init.uniform_(self.w, -bound, bound)
         torch.nn.init.zeros_(self.bias)
 
-    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _params(self) -> tuple[Tensor, ...]:
         return self.bias, self.u, self.w
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn.functional import softplus
 
 from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
-from .transform_module import TransformModule
+from .parametrized import Parametrized
 
 
-class ConditionedRadial(TransformModule):
+class ConditionedRadial(Parametrized):
     r"""The radial flow :math:`y = x + \beta (x - x_0) / (\alpha + |x - x_0|)`, of given parameters.
 
     It pulls to a centre or pushes from it (Rezende and Mohamed 2015, "Variational Inference with
@@ -29,20 +27,6 @@ class ConditionedRadial(TransformModule):
         params: Returns the centre, :math:`\alpha'` and :math:`\beta'`, shapes ``(*batch, n)`` and
             twice ``(*batch, 1)``.
     """
-
-    domain: constraints.Constraint = constraints.real_vector
-    codomain: constraints.Constraint = constraints.real_vector
-    bijective = True
-    event_dim = 1
-
-    def __init__(self, params: Callable[[], Any] | None = None) -> None:
-        super().__init__()
-        self.params = params
-
-    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
-        assert self.params is not None
-        centre, alpha_prime, beta_prime = self.params()
-        return centre, alpha_prime, beta_prime
 
     def _invertible(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the centre, ``alpha > 0`` and ``alpha + beta > 0``."""
@@ -99,7 +83,7 @@ class Radial(ConditionedRadial):
         for parameter in (self.x0, self.alpha_prime, self.beta_prime):
             torch.nn.init.uniform_(parameter, -bound, bound)
 
-    def _params(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _params(self) -> tuple[Tensor, ...]:
         return self.x0, self.alpha_prime, self.beta_prime
 
 

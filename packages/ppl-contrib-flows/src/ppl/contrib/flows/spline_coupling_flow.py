@@ -19,7 +19,8 @@ class SplineCoupling(TransformModule):
     """A coupling layer: a spline of the first part, and one of the rest that the first chooses.
 
     Both directions cost one pass of the network (Durkan et al. 2019, "Neural Spline Flows",
-    section 3.2; Dolatabadi et al. 2020, "Invertible Generative Modeling using Linear Rational Splines").
+    section 3.2; for linear pieces Dolatabadi et al. 2020, "Invertible Generative Modeling using
+    Linear Rational Splines").
 
     Args:
         input_dim: Size of the input.

@@ -14,12 +14,12 @@ from ppl.errors import ArgumentError
 from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
+from .parametrized import Parametrized
 from .rational_spline import Bins, make_bins
 from .rational_spline import spline as spline_at
-from .transform_module import TransformModule
 
 
-class ConditionedSpline(TransformModule):
+class ConditionedSpline(Parametrized):
     """A monotone rational spline of each component, of parameters that a function returns.
 
     Outside of ``[-bound, bound]`` it is the identity. Linear rational pieces have a closed inverse
@@ -38,7 +38,6 @@ class ConditionedSpline(TransformModule):
 
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
-    bijective = True
     event_dim = 0
     sign = +1
 
@@ -48,15 +47,10 @@ class ConditionedSpline(TransformModule):
         bound: float = 3.0,
         order: str = "linear",
     ) -> None:
-        super().__init__()
+        super().__init__(params)
         check_order(order)
-        self.params = params
         self.bound = bound
         self.order = order
-
-    def _params(self) -> tuple[Tensor, ...]:
-        assert self.params is not None
-        return tuple(self.params())
 
     def _bins(self) -> Bins:
         widths, heights, slopes, *shares = self._params()
@@ -150,8 +144,7 @@ class ConditionalSpline(ConditionalFlow):
         self.order = order
 
     def _flow(self, nn: Given) -> ConditionedSpline:
-        flow = ConditionedSpline(Rows(nn, self.input_dim), self.bound, self.order)
-        return flow
+        return ConditionedSpline(Rows(nn, self.input_dim), self.bound, self.order)
 
 
 class Rows(torch.nn.Module):

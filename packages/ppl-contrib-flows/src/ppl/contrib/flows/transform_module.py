@@ -56,8 +56,9 @@ class TransformModule(Transform, torch.nn.Module):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ``log |det dy/dx|``, in the batch shape of ``x``."""
         recent = self._recall(y)
-        is_known = recent is not None and recent.x is x
-        log_det = recent.log_det if is_known and recent is not None else self._forward(x)[1]
+        if recent is not None and recent.x is x and recent.log_det is not None:
+            return recent.log_det
+        log_det: Tensor | None = self._forward(x)[1]
         if log_det is None:
             raise IntractableError(
                 f"{type(self).__name__} defines _call but no log_abs_det_jacobian; define it, or "
@@ -65,10 +66,10 @@ class TransformModule(Transform, torch.nn.Module):
             )
         return log_det
 
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward(self, x: Tensor) -> tuple[Tensor, Any]:
         """Return the image of ``x`` and the log of the absolute Jacobian determinant there."""
-        image: Tensor = self._call(x)
-        return image, None
+        call: Any = self._call
+        return call(x), None  # log_abs_det_jacobian is then that of the derived class
 
     def _inverse(self, y: Tensor) -> Tensor:
         """Return what has the image ``y``, without the most recent value."""
