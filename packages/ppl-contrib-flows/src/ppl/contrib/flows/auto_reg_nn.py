@@ -16,6 +16,8 @@ from torch.nn.functional import linear
 
 from ppl.errors import ShapeError
 
+from .dense_nn import with_context
+
 
 class MaskedLinear(torch.nn.Linear):
     """A linear layer some of whose weights are held at zero.
@@ -110,7 +112,7 @@ class ConditionalAutoRegressiveNN(torch.nn.Module):
             ``p == 1``, else ``(*batch, p, input_dim)``; the tensor itself if there is one entry.
         """
         if context is not None:
-            x = torch.cat([context.expand(*x.shape[:-1], context.shape[-1]), x], -1)
+            x = with_context(x, context)
         hidden = x
         for layer in self.layers[:-1]:
             hidden = self.f(layer(hidden))

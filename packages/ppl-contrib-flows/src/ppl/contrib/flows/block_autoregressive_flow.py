@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,28 @@ from ppl.errors import ArgumentError
 from .activations import activation as activation_of
 from .root import increasing_root
 from .transform_module import TransformModule
+
+
+class Weights(NamedTuple):
+    """The weights of a layer of blocks.
+
+    All of them, shape ``(dim * out, dim * in)``, the logarithms of the blocks on the diagonal,
+    ``(dim, out, in)``, and the bias.
+    """
+
+    weight: Tensor
+    log_diagonal: Tensor
+    bias: Tensor
+
+    def apply(self, x: Tensor, log_slopes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs, and how fast each changes with the dimension of its own block.
+
+        Args:
+            x: Inputs, shape ``(*batch, dim * in)``.
+            log_slopes: The log slopes of the inputs, shape ``(*batch, dim, in)``.
+        """
+        y = linear(x, self.weight, self.bias)
+        return y, (self.log_diagonal + log_slopes.unsqueeze(-2)).logsumexp(-1)
 
 
 class BlockMaskedLinear(torch.nn.Module):
@@ -49,21 +71,15 @@ class BlockMaskedLinear(torch.nn.Module):
         bound = 1 / math.sqrt(num_out)
         self.bias = torch.nn.Parameter(torch.empty(num_out).uniform_(-bound, bound))
 
-    def forward(self, x: Tensor, log_slopes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs, and how fast each changes with the dimension of its own block.
-
-        Args:
-            x: Inputs, shape ``(*batch, dim * in_factor)``.
-            log_slopes: The log slopes of the inputs, shape ``(*batch, dim, in_factor)``.
-        """
+    def forward(self) -> Weights:
+        """Return the weights that are used."""
         weight = self._weight.exp() * self.mask_d + self._weight * self.mask_o
         log_scale = self._diag_weight - weight.square().sum(-1, keepdim=True).log() / 2
         blocks = (self._weight + log_scale).reshape(
             self.dim, self.out_factor, self.dim, self.in_factor
         )
-        log_diagonal = blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)  # (dim, out, in)
-        y = linear(x, log_scale.exp() * weight, self.bias)
-        return y, (log_diagonal + log_slopes.unsqueeze(-2)).logsumexp(-1)
+        log_diagonal = blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)
+        return Weights(log_scale.exp() * weight, log_diagonal, self.bias)
 
 
 class BlockAutoregressive(TransformModule):
@@ -121,15 +137,18 @@ class BlockAutoregressive(TransformModule):
         if residual == "gated":
             self.gate = torch.nn.Parameter(torch.randn(1))
 
-    def _slopes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(self) -> list[Weights]:
+        return [layer() for layer in self.layers]
+
+    def _slopes(self, x: Tensor, weights: list[Weights]) -> tuple[Tensor, Tensor]:
         """Return the image, and the log slope of each component in the same one of ``x``."""
         hidden, log_slopes = x, x.new_zeros(*x.shape, 1)
-        for layer in self.layers[:-1]:
-            pre, log_slopes = layer(hidden, log_slopes)
+        for layer in weights[:-1]:
+            pre, log_slopes = layer.apply(hidden, log_slopes)
             hidden = self.T(pre)
             bend = self.T.log_abs_det_jacobian(pre, hidden)
             log_slopes = log_slopes + bend.unflatten(-1, (self.input_dim, -1))
-        y, log_slopes = self.layers[-1](hidden, log_slopes)
+        y, log_slopes = weights[-1].apply(hidden, log_slopes)
         return self._with_residual(x, y, log_slopes.squeeze(-1))
 
     def _with_residual(self, x: Tensor, y: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,25 +161,27 @@ class BlockAutoregressive(TransformModule):
         return y, log_slope
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y, log_slope = self._slopes(x)
+        y, log_slope = self._slopes(x, self._weights())
         return y, log_slope.sum(-1)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        x = torch.zeros_like(y)
-        places = torch.arange(self.input_dim, device=y.device)
+        x, weights = torch.zeros_like(y), self._weights()
         for i in range(self.input_dim):
-            x = torch.where(places == i, self._component(x, y[..., i], i).unsqueeze(-1), x)
+            x = self._with_component(x, i, self._root(x, y[..., i], i, weights))
         return x
 
-    def _component(self, x: Tensor, target: Tensor, i: int) -> Tensor:
+    def _root(self, x: Tensor, target: Tensor, i: int, weights: list[Weights]) -> Tensor:
         """Return component ``i`` where the image of it is ``target``, given those before."""
-        is_here = torch.arange(self.input_dim, device=x.device) == i
 
         def function(component: Tensor) -> tuple[Tensor, Tensor]:
-            y, log_slope = self._slopes(torch.where(is_here, component.unsqueeze(-1), x))
+            y, log_slope = self._slopes(self._with_component(x, i, component), weights)
             return y[..., i], log_slope[..., i]
 
         return increasing_root(function, target)
+
+    def _with_component(self, x: Tensor, i: int, component: Tensor) -> Tensor:
+        is_here = torch.arange(self.input_dim, device=x.device) == i
+        return torch.where(is_here, component.unsqueeze(-1), x)
 
 
 def block_autoregressive(input_dim: int, **kwargs: Any) -> BlockAutoregressive:

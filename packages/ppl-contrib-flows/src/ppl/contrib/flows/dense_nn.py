@@ -96,5 +96,15 @@ class ConditionalDenseNN(DenseNN):
             For each entry ``p`` of ``param_dims`` a tensor of shape ``(*batch, p)``; the tensor
             itself if there is one entry.
         """
-        context = context.expand(*x.shape[:-1], context.shape[-1])
-        return super().forward(torch.cat([context, x], -1))
+        return super().forward(with_context(x, context))
+
+
+def with_context(x: Tensor, context: Tensor) -> Tensor:
+    """Return contexts and inputs side by side, shape ``(*batch, context_dim + input_dim)``.
+
+    Args:
+        x: Shape ``(*batch, input_dim)``, or broadcastable to it.
+        context: Shape ``(*batch, context_dim)``, or broadcastable to it.
+    """
+    batch_shape = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
+    return torch.cat([part.expand(*batch_shape, part.shape[-1]) for part in (context, x)], -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -33,7 +34,6 @@ class NeuralAutoregressive(Autoregressive):
         ArgumentError: If the activation is unknown.
 
     Example:
-        >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> network = AutoRegressiveNN(4, [16], param_dims=[8] * 3)
         >>> flow = NeuralAutoregressive(network, hidden_units=8)
@@ -50,12 +50,16 @@ class NeuralAutoregressive(Autoregressive):
         self.hidden_units = hidden_units
         self.activation = activation
 
-    def _map(self, x: Tensor, *params: Tensor) -> tuple[Tensor, Tensor]:
-        raw_slopes, logits, biases = params
+    def _params(self, x: Tensor) -> tuple[Tensor, ...]:
+        raw_slopes, logits, biases = self.arn(x)
         slopes, log_weights = softplus(raw_slopes), logits.log_softmax(-2)
+        return slopes, biases, log_weights, log_weights + _log_softplus(raw_slopes)
+
+    def _map(self, x: Tensor, *params: Tensor) -> tuple[Tensor, Tensor]:
+        slopes, biases, log_weights, log_rates = params  # (*batch, hidden_units, n)
         pre = slopes * x.unsqueeze(-2) + biases
         y, log_outer, log_inner = mixture(self.activation, log_weights, pre)
-        return y, log_outer + (log_weights + slopes.log() + log_inner).logsumexp(-2)
+        return y, log_outer + (log_rates + log_inner).logsumexp(-2)
 
 
 class ConditionalNeuralAutoregressive(ConditionalFlow):
@@ -67,7 +71,6 @@ class ConditionalNeuralAutoregressive(ConditionalFlow):
         kwargs: Further arguments of :class:`NeuralAutoregressive`.
 
     Example:
-        >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> flow = conditional_neural_autoregressive(4, 2).condition(torch.ones(2))
         >>> x = torch.randn(4)
@@ -121,3 +124,8 @@ def conditional_neural_autoregressive(
     hidden_dims = [3 * input_dim + 1] if hidden_dims is None else hidden_dims
     network = ConditionalAutoRegressiveNN(input_dim, context_dim, hidden_dims, [width] * 3)
     return ConditionalNeuralAutoregressive(network, hidden_units=width, activation=activation)
+
+
+def _log_softplus(x: Tensor) -> Tensor:
+    """Return ``log(softplus(x))``, which is ``x`` where the softplus would underflow."""
+    return torch.where(x < -30, x, softplus(x.clamp(min=-30)).log())
