@@ -473,29 +473,31 @@ def moons_score(x):
     return (-distances / 0.02).logsumexp(-1) - math.log(len(centres) * 2 * math.pi * 0.01)
 
 
-@pytest.mark.parametrize(
-    "make_layer",
-    [
-        lambda: transforms.spline_coupling(2, 1, [32, 32], count_bins=8),
-        lambda: transforms.block_autoregressive(2, hidden_factors=[16], residual="gated").inv,
-    ],
-    ids=["spline_coupling", "block_autoregressive"],
-)
-def test_a_flow_fitted_to_two_moons_comes_close_to_their_entropy(make_layer):
+MOON_FLOWS = {
+    "spline_coupling": (lambda: spline_coupling(2, 1, [16, 16]), False),
+    "neural_autoregressive": (lambda: transforms.neural_autoregressive(2, [16], width=8), True),
+}
+
+
+@pytest.mark.parametrize("name", MOON_FLOWS)
+def test_a_flow_fitted_to_two_moons_comes_close_to_their_entropy(name):
     torch.manual_seed(0)
-    layers = [make_layer(), transforms.permute(2, torch.tensor([1, 0])), make_layer()]
-    parts = torch.nn.ModuleList(getattr(layer, "_inv", None) or layer for layer in layers[::2])
-    parts.double()
-    distribution = TransformedDistribution(base(2), layers)
+    make_flow, is_inverted = MOON_FLOWS[name]  # inverted, what is quick is the score
+    flows = torch.nn.ModuleList([make_flow(), make_flow()]).double()
+    first, last = (flow.inv if is_inverted else flow for flow in flows)
+    swap = transforms.permute(2, torch.tensor([1, 0]))
+    distribution = TransformedDistribution(base(2), [first, swap, last])
     train, test = moons(1000, seed=3), moons(1000, seed=4)
-    optimizer = torch.optim.Adam(parts.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(flows.parameters(), lr=0.05)
     for _ in range(200):
         optimizer.zero_grad()
         (-distribution.log_prob(train).mean()).backward()
         optimizer.step()
-    # the entropy is about 0.6 nats, and the best normal distribution needs 1.9
+    # nats above the entropy of about 1.0; the best normal distribution is 0.9 above it
     gap = (moons_score(test) - distribution.log_prob(test).detach()).mean()
-    assert 0 < gap < 0.5
+    assert 0 < gap < 0.4
+    draws = distribution.sample((200,))
+    assert moons_score(draws).median() > moons_score(test).median() - 1
 
 
 def test_planar_flows_fitted_to_an_unnormalized_banana_come_closer_than_their_base():
