@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from torch.distributions import Independent, Normal, TransformedDistribution
-from torch.distributions.transforms import ComposeTransform
+from torch.distributions.transforms import AffineTransform, ComposeTransform
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
@@ -20,6 +20,8 @@ from ppl.contrib.flows import (
     AutoRegressiveNN,
     BatchNorm,
     ConditionalAutoRegressiveNN,
+    ConditionalLazyFlow,
+    LazyFlow,
     Planar,
     SplineCoupling,
     TransformModule,
@@ -95,6 +97,20 @@ def conditional_channels(dim):
     return flow.condition(CONTEXT)
 
 
+class LazyAffine(torch.nn.Module):
+    """A module that makes a transform of torch, as other libraries write flows."""
+
+    def __init__(self, dim, context_dim=0):
+        super().__init__()
+        self.dim = dim
+        self.network = torch.nn.Linear(context_dim + 1, 2 * dim)
+
+    def forward(self, context=torch.zeros(0)):
+        inputs = torch.cat([context, torch.ones(1)]).to(self.network.weight.dtype)
+        loc, log_scale = self.network(inputs).chunk(2, -1)
+        return AffineTransform(loc, log_scale.exp(), event_dim=1)
+
+
 FLOWS = {
     "affine_autoregressive": affine_autoregressive,
     "affine_autoregressive, stable": factory("affine_autoregressive", stable=True),
@@ -120,6 +136,7 @@ FLOWS = {
     ),
     "generalized_channel_permute": channels,
     "householder": factory("householder"),
+    "lazy": lambda dim: LazyFlow(LazyAffine(dim)),
     "matrix_exponential": factory("matrix_exponential"),
     "neural_autoregressive": factory("neural_autoregressive", [8], width=3),
     "neural_autoregressive, tanh": factory("neural_autoregressive", [8], "tanh", 3),
@@ -144,6 +161,7 @@ FLOWS = {
     "conditional_affine_coupling": factory("conditional_affine_coupling", [8]),
     "conditional_generalized_channel_permute": conditional_channels,
     "conditional_householder": factory("conditional_householder", [8], 2),
+    "conditional lazy": lambda dim: ConditionalLazyFlow(LazyAffine(dim, 2)).condition(CONTEXT),
     "conditional_matrix_exponential": factory("conditional_matrix_exponential", [8]),
     "conditional_neural_autoregressive": factory("conditional_neural_autoregressive", [8], width=3),
     "conditional_planar": factory("conditional_planar", [8]),

@@ -41,6 +41,8 @@ from .inverse_autoregressive import affine_autoregressive as affine_autoregressi
 from .inverse_autoregressive import (
     conditional_affine_autoregressive as conditional_affine_autoregressive,
 )
+from .lazy_flow import ConditionalLazyFlow as ConditionalLazyFlow
+from .lazy_flow import LazyFlow as LazyFlow
 from .matrix_exponential_flow import ConditionalMatrixExponential as ConditionalMatrixExponential
 from .matrix_exponential_flow import ConditionedMatrixExponential as ConditionedMatrixExponential
 from .matrix_exponential_flow import MatrixExponential as MatrixExponential
