@@ -362,6 +362,27 @@ def test_a_draw_without_a_graph_still_teaches_the_parameters(name):
 
 
 @every_flow
+def test_the_log_determinant_that_comes_with_an_inverse_is_that_of_the_transform(name):
+    flow, y = make(name), make(name)(noise(3, *event_shape(name))).detach()
+    with torch.no_grad():
+        x = flow.inv(y)
+        assert_close(flow.log_abs_det_jacobian(x, y), flow._forward(x)[1])
+
+
+@pytest.mark.parametrize("name", [name for name in FLOWS if "householder" not in name])
+def test_a_log_determinant_that_was_found_without_a_graph_still_teaches(name):
+    flow, y = make(name), make(name)(noise(3, *event_shape(name))).detach()
+    with torch.no_grad():
+        x = flow.inv(y)
+    parameters = list(flow.parameters())
+    got, expected = (
+        torch.autograd.grad(log_det.sum(), parameters, allow_unused=True)
+        for log_det in (flow.log_abs_det_jacobian(x, y), flow._forward(x)[1])
+    )
+    assert_close(got, expected)
+
+
+@every_flow
 def test_a_transform_is_a_module_that_can_be_copied_and_saved(name):
     flow, x = make(name), noise(3, *event_shape(name))
     y = flow(x)

@@ -66,20 +66,16 @@ class BatchNorm(TransformModule):
         return y, scale.log().expand(y.shape)
 
     def _inverse(self, y: Tensor) -> Tensor:
+        return self._inverse_and_log_det(y)[0]
+
+    def _inverse_and_log_det(self, y: Tensor) -> tuple[Tensor, Tensor]:
         mean, variance = self._moments(y)
         if self.training:
             with torch.no_grad():
                 self.moving_mean.lerp_(mean, self.momentum)
                 self.moving_variance.lerp_(variance, self.momentum)
-        return (y - mean) / (variance + self.epsilon).sqrt() * self.constrained_gamma + self.beta
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the log slopes, of those moments that lead from one value to the other."""
-        if not self.training or self._recall(y) is not None:
-            return super().log_abs_det_jacobian(x, y)
-        variance = self._moments(y)[1]
-        log_slope = (variance + self.epsilon).log() / 2 - self.constrained_gamma.log()
-        return log_slope.expand(y.shape)
+        scale = (variance + self.epsilon).sqrt() / self.constrained_gamma
+        return (y - mean) / scale + self.beta, scale.log().expand(y.shape)
 
     def _moments(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance: of the batch in training, else the averages."""

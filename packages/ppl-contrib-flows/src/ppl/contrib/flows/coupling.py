@@ -89,9 +89,13 @@ class AffineCoupling(TransformModule):
         )
 
     def _inverse(self, y: Tensor) -> Tensor:
+        return self._inverse_and_log_det(y)[0]
+
+    def _inverse_and_log_det(self, y: Tensor) -> tuple[Tensor, Tensor]:
         first, second = self._split(y)
         shift, log_scale = self._shift_and_log_scale(first, second)
-        return self._join(first, (second - shift) * (-log_scale).exp())
+        x = self._join(first, (second - shift) * (-log_scale).exp())
+        return x, log_scale.flatten(self.dim).sum(-1)
 
 
 class ConditionalAffineCoupling(ConditionalFlow):

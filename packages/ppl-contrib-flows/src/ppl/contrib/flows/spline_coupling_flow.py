@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from .coupling import check_split
 from .dense_nn import DenseNN
-from .spline_flow import ConditionalSpline, Spline, sizes_of_params
+from .spline_flow import ConditionalSpline, ConditionedSpline, Spline, sizes_of_params
 from .transform_module import TransformModule
 
 
@@ -69,7 +69,7 @@ class SplineCoupling(TransformModule):
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x[..., : self.split_dim], x[..., self.split_dim :]
-        image, log_slope = self.upper_spline.condition(first)._forward(second)
+        image, log_slope = self._upper(first)._forward(second)
         log_det = log_slope.sum(-1)
         if self.lower_spline is not None:
             first, log_slope = self.lower_spline._forward(first)
@@ -77,10 +77,19 @@ class SplineCoupling(TransformModule):
         return torch.cat([first, image], -1), log_det
 
     def _inverse(self, y: Tensor) -> Tensor:
-        first, second = y[..., : self.split_dim], y[..., self.split_dim :]
+        return self._inverse_and_log_det(y)[0]
+
+    def _inverse_and_log_det(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        first, image = y[..., : self.split_dim], y[..., self.split_dim :]
+        log_det = y.new_zeros(())
         if self.lower_spline is not None:
-            first = self.lower_spline._inverse(first)
-        return torch.cat([first, self.upper_spline.condition(first)._inverse(second)], -1)
+            first, log_slope = self.lower_spline._inverse_and_log_det(first)
+            log_det = log_slope.sum(-1)
+        second, log_slope = self._upper(first)._inverse_and_log_det(image)
+        return torch.cat([first, second], -1), log_det + log_slope.sum(-1)
+
+    def _upper(self, first: Tensor) -> ConditionedSpline:
+        return self.upper_spline.condition(first)
 
 
 def spline_coupling(

@@ -60,7 +60,10 @@ class ConditionedSpline(Parametrized):
         return spline_at(x, self._bins(), self.bound, self.order)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return spline_at(y, self._bins(), self.bound, self.order, inverse=True)[0]
+        return self._inverse_and_log_det(y)[0]
+
+    def _inverse_and_log_det(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return spline_at(y, self._bins(), self.bound, self.order, inverse=True)
 
 
 class Spline(ConditionedSpline):
@@ -142,6 +145,10 @@ class ConditionalSpline(ConditionalFlow):
         self.count_bins = count_bins
         self.bound = bound
         self.order = order
+
+    def condition(self, context: Any) -> ConditionedSpline:
+        """Return the splines at a context, shape ``(*batch, context_dim)``."""
+        return self._flow(Given(self.nn, context))
 
     def _flow(self, nn: Given) -> ConditionedSpline:
         return ConditionedSpline(Rows(nn, self.input_dim), self.bound, self.order)

@@ -12,12 +12,13 @@ from torch.distributions import Transform
 from ppl.errors import IntractableError
 
 
-class _Recent(NamedTuple):
-    """A value of the transform and what it was computed from."""
+class _Known(NamedTuple):
+    """A value of the transform, its argument, and which of the two was made from the other."""
 
     x: Tensor
     y: Tensor
     log_det: Tensor | None
+    made: Tensor
     params: tuple[Any, ...]
 
 
@@ -38,26 +39,33 @@ class TransformModule(Transform, torch.nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         torch.nn.Module.__init__(self)
         Transform.__init__(self, *args, **kwargs)
-        self._recent: _Recent | None = None
+        self._recent: _Known | None = None
+        self._solved: _Known | None = None
 
     __hash__ = torch.nn.Module.__hash__  # Transform defines equality, a module must be hashable
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the image of ``x``."""
         y, log_det = self._forward(x)
-        self._recent = _Recent(x, y, log_det, self._fingerprint())
+        self._recent = _Known(x, y, log_det, y, self._fingerprint())
         return y
 
     def _inv_call(self, y: Tensor) -> Tensor:
-        recent = self._recall(y)
-        return self._inverse(y) if recent is None else recent.x
+        recent = self._recent
+        if recent is not None and recent.y is y and self._is_valid(recent):
+            return recent.x
+        x, log_det = self._inverse_and_log_det(y)
+        self._solved = None if log_det is None else _Known(x, y, log_det, x, self._fingerprint())
+        return x
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ``log |det dy/dx|``, in the batch shape of ``x``."""
-        recent = self._recall(y)
-        if recent is not None and recent.x is x and recent.log_det is not None:
-            return recent.log_det
-        log_det: Tensor | None = self._forward(x)[1]
+        for known in (self._recent, self._solved):
+            if known is not None and known.x is x and known.y is y and self._is_valid(known):
+                log_det = known.log_det
+                break
+        else:
+            log_det = self._forward(x)[1]
         if log_det is None:
             raise IntractableError(
                 f"{type(self).__name__} defines _call but no log_abs_det_jacobian; define it, or "
@@ -74,9 +82,13 @@ class TransformModule(Transform, torch.nn.Module):
         """Return what has the image ``y``, without the most recent value."""
         raise NotImplementedError
 
+    def _inverse_and_log_det(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what has the image ``y``, and the log determinant if the inverse comes with it."""
+        return self._inverse(y), None
+
     def clear_cache(self) -> None:
-        """Forget the most recent value."""
-        self._recent = None
+        """Forget the most recent values."""
+        self._recent = self._solved = None
 
     def with_cache(self, cache_size: int = 1) -> TransformModule:
         """Return the transform itself, which always keeps its most recent value."""
@@ -84,15 +96,14 @@ class TransformModule(Transform, torch.nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {**state, "_recent": None}  # tensors of a graph cannot be copied
+        return {**state, "_recent": None, "_solved": None}  # tensors of a graph cannot be copied
 
-    def _recall(self, y: Tensor) -> _Recent | None:
-        recent = self._recent
-        if recent is None or recent.y is not y or recent.params != self._fingerprint():
-            return None
-        # a draw without a graph does not know how its own inverse depends on the parameters
+    def _is_valid(self, known: _Known) -> bool:
+        """Whether a value is that of today's parameters, and knows how it depends on them."""
+        if known.params != self._fingerprint():
+            return False
         is_learning = torch.is_grad_enabled() and any(t.requires_grad for t in self._tensors())
-        return None if is_learning and not y.requires_grad else recent
+        return known.made.requires_grad or not is_learning
 
     def _fingerprint(self) -> tuple[Any, ...]:
         return tuple((id(t), t._version, t.requires_grad) for t in self._tensors())
