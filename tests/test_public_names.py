@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 API = Path(__file__).parent / "api"
-DISTRIBUTIONS = ["ppl-core", "ppl-distributions"]
+DISTRIBUTIONS = ["ppl-contrib-flows", "ppl-core", "ppl-distributions"]
 LEFT_OUT = {
     "ppl.poutine.runtime.TYPE_CHECKING": "an import of typing, meant for nobody",
     "ppl.poutine.util.TYPE_CHECKING": "an import of typing, meant for nobody",

@@ -75,8 +75,8 @@ class ConditionedGeneralizedChannelPermute(Parametrized):
     def _inverse(self, y: Tensor) -> Tensor:
         mixed = self.permutation.mT @ y.flatten(-2)
         lower = solve_triangular(self.L, mixed, upper=False, unitriangular=True)
-        x: Tensor = solve_triangular(self.U, lower, upper=True)
-        return x.unflatten(-1, y.shape[-2:])
+        x: Tensor = solve_triangular(self.U, lower, upper=True).unflatten(-1, y.shape[-2:])
+        return x
 
 
 class GeneralizedChannelPermute(ConditionedGeneralizedChannelPermute):
