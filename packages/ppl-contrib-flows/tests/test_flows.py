@@ -654,6 +654,9 @@ def test_a_flow_without_a_log_determinant_says_what_to_define():
     [
         (lambda: transforms.spline(2, order="cubic"), ArgumentError, "'linear' or 'quadratic'"),
         (lambda: transforms.conditional_spline(2, 2, order="cubic"), ArgumentError, "cubic"),
+        (lambda: transforms.spline(2, bound=-1.0), ArgumentError, "bound > 0"),
+        (lambda: transforms.spline(2, count_bins=1000), ArgumentError, "from 1 to 999 bins"),
+        (lambda: transforms.spline_autoregressive(2, count_bins=0), ArgumentError, "bins"),
         (
             lambda: transforms.neural_autoregressive(2, activation="relu"),
             ArgumentError,

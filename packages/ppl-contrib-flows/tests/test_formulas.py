@@ -76,6 +76,22 @@ def test_radial_is_its_formula_and_keeps_its_centre():
     assert bool(slope.isfinite().all())
 
 
+@pytest.mark.parametrize("name", ["planar", "radial"])
+def test_the_slope_keeps_its_digits_at_the_edge_of_what_is_invertible(name):
+    # where it is exp(-60), a difference from one would round to the logarithm of zero
+    flow = double(name, 1)
+    with torch.no_grad():
+        if name == "planar":
+            flow.w.fill_(1.0)
+            flow.u.fill_(-60.0)
+            x, expected = torch.zeros(1).double(), -60.0
+        else:
+            flow.beta_prime.fill_(-60.0)
+            alpha = torch.nn.functional.softplus(flow.alpha_prime)
+            x, expected = flow.x0.detach(), (-60.0 - alpha.log()).item()
+    assert_close(flow.log_abs_det_jacobian(x, flow(x)).item(), expected)
+
+
 def test_the_matrix_exponential_is_that_of_scipy():
     flow, x = double("matrix_exponential", SIZE), vector()
     matrix = torch.as_tensor(scipy.linalg.expm(flow.weights.detach().numpy()))

@@ -29,24 +29,24 @@ class ConditionedPlanar(Parametrized):
     """
 
     def _invertible(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return ``b``, ``u`` where the flow is invertible, ``w`` and the product of the two."""
+        """Return ``b``, ``u`` where the flow is invertible, ``w``, and ``1 + w @ u`` then."""
         bias, u, w = self._params()
         product = (w * u).sum(-1, keepdim=True)
-        allowed = softplus(product) - 1
-        u = u + (allowed - product) * w / w.square().sum(-1, keepdim=True)
-        return bias.squeeze(-1), u, w, allowed.squeeze(-1)
+        growth = softplus(product)
+        u = u + (growth - 1 - product) * w / w.square().sum(-1, keepdim=True)
+        return bias.squeeze(-1), u, w, growth.squeeze(-1)
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        bias, u, w, product = self._invertible()
+        bias, u, w, growth = self._invertible()
         bend = torch.tanh((x * w).sum(-1) + bias)
-        return x + u * bend.unsqueeze(-1), torch.log1p(product * (1 - bend.square()))
+        return x + u * bend.unsqueeze(-1), _log_slope(growth, bend)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        bias, u, w, product = self._invertible()
+        bias, u, w, growth = self._invertible()
 
         def along_w(level: Tensor) -> tuple[Tensor, Tensor]:
             bend = torch.tanh(level + bias)
-            return level + product * bend, torch.log1p(product * (1 - bend.square()))
+            return level + (growth - 1) * bend, _log_slope(growth, bend)
 
         level = increasing_root(along_w, (y * w).sum(-1))
         return y - u * torch.tanh(level + bias).unsqueeze(-1)
@@ -125,6 +125,12 @@ def conditional_planar(
     """
     hidden_dims = [10 * input_dim] * 2 if hidden_dims is None else hidden_dims
     return ConditionalPlanar(DenseNN(context_dim, hidden_dims, [1, input_dim, input_dim]))
+
+
+def _log_slope(growth: Tensor, bend: Tensor) -> Tensor:
+    """Return the log of ``1 + (growth - 1) * (1 - bend**2)``, of terms that do not cancel."""
+    square = bend.square()
+    return (growth * (1 - square) + square).log()
 
 
 # where the documentation of Pyro has it: under the name that the factory and a module share

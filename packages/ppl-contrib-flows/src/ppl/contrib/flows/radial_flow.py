@@ -37,9 +37,11 @@ class ConditionedRadial(Parametrized):
         centre, alpha, total = self._invertible()
         distance = _norm(x - centre)
         pull = (total - alpha) / (alpha + distance)  # beta h
-        # along the radius the slope is 1 + alpha beta h^2, across it 1 + beta h
-        radial = torch.log1p(pull * alpha / (alpha + distance))
-        across = torch.log1p(pull)
+        # along the radius the slope is 1 + alpha beta h^2, across it 1 + beta h; as sums of
+        # positive terms, for both come near zero at the edge of what is invertible
+        log_below = (alpha + distance).log()
+        radial = (distance * (distance + 2 * alpha) + alpha * total).log() - 2 * log_below
+        across = (total + distance).log() - log_below
         log_det = radial + (x.shape[-1] - 1) * across
         return x + pull * (x - centre), log_det.squeeze(-1)
 

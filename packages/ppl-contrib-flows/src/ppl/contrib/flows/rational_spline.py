@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-_LEAST_SIZE = 1e-3  # of a bin, relative to all of the interval
+LEAST_SIZE = 1e-3  # of a bin, relative to all of the interval
 _LEAST_SLOPE = 1e-3
 _LEAST_SHARE = 0.025  # of either side of the inner knot of a linear piece
 
@@ -30,7 +30,7 @@ class Bins(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The linear rational functions left and right of the inner knot of a bin (see ``linear``)."""
+    """The linear rational functions left and right of the inner knot of a bin (see ``_linear``)."""
 
     weight: Tensor
     next_weight: Tensor
@@ -64,7 +64,7 @@ def make_bins(
 def _knots(logits: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Return the left ends of bins and their sizes."""
     count = logits.shape[-1]
-    sizes = _LEAST_SIZE + (1 - _LEAST_SIZE * count) * logits.softmax(-1)
+    sizes = LEAST_SIZE + (1 - LEAST_SIZE * count) * logits.softmax(-1)
     ends = pad(sizes[..., :-1].cumsum(-1), (1, 0))
     return bound * (2 * ends - 1), 2 * bound * sizes
 
@@ -83,9 +83,9 @@ def spline(
     """
     inside = x.clamp(-bound, bound)
     here = _select(inside, bins, bins.low if inverse else bins.left)
-    piece = {"linear": _linear, "quadratic": _quadratic}[order]
+    piece, piece_inverse = _PIECES[order]
     if inverse:
-        place = _inverses[order](inside - here.low, here)
+        place = piece_inverse(inside - here.low, here)
         rise, log_slope = piece(place, here)
         y = here.left + here.width * place
     else:
@@ -164,4 +164,7 @@ def _linear_inverse(rise: Tensor, b: Bins) -> Tensor:
     return (before * stop + after * start) / (before + after)
 
 
-_inverses = {"linear": _linear_inverse, "quadratic": _quadratic_inverse}
+_PIECES = {
+    "linear": (_linear, _linear_inverse),
+    "quadratic": (_quadratic, _quadratic_inverse),
+}

@@ -12,7 +12,7 @@ from .autoregressive import Autoregressive
 from .conditional_flow import ConditionalFlow
 from .given import Given
 from .rational_spline import make_bins, spline
-from .spline_flow import check_order, sizes_of_params
+from .spline_flow import check_pieces, sizes_of_params
 
 
 class SplineAutoregressive(Autoregressive):
@@ -30,7 +30,7 @@ class SplineAutoregressive(Autoregressive):
         bound: Half the length of the interval around zero, outside of which it is the identity.
         order: ``"linear"`` or ``"quadratic"``.
     Raises:
-        ArgumentError: If the order is another.
+        ArgumentError: If these make no spline.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class SplineAutoregressive(Autoregressive):
         order: str = "linear",
     ) -> None:
         super().__init__(autoregressive_nn)
-        check_order(order)
+        check_pieces(order, count_bins, bound)
         self.input_dim = input_dim
         self.count_bins = count_bins
         self.bound = bound

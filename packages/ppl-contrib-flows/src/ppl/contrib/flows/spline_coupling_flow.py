@@ -33,7 +33,7 @@ class SplineCoupling(TransformModule):
         identity: Whether the first part stays as it is.
     Raises:
         ShapeError: If ``split_dim`` does not leave something on both sides.
-        ArgumentError: If the order is another.
+        ArgumentError: If these make no spline.
 
     Example:
         >>> _ = torch.manual_seed(0)

@@ -15,7 +15,7 @@ from .conditional_flow import ConditionalFlow
 from .dense_nn import DenseNN
 from .given import Given
 from .parametrized import Parametrized
-from .rational_spline import Bins, make_bins
+from .rational_spline import LEAST_SIZE, Bins, make_bins
 from .rational_spline import spline as spline_at
 
 
@@ -33,7 +33,7 @@ class ConditionedSpline(Parametrized):
         bound: Half the length of the interval.
         order: ``"linear"`` or ``"quadratic"``.
     Raises:
-        ArgumentError: If the order is another.
+        ArgumentError: If these make no spline.
     """
 
     domain: constraints.Constraint = constraints.real
@@ -48,7 +48,7 @@ class ConditionedSpline(Parametrized):
         order: str = "linear",
     ) -> None:
         super().__init__(params)
-        check_order(order)
+        check_pieces(order, bound=bound)
         self.bound = bound
         self.order = order
 
@@ -75,7 +75,7 @@ class Spline(ConditionedSpline):
         bound: Half the length of the interval around zero, outside of which it is the identity.
         order: ``"linear"`` or ``"quadratic"``.
     Raises:
-        ArgumentError: If the order is another.
+        ArgumentError: If these make no spline.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -89,6 +89,7 @@ class Spline(ConditionedSpline):
         self, input_dim: int, count_bins: int = 8, bound: float = 3.0, order: str = "linear"
     ) -> None:
         super().__init__(None, bound, order)
+        check_pieces(order, count_bins, bound)
         self.input_dim = input_dim
         self.count_bins = count_bins
         self.unnormalized_widths = torch.nn.Parameter(torch.randn(input_dim, count_bins))
@@ -117,7 +118,7 @@ class ConditionalSpline(ConditionalFlow):
         bound: Half the length of the interval around zero, outside of which it is the identity.
         order: ``"linear"`` or ``"quadratic"``.
     Raises:
-        ArgumentError: If the order is another.
+        ArgumentError: If these make no spline.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -140,7 +141,7 @@ class ConditionalSpline(ConditionalFlow):
         order: str = "linear",
     ) -> None:
         super().__init__(nn)
-        check_order(order)
+        check_pieces(order, count_bins, bound)
         self.input_dim = input_dim
         self.count_bins = count_bins
         self.bound = bound
@@ -204,16 +205,22 @@ def conditional_spline(
 
 def sizes_of_params(count_bins: int, order: str) -> list[int]:
     """Return how many parameters of each kind a spline has for one component."""
-    check_order(order)
+    check_pieces(order, count_bins)
     sizes = [count_bins, count_bins, count_bins - 1]
     return [*sizes, count_bins] if order == "linear" else sizes
 
 
-def check_order(order: str) -> None:
-    """Refuse what is no kind of pieces.
+def check_pieces(order: str, count_bins: int = 1, bound: float = 1.0) -> None:
+    """Refuse pieces that make no spline.
 
     Raises:
-        ArgumentError: If it is neither ``"linear"`` nor ``"quadratic"``.
+        ArgumentError: If the order is unknown, the interval empty, or the bins have no room.
     """
     if order not in ("linear", "quadratic"):
         raise ArgumentError(f"the order of a spline is 'linear' or 'quadratic', got {order!r}")
+    if not bound > 0:
+        raise ArgumentError(f"a spline bends on [-bound, bound], with bound > 0, got {bound}")
+    if not 0 < count_bins < 1 / LEAST_SIZE:
+        raise ArgumentError(
+            f"a spline has from 1 to {1 / LEAST_SIZE - 1:.0f} bins, got count_bins={count_bins}"
+        )
