@@ -29,7 +29,7 @@ class Autoregressive(TransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
     autoregressive = True
     sign = +1
 

@@ -40,7 +40,7 @@ class BatchNorm(TransformModule):
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
     bijective = True
-    event_dim = 0
+    event_dim: int = 0
     sign = +1
     moving_mean: Tensor
     moving_variance: Tensor
@@ -50,8 +50,8 @@ class BatchNorm(TransformModule):
         self.input_dim = input_dim
         self.momentum = momentum
         self.epsilon = epsilon
-        self.gamma = torch.nn.Parameter(torch.ones(input_dim))
-        self.beta = torch.nn.Parameter(torch.zeros(input_dim))
+        self.gamma: torch.nn.Parameter = torch.nn.Parameter(torch.ones(input_dim))
+        self.beta: torch.nn.Parameter = torch.nn.Parameter(torch.zeros(input_dim))
         self.register_buffer("moving_mean", torch.zeros(input_dim))
         self.register_buffer("moving_variance", torch.ones(input_dim))
 

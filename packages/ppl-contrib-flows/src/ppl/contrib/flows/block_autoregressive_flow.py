@@ -57,7 +57,9 @@ class BlockMaskedLinear(torch.nn.Module):
 
     def __init__(self, in_factor: int, out_factor: int, dim: int) -> None:
         super().__init__()
-        self.in_factor, self.out_factor, self.dim = in_factor, out_factor, dim
+        self.in_factor: int = in_factor
+        self.out_factor: int = out_factor
+        self.dim: int = dim
         num_in, num_out = in_factor * dim, out_factor * dim
         block = torch.ones(out_factor, in_factor)
         self.register_buffer("mask_d", torch.kron(torch.eye(dim), block))
@@ -66,10 +68,14 @@ class BlockMaskedLinear(torch.nn.Module):
         for j in range(dim):  # a row sees the dimensions up to its own
             rows = weight[j * out_factor : (j + 1) * out_factor, : (j + 1) * in_factor]
             torch.nn.init.xavier_uniform_(rows)
-        self._weight = torch.nn.Parameter(weight * (self.mask_d + self.mask_o))
-        self._diag_weight = torch.nn.Parameter((1 - torch.rand(num_out, 1)).log())
+        self._weight: torch.nn.Parameter = torch.nn.Parameter(weight * (self.mask_d + self.mask_o))
+        self._diag_weight: torch.nn.Parameter = torch.nn.Parameter(
+            (1 - torch.rand(num_out, 1)).log()
+        )
         bound = 1 / math.sqrt(num_out)
-        self.bias = torch.nn.Parameter(torch.empty(num_out).uniform_(-bound, bound))
+        self.bias: torch.nn.Parameter = torch.nn.Parameter(
+            torch.empty(num_out).uniform_(-bound, bound)
+        )
 
     def forward(self) -> Weights:
         """Return the weights that are used."""
@@ -110,7 +116,7 @@ class BlockAutoregressive(TransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
     autoregressive = True
     sign = +1
 
@@ -126,16 +132,16 @@ class BlockAutoregressive(TransformModule):
             raise ArgumentError(f"residual must be None, 'normal' or 'gated', got {residual!r}")
         self.T = activation_of(activation)
         self.input_dim = input_dim
-        self.hidden_factors = list(hidden_factors)
+        self.hidden_factors: list[int] = list(hidden_factors)
         self.activation = activation
         self.residual = residual
         sizes = [1, *hidden_factors, 1]
-        self.layers = torch.nn.ModuleList(
+        self.layers: torch.nn.ModuleList = torch.nn.ModuleList(
             BlockMaskedLinear(below, above, input_dim)
             for below, above in zip(sizes[:-1], sizes[1:], strict=True)
         )
         if residual == "gated":
-            self.gate = torch.nn.Parameter(torch.randn(1))
+            self.gate: torch.nn.Parameter = torch.nn.Parameter(torch.randn(1))
 
     def _weights(self) -> list[Weights]:
         return [layer() for layer in self.layers]

@@ -35,7 +35,7 @@ class ConditionedGeneralizedChannelPermute(Parametrized):
 
     domain: constraints.Constraint = _IMAGE
     codomain: constraints.Constraint = _IMAGE
-    event_dim = 3
+    event_dim: int = 3
     permutation: Tensor
 
     def __init__(self, permutation: Tensor, params: Callable[[], Any] | None = None) -> None:
@@ -102,7 +102,7 @@ class GeneralizedChannelPermute(ConditionedGeneralizedChannelPermute):
         factors, pivots = torch.linalg.lu_factor(rotation)
         found = torch.lu_unpack(factors, pivots)[0]
         super().__init__(found if permutation is None else _matrix(permutation, channels))
-        self.LU = torch.nn.Parameter(factors)
+        self.LU: torch.nn.Parameter = torch.nn.Parameter(factors)
 
     def _params(self) -> tuple[Tensor, ...]:
         return (self.LU.flatten(),)
@@ -129,7 +129,7 @@ class ConditionalGeneralizedChannelPermute(ConditionalFlow):
 
     domain: constraints.Constraint = _IMAGE
     codomain: constraints.Constraint = _IMAGE
-    event_dim = 3
+    event_dim: int = 3
     permutation: Tensor
 
     def __init__(self, nn: Any, channels: int = 3, permutation: Tensor | None = None) -> None:

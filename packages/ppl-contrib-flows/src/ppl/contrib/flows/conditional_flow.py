@@ -26,7 +26,7 @@ class ConditionalFlow(ConditionalTransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
 
     def __init__(self, nn: Any) -> None:
         super().__init__()

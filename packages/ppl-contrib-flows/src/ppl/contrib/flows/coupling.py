@@ -45,7 +45,7 @@ class AffineCoupling(TransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
     sign = +1
 
     def __init__(
@@ -119,8 +119,10 @@ class ConditionalAffineCoupling(ConditionalFlow):
         super().__init__(hypernet)
         self.split_dim = split_dim
         self.kwargs = kwargs
-        self.event_dim = -kwargs.get("dim", -1)
-        self.domain = self.codomain = constraints.independent(constraints.real, self.event_dim)
+        self.event_dim: int = -kwargs.get("dim", -1)
+        event = constraints.independent(constraints.real, self.event_dim)
+        self.domain: constraints.Constraint = event
+        self.codomain: constraints.Constraint = event
 
     def _flow(self, nn: Given) -> AffineCoupling:
         return AffineCoupling(self.split_dim, nn, **self.kwargs)

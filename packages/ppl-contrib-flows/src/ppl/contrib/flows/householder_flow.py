@@ -66,7 +66,9 @@ class Householder(ConditionedHouseholder):
         if count_transforms < 1:
             raise ArgumentError(f"count_transforms must be at least 1, got {count_transforms}")
         self.input_dim = input_dim
-        self.u_unnormed = torch.nn.Parameter(torch.empty(count_transforms, input_dim))
+        self.u_unnormed: torch.nn.Parameter = torch.nn.Parameter(
+            torch.empty(count_transforms, input_dim)
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

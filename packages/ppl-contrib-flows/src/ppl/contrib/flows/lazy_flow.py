@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Transform
+from torch.distributions import Transform, constraints
 
 from ppl.distributions.conditional import ConditionalTransformModule
 
@@ -44,8 +44,8 @@ class LazyFlow(TransformModule):
         self.lazy = lazy
         with torch.no_grad():
             transform = lazy()
-        self.domain = transform.domain
-        self.codomain = transform.codomain
+        self.domain: constraints.Constraint = transform.domain
+        self.codomain: constraints.Constraint = transform.codomain
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         transform = self.lazy()

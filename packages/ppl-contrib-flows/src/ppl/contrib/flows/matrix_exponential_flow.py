@@ -89,7 +89,7 @@ class MatrixExponential(ConditionedMatrixExponential):
     ) -> None:
         super().__init__(None, iterations, normalization, bound)
         self.input_dim = input_dim
-        self.weights = torch.nn.Parameter(torch.empty(input_dim, input_dim))
+        self.weights: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim, input_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -24,7 +24,7 @@ class Parametrized(TransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
 
     def __init__(self, params: Callable[[], Any] | None = None) -> None:
         super().__init__()

@@ -69,9 +69,9 @@ class Planar(ConditionedPlanar):
     def __init__(self, input_dim: int) -> None:
         super().__init__()
         self.input_dim = input_dim
-        self.bias = torch.nn.Parameter(torch.zeros(1))
-        self.u = torch.nn.Parameter(torch.empty(input_dim))
-        self.w = torch.nn.Parameter(torch.empty(input_dim))
+        self.bias: torch.nn.Parameter = torch.nn.Parameter(torch.zeros(1))
+        self.u: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
+        self.w: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

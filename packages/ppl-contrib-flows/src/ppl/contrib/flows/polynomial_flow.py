@@ -46,7 +46,7 @@ class Polynomial(Autoregressive):
         self.input_dim = input_dim
         self.count_degree = count_degree
         self.count_sum = count_sum
-        self.c = torch.nn.Parameter(torch.empty(input_dim))
+        self.c: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
         powers = torch.arange(1.0, count_degree + 2)
         self.register_buffer("powers", powers)
         self.register_buffer("power_mask", powers + torch.arange(count_degree + 1.0)[:, None])

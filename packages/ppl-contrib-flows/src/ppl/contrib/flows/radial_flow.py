@@ -74,9 +74,9 @@ class Radial(ConditionedRadial):
     def __init__(self, input_dim: int) -> None:
         super().__init__()
         self.input_dim = input_dim
-        self.x0 = torch.nn.Parameter(torch.empty(input_dim))
-        self.alpha_prime = torch.nn.Parameter(torch.empty(1))
-        self.beta_prime = torch.nn.Parameter(torch.empty(1))
+        self.x0: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
+        self.alpha_prime: torch.nn.Parameter = torch.nn.Parameter(torch.empty(1))
+        self.beta_prime: torch.nn.Parameter = torch.nn.Parameter(torch.empty(1))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

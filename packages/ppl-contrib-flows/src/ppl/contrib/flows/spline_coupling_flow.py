@@ -46,7 +46,7 @@ class SplineCoupling(TransformModule):
     domain: constraints.Constraint = constraints.real_vector
     codomain: constraints.Constraint = constraints.real_vector
     bijective = True
-    event_dim = 1
+    event_dim: int = 1
     sign = +1
 
     def __init__(
@@ -63,9 +63,13 @@ class SplineCoupling(TransformModule):
         check_split("SplineCoupling", input_dim, split_dim)
         self.split_dim = split_dim
         self.identity = identity
-        self.lower_spline = None if identity else Spline(split_dim, count_bins, bound, order)
+        self.lower_spline: Spline | None = (
+            None if identity else Spline(split_dim, count_bins, bound, order)
+        )
         rest = input_dim - split_dim
-        self.upper_spline = ConditionalSpline(hypernet, rest, count_bins, bound, order)
+        self.upper_spline: ConditionalSpline = ConditionalSpline(
+            hypernet, rest, count_bins, bound, order
+        )
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x[..., : self.split_dim], x[..., self.split_dim :]

@@ -38,7 +38,7 @@ class ConditionedSpline(Parametrized):
 
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
-    event_dim = 0
+    event_dim: int = 0
     sign = +1
 
     def __init__(
@@ -92,11 +92,19 @@ class Spline(ConditionedSpline):
         check_pieces(order, count_bins, bound)
         self.input_dim = input_dim
         self.count_bins = count_bins
-        self.unnormalized_widths = torch.nn.Parameter(torch.randn(input_dim, count_bins))
-        self.unnormalized_heights = torch.nn.Parameter(torch.randn(input_dim, count_bins))
-        self.unnormalized_derivatives = torch.nn.Parameter(torch.randn(input_dim, count_bins - 1))
+        self.unnormalized_widths: torch.nn.Parameter = torch.nn.Parameter(
+            torch.randn(input_dim, count_bins)
+        )
+        self.unnormalized_heights: torch.nn.Parameter = torch.nn.Parameter(
+            torch.randn(input_dim, count_bins)
+        )
+        self.unnormalized_derivatives: torch.nn.Parameter = torch.nn.Parameter(
+            torch.randn(input_dim, count_bins - 1)
+        )
         if order == "linear":
-            self.unnormalized_lambdas = torch.nn.Parameter(torch.rand(input_dim, count_bins))
+            self.unnormalized_lambdas: torch.nn.Parameter = torch.nn.Parameter(
+                torch.rand(input_dim, count_bins)
+            )
 
     def _params(self) -> tuple[Tensor, ...]:
         params = (
@@ -130,7 +138,7 @@ class ConditionalSpline(ConditionalFlow):
 
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
-    event_dim = 0
+    event_dim: int = 0
 
     def __init__(
         self,

@@ -34,11 +34,11 @@ class Sylvester(Householder):
 
     def __init__(self, input_dim: int, count_transforms: int = 1) -> None:
         super().__init__(input_dim, count_transforms)
-        self.R_dense = torch.nn.Parameter(torch.empty(input_dim, input_dim))
-        self.S_dense = torch.nn.Parameter(torch.empty(input_dim, input_dim))
-        self.R_diag = torch.nn.Parameter(torch.empty(input_dim))
-        self.S_diag = torch.nn.Parameter(torch.empty(input_dim))
-        self.b = torch.nn.Parameter(torch.empty(input_dim))
+        self.R_dense: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim, input_dim))
+        self.S_dense: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim, input_dim))
+        self.R_diag: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
+        self.S_diag: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
+        self.b: torch.nn.Parameter = torch.nn.Parameter(torch.empty(input_dim))
         self.register_buffer("triangular_mask", torch.ones(input_dim, input_dim).triu(1))
         self.reset_parameters2()
 
