@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 import ppl
@@ -146,3 +147,21 @@ def test_any_function_of_a_context_conditions_a_flow():
         planar.u.copy_(u)
         planar.w.copy_(u)
     assert_close(flow.condition(u)(x), planar(x))
+
+
+@every_flow
+def test_a_flow_that_is_given_a_context_while_recording_is_recorded(name, monkeypatch):
+    # fewer steps of the same kind are quicker to record
+    monkeypatch.setattr("ppl.contrib.flows.root._BISECTIONS", 8)
+    conditional = make(name)
+
+    def score(context):
+        flow = conditional.condition(context)
+        y = flow(context.new_ones(DIM))
+        x = flow.inv(y + 0.0)
+        return flow.log_abs_det_jacobian(x, y).sum() + y.sum() + x.sum()
+
+    program = torch.func.vmap(torch.func.grad(score))
+    recorded = make_fx(program)(noise(4, CONTEXT_DIM))
+    contexts = noise(4, CONTEXT_DIM, seed=5)
+    assert_close(recorded(contexts), program(contexts))
