@@ -325,6 +325,21 @@ def test_the_score_of_a_fixed_value_has_the_gradient_of_finite_differences(name)
 
 
 @every_flow
+def test_draws_have_the_shape_of_sample_batch_and_event(name):
+    flow, shape = make(name), event_shape(name)
+    batch = Independent(Normal(torch.zeros(5, *shape).double(), 1.0), len(shape))
+    distribution = dist.TransformedDistribution(batch, [flow])
+    assert (distribution.batch_shape, distribution.event_shape) == ((5,), shape)
+    draws = distribution.rsample((2, 3))
+    assert draws.shape == (2, 3, 5, *shape)
+    scores = distribution.log_prob(draws)
+    assert scores.shape == (2, 3, 5)
+    assert_close(distribution.log_prob(draws.detach().clone()), scores)
+    one = dist.TransformedDistribution(base(*shape), [flow]).expand([4])
+    assert one.sample((2,)).shape == (2, 4, *shape)
+
+
+@every_flow
 def test_a_draw_is_scored_without_an_inverse(name, monkeypatch):
     flow = make(name)
     distribution = TransformedDistribution(base(*event_shape(name)), [flow])
