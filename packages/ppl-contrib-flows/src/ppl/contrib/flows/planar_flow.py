@@ -44,11 +44,13 @@ class ConditionedPlanar(Parametrized):
     def _inverse(self, y: Tensor) -> Tensor:
         bias, u, w, growth = self._invertible()
 
-        def along_w(level: Tensor) -> tuple[Tensor, Tensor]:
-            bend = torch.tanh(level + bias)
-            return level + (growth - 1) * bend, _log_slope(growth, bend)
+        def value(level: Tensor) -> Tensor:
+            return level + (growth - 1) * torch.tanh(level + bias)
 
-        level = increasing_root(along_w, (y * w).sum(-1))
+        def along_w(level: Tensor) -> tuple[Tensor, Tensor]:
+            return value(level), _log_slope(growth, torch.tanh(level + bias))
+
+        level = increasing_root(along_w, (y * w).sum(-1), value)
         return y - u * torch.tanh(level + bias).unsqueeze(-1)
 
 

@@ -14,7 +14,9 @@ _BISECTIONS = 36  # to a relative 1e-9, from where one Newton step gets all digi
 _NEWTON_STEPS = 2
 
 
-def increasing_root(function: Increasing, target: Tensor) -> Tensor:
+def increasing_root(
+    function: Increasing, target: Tensor, value: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Return where an increasing function reaches a target, elementwise.
 
     Bisection comes close whatever the function, and Newton's method adds the digits. Its steps are
@@ -26,6 +28,7 @@ def increasing_root(function: Increasing, target: Tensor) -> Tensor:
         function: Returns value and log slope at each argument. It may take more dimensions on the
             left than the target has.
         target: The value to reach, of any shape.
+        value: The value alone, where that costs less.
     Returns:
         The argument; nan where no argument up to 1e17 reaches the target.
 
@@ -34,25 +37,20 @@ def increasing_root(function: Increasing, target: Tensor) -> Tensor:
         tensor(2.)
     """
     with torch.no_grad():
-        root = _bisect(function, target)
+        root = _bisect(value or (lambda x: function(x)[0]), target)
     for _ in range(_NEWTON_STEPS):
-        value, log_slope = function(root)
-        root = root - (value - target) * (-log_slope).exp()
+        got, log_slope = function(root)
+        root = root - (got - target) * (-log_slope).exp()
     return root
 
 
-def _bisect(function: Increasing, target: Tensor) -> Tensor:
+def _bisect(function: Callable[[Tensor], Tensor], target: Tensor) -> Tensor:
     """Return a root to about nine digits, found on a scale on which all magnitudes are alike."""
-
-    def is_below(place: Tensor) -> Tensor:
-        value = function(place.sinh())[0]
-        # what overflows to inf - inf lies, for an increasing function, on the side of its argument
-        return torch.where(value.isnan(), place < 0, value < target)
-
-    low, high = torch.full_like(target, -_REACH), torch.full_like(target, _REACH)
-    is_reached = is_below(low) & ~is_below(high)
+    place, step = torch.zeros_like(target), _REACH
     for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        below = is_below(middle)
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return torch.where(is_reached, ((low + high) / 2).sinh(), torch.nan)
+        step = step / 2
+        excess = function(place.sinh()) - target
+        # what overflows to inf - inf lies, for an increasing function, on the side of its argument
+        place = place - step * torch.where(excess.isnan(), place, excess).sign()
+    is_reached = place.abs() < 0.99 * _REACH  # else all steps led to the same end
+    return torch.where(is_reached, place.sinh(), torch.nan)

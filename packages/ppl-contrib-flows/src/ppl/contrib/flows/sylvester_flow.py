@@ -106,8 +106,10 @@ def _dot(components: list[Tensor], weights: Tensor) -> Tensor:
 def _solve(target: Tensor, r: Tensor, s: Tensor, offset: Tensor) -> Tensor:
     """Return where ``z + r * tanh(s * z + offset)`` reaches the target, for ``r * s > -1``."""
 
-    def function(z: Tensor) -> tuple[Tensor, Tensor]:
-        bend = (s * z + offset).tanh()
-        return z + r * bend, (r * s * (1 - bend.square())).log1p()
+    def value(z: Tensor) -> Tensor:
+        return z + r * (s * z + offset).tanh()
 
-    return increasing_root(function, target)
+    def function(z: Tensor) -> tuple[Tensor, Tensor]:
+        return value(z), (r * s * (1 - (s * z + offset).tanh().square())).log1p()
+
+    return increasing_root(function, target, value)
