@@ -165,3 +165,21 @@ def test_a_flow_that_is_given_a_context_while_recording_is_recorded(name, monkey
     recorded = make_fx(program)(noise(4, CONTEXT_DIM))
     contexts = noise(4, CONTEXT_DIM, seed=5)
     assert_close(recorded(contexts), program(contexts))
+
+
+class Shifts(torch.nn.Module):
+    """An autoregressive network as somebody else may write it: an order, and a named context."""
+
+    permutation = torch.tensor([1, 0])
+
+    def forward(self, x, *, context):
+        first = context.expand(*x.shape[:-1], 1)
+        shift = torch.cat([x[..., 1:] * context, first], -1)  # of component 0 given 1
+        return shift, torch.zeros_like(shift)
+
+
+def test_a_network_names_its_order_and_takes_its_context_by_name():
+    flow = transforms.ConditionalAffineAutoregressive(Shifts()).condition(torch.tensor([2.0]))
+    x = torch.tensor([[1.0, 3.0]])
+    assert_close(flow(x), torch.tensor([[7.0, 5.0]]))
+    assert_close(flow.inv(torch.tensor([[7.0, 5.0]])), x)

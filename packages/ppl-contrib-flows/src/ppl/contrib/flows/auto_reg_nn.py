@@ -9,6 +9,7 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -212,6 +213,17 @@ def create_mask(
         below = above
     masks.append((outputs[:, None] > below).to(torch.get_default_dtype()))
     return masks, (outputs[:, None] > degrees).to(torch.get_default_dtype())
+
+
+def order_of(network: Any) -> Tensor:
+    """Return the order of the inputs of a network, shape ``(input_dim,)``.
+
+    Args:
+        network: One with a method ``get_permutation`` or else an attribute ``permutation``.
+    """
+    method = getattr(network, "get_permutation", None)
+    order: Tensor = network.permutation if method is None else method()
+    return order
 
 
 def _check_permutation(permutation: Tensor, input_dim: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from .auto_reg_nn import order_of
 from .parametrized import as_tuple
 from .root import increasing_root
 from .transform_module import TransformModule
@@ -23,7 +24,7 @@ class Autoregressive(TransformModule):
 
     Args:
         autoregressive_nn: A network from ``x`` to parameters of each component, which are the last
-            dimension, with a ``get_permutation``.
+            dimension, with their order as ``get_permutation()`` or ``permutation``.
     """
 
     domain: constraints.Constraint = constraints.real_vector
@@ -55,8 +56,7 @@ class Autoregressive(TransformModule):
     def _inverse(self, y: Tensor) -> Tensor:
         x = torch.zeros_like(y)
         places = torch.arange(y.shape[-1], device=y.device)
-        permutation: Tensor = self.arn.get_permutation()
-        for place in permutation.split(1):
+        for place in order_of(self.arn).split(1):
             # the network has seen all that this component depends on
             params = [param.index_select(-1, place) for param in self._params(x)]
             x = torch.where(places == place, self._unmap(y.index_select(-1, place), *params), x)

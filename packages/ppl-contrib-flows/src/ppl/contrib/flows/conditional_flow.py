@@ -20,7 +20,7 @@ class ConditionalFlow(ConditionalTransformModule):
     network runs each time that the flow is used, so one that is given a context can be trained.
 
     Args:
-        nn: The network. The context is its last argument.
+        nn: The network, a function of the context alone, or of inputs and ``context``.
     """
 
     domain: constraints.Constraint = constraints.real_vector

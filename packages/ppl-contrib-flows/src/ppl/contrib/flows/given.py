@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .auto_reg_nn import order_of
+
 
 class Given(torch.nn.Module):
-    """A network whose last argument, the context, is given: a function of the other ones.
-
-    Parts of the network can be reached through it, such as ``get_permutation``.
+    """A network with its context, a function of the other inputs.
 
     Args:
-        network: Any function of inputs and a context.
+        network: Any function of a context alone, or of inputs and one that is named ``context``.
         context: What it is given, usually a tensor.
 
     Example:
-        >>> Given(torch.add, torch.tensor(2.0))(torch.tensor(1.0))
+        >>> Given(lambda x, context: x + context, torch.tensor(2.0))(torch.tensor(1.0))
         tensor(3.)
     """
 
@@ -32,9 +32,10 @@ class Given(torch.nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         """Return the value of the network at the inputs and the context."""
-        return self.network(*inputs, self.context)
+        if inputs:
+            return self.network(*inputs, context=self.context)
+        return self.network(self.context)
 
     def get_permutation(self) -> Tensor:
-        """Return the order of the inputs of an autoregressive network."""
-        permutation: Tensor = self.network.get_permutation()
-        return permutation
+        """Return the order of the inputs, if the network is autoregressive."""
+        return order_of(self.network)
