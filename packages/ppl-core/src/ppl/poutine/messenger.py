@@ -114,6 +114,10 @@ class Messenger:
         """Return whether handlers further out do not see a message."""
         return False
 
+    def _initial_value(self, msg: dict[str, Any]) -> Any:
+        """Return where inference shall start at a site that is about to be rewritten, or None."""
+        return None
+
     def _process_message(self, msg: dict[str, Any]) -> None:
         method = getattr(self, "_pyro_" + msg["type"], None)
         if method is not None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypedDict
 
 from ..arguments import wrong_type
 from ..errors import ShapeError, SiteError
 from ..validation import is_validation_enabled
-from .messenger import Messenger
+from .broadcast_messenger import plate_shape
+from .indep_messenger import IndepMessenger
+from .messenger import Messenger, _BoundMessenger
+from .runtime import stack
 from .util import site_is_subsample
 
-
-class ReparamMessage(TypedDict):
-    """What a reparameterizer is told of a site: ``value`` is None where it is not known."""
-
-    name: str
-    fn: Any
-    value: Any
-    is_observed: bool
+Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
 class ReparamResult(TypedDict):
@@ -29,8 +26,21 @@ class ReparamResult(TypedDict):
     is_observed: bool
 
 
+class ReparamMessage(ReparamResult):
+    """What a reparameterizer is told of a site.
+
+    ``value`` is None where it is not known; known and not observed, it is where to start.
+    """
+
+    name: str
+
+
 class Reparam(Protocol):
-    """A rule that rewrites a site; on its way it may draw auxiliary sites with ``sample``."""
+    """A rule that rewrites a site; on its way it may draw auxiliary sites with ``sample``.
+
+    A rule that has an attribute ``needs_arguments`` which is true gets those of the program as
+    ``msg["arguments"]``: ``(args, kwargs)``, or None inside a ``with`` statement.
+    """
 
     def apply(self, msg: ReparamMessage) -> ReparamResult: ...
 
@@ -42,7 +52,9 @@ class ReparamMessenger(Messenger):
     """Writes each configured site as auxiliary sites followed by a deterministic function.
 
     The meaning of the program stays, the geometry of its posterior changes (Gorinova, Moore &
-    Hoffman 2019, "Automatic reparameterisation of probabilistic programs").
+    Hoffman 2019, "Automatic reparameterisation of probabilistic programs"). An initial value that
+    is given for the site itself is the initial value of the auxiliary sites where they follow from
+    it.
 
     Args:
         config: A dict from site name to reparameterizer, or a function of a site that returns one
@@ -51,7 +63,7 @@ class ReparamMessenger(Messenger):
             that returns ``(fn, value)``.
 
     Raises:
-        SiteError: If a reparameterizer loses an observation.
+        SiteError: If a reparameterizer loses an observation, or is none.
         ShapeError: If it changes the event shape of a site.
     """
 
@@ -63,6 +75,10 @@ class ReparamMessenger(Messenger):
                 config,
             )
         self.config = config
+        self._arguments: Arguments | None = None
+
+    def __call__(self, fn: Callable[..., Any]) -> Any:
+        return _WithArguments(self, super().__call__(fn).fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if site_is_subsample(msg):
@@ -70,21 +86,58 @@ class ReparamMessenger(Messenger):
         rule = self.config(msg) if callable(self.config) else self.config.get(msg["name"])
         if rule is None:
             return
-        result = _apply(rule, msg)
-        if msg["is_observed"] and result["value"] is None:
+        self._prepare(msg)
+        was_observed = msg["is_observed"]
+        result = _apply(rule, msg, self._arguments)
+        if was_observed and result["value"] is None:
             raise SiteError(f"site {msg['name']!r} is observed, but {rule!r} lost the observation")
         if is_validation_enabled():
             _check_event_shape(msg["name"], msg["fn"], result["fn"], rule)
+        if result["is_observed"] and not was_observed:
+            msg["infer"] = {**msg["infer"], "_deterministic": True}
         msg.update(fn=result["fn"], value=result["value"], is_observed=result["is_observed"])
 
+    def _prepare(self, msg: dict[str, Any]) -> None:
+        """Let the handlers further out say the plates and the initial value of a site."""
+        handlers = stack()
+        for handler in reversed(handlers[: handlers.index(self)]):
+            if isinstance(handler, IndepMessenger) and hasattr(msg["fn"], "expand"):
+                shape = plate_shape(msg["name"], [handler._frame()], msg["fn"].batch_shape)
+                if shape != tuple(msg["fn"].batch_shape):
+                    msg["fn"] = msg["fn"].expand(shape)
+            if msg["value"] is None:
+                msg["value"] = handler._initial_value(msg)
+            if handler._hides(msg):
+                break
 
-def _apply(rule: Any, msg: dict[str, Any]) -> ReparamResult:
+
+class _WithArguments(_BoundMessenger):
+    """A program inside ``reparam``, whose reparameterizers may see its arguments."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        messenger: Any = self.messenger._copy()
+        messenger._arguments = (args, kwargs)
+        with messenger:
+            return self.fn(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+
+def _apply(rule: Any, msg: dict[str, Any], arguments: Arguments | None) -> ReparamResult:
     name, fn, value, is_observed = (msg[key] for key in ("name", "fn", "value", "is_observed"))
     if hasattr(rule, "apply"):
-        result: ReparamResult = rule.apply(
-            {"name": name, "fn": fn, "value": value, "is_observed": is_observed}
-        )
+        told = {"name": name, "fn": fn, "value": value, "is_observed": is_observed}
+        if getattr(rule, "needs_arguments", False):
+            told["arguments"] = arguments
+        result: ReparamResult = rule.apply(told)
         return result
+    if not callable(rule):
+        raise SiteError(
+            f"site {name!r}: {rule!r} is no reparameterizer; pass an object with a method apply, "
+            "such as LocScaleReparam()",
+            site=name,
+        )
     fn, value = rule(name, fn, value if is_observed else None)
     return {"fn": fn, "value": value, "is_observed": value is not None}
 

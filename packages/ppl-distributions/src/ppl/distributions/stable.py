@@ -79,7 +79,7 @@ class Stable(TorchDistribution):
         shape = self._extended_shape(sample_shape)
         angle = math.pi * (standard_uniform(shape, self.loc) - 0.5)
         exponential = standard_exponential(shape, self.loc)
-        noise = _standard_draw(self.stability, self.skew, angle, exponential)
+        noise = standard_draw(self.stability, self.skew, angle, exponential)
         return self._center + self.scale * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _shift(stability: Tensor, skew: Tensor) -> Tensor:
     return skew * (math.pi / 2 * stability).tan()
 
 
-def _standard_draw(stability: Tensor, skew: Tensor, angle: Tensor, exponential: Tensor) -> Tensor:
+def standard_draw(stability: Tensor, skew: Tensor, angle: Tensor, exponential: Tensor) -> Tensor:
     """Return a draw of scale 1 in the coordinates S0 (Chambers, Mallows and Stuck 1976).
 
     Their formula in the coordinates S is, with ``e = 1 - stability`` and ``t = _shift(...)``,
@@ -130,7 +130,7 @@ def _standard_draw(stability: Tensor, skew: Tensor, angle: Tensor, exponential: 
     ``t`` is subtracted here by hand, and enters as ``e t``, which is finite.
     """
     e = 1 - stability
-    et = skew * 2 / math.pi / _relative_tan(math.pi / 2 * e)
+    et = skew * 2 / math.pi / relative_tan(math.pi / 2 * e)
     eu = e * angle
     sine = angle * torch.sinc(eu / math.pi)  # sin(e U) / e
     direction = eu.cos() + et * sine
@@ -143,6 +143,6 @@ def _standard_draw(stability: Tensor, skew: Tensor, angle: Tensor, exponential: 
     return (angle.tan() * direction - e * sine) * power + et * rest
 
 
-def _relative_tan(x: Tensor) -> Tensor:
+def relative_tan(x: Tensor) -> Tensor:
     """Return ``tan(x) / x``."""
     return torch.sinc(x / math.pi) / x.cos()

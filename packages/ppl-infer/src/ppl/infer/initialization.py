@@ -138,17 +138,37 @@ class InitMessenger(Messenger):
     def _pyro_sample(self, msg: Site) -> None:
         if msg["done"] or msg["is_observed"] or site_is_subsample(msg):
             return
+        value = self._start(self.init_fn, msg)
+        if value is not None:
+            msg["value"], msg["done"] = value, True
+
+    def _initial_value(self, msg: Site) -> Tensor | None:
+        """Return the value that is given for a site which ``reparam`` is about to rewrite.
+
+        What a strategy computes is left to the sites that take its place.
+        """
+        strategy = getattr(self.init_fn, "func", self.init_fn)
+        if strategy in _COMPUTED:
+            return None
+        if strategy is init_to_value:
+            return self._start(functools.partial(self.init_fn, fallback=None), msg)
+        return self._start(self.init_fn, msg)
+
+    def _start(self, strategy: Strategy, msg: Site) -> Tensor | None:
         with torch.no_grad():
-            value = self.init_fn(msg)
+            value = strategy(msg)
         if value is None:
-            return
+            return None
         expected = msg["fn"].shape() if hasattr(msg["fn"], "shape") else value.shape
         if tuple(value.shape) != tuple(expected):
             raise ShapeError(
                 f"site {msg['name']!r}: the initial value has shape {tuple(value.shape)}, but its "
                 f"distribution needs {tuple(expected)}; expand the value"
             )
-        msg["value"], msg["done"] = value, True
+        return value
+
+
+_COMPUTED = (init_to_feasible, init_to_sample, init_to_median, init_to_mean, init_to_uniform)
 
 
 def _as_draw(value: Any, fn: Any) -> Tensor:
