@@ -10,6 +10,7 @@ from ..arguments import wrong_type
 from ..errors import ShapeError, SiteError
 from ..validation import is_validation_enabled
 from .broadcast_messenger import plate_shape
+from .condition_messenger import ConditionMessenger
 from .indep_messenger import IndepMessenger
 from .messenger import Messenger, _BoundMessenger
 from .runtime import stack
@@ -52,9 +53,9 @@ class ReparamMessenger(Messenger):
     """Writes each configured site as auxiliary sites followed by a deterministic function.
 
     The meaning of the program stays, the geometry of its posterior changes (Gorinova, Moore &
-    Hoffman 2019, "Automatic reparameterisation of probabilistic programs"). An initial value that
-    is given for the site itself is the initial value of the auxiliary sites where they follow from
-    it.
+    Hoffman 2019, "Automatic reparameterisation of probabilistic programs"). An observation by
+    ``condition``, and an initial value, may be given for the site itself: the auxiliary sites take
+    theirs from it, where they follow from it.
 
     Args:
         config: A dict from site name to reparameterizer, or a function of a site that returns one
@@ -98,14 +99,16 @@ class ReparamMessenger(Messenger):
         msg.update(fn=result["fn"], value=result["value"], is_observed=result["is_observed"])
 
     def _prepare(self, msg: dict[str, Any]) -> None:
-        """Let the handlers further out say the plates and the initial value of a site."""
+        """Let the handlers further out say what they know of a site: plates, observation, start."""
         handlers = stack()
         for handler in reversed(handlers[: handlers.index(self)]):
             if isinstance(handler, IndepMessenger) and hasattr(msg["fn"], "expand"):
                 shape = plate_shape(msg["name"], [handler._frame()], msg["fn"].batch_shape)
                 if shape != tuple(msg["fn"].batch_shape):
                     msg["fn"] = msg["fn"].expand(shape)
-            if msg["value"] is None:
+            if isinstance(handler, ConditionMessenger):
+                handler._pyro_sample(msg)
+            elif msg["value"] is None:
                 msg["value"] = handler._initial_value(msg)
             if handler._hides(msg):
                 break

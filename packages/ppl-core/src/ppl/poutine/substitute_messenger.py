@@ -29,6 +29,9 @@ class SubstituteMessenger(Messenger):
             msg["value"] = as_value(self.data[msg["name"]], msg["fn"], msg["name"])
             msg["done"] = True
 
+    def _initial_value(self, msg: dict[str, Any]) -> Any:
+        return as_value(self.data.get(msg["name"]), msg["fn"])
+
     def _pyro_param(self, msg: dict[str, Any]) -> None:
         if self.data.get(msg["name"]) is not None:
             msg["value"] = as_value(self.data[msg["name"]], None, msg["name"])

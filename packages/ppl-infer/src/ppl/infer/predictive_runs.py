@@ -36,6 +36,11 @@ class AtDraw(Messenger):
             msg["is_observed"] = True
             msg["infer"] = {**msg["infer"], "_given": True}
 
+    def _initial_value(self, msg: dict[str, Any]) -> Tensor | None:
+        """Return the draw of a site that is about to be rewritten in terms of others."""
+        draw = self.draw.get(msg["name"])
+        return None if draw is None else _fitted(msg["name"], draw, msg["fn"])
+
 
 def values_of(trace: poutine.Trace, names: list[str]) -> Values:
     """Return the values of sites of a trace, and under ``"_RETURN"`` what the program returned.

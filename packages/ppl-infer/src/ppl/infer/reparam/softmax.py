@@ -1,0 +1,53 @@
+"""Relaxed categories as Gumbel noise."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import one_hot
+
+from ppl.distributions import (
+    RelaxedOneHotCategorical,
+    RelaxedOneHotCategoricalStraightThrough,
+    Uniform,
+)
+
+from .layers import peel
+from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
+
+
+class GumbelSoftmaxReparam(Reparam):
+    """Writes a latent ``RelaxedOneHotCategorical`` as a function of uniform noise ``x_uniform``.
+
+    It is the softmax of ``(logits + Gumbel noise) / temperature`` (Jang, Gu and Poole 2017,
+    "Categorical reparameterization with Gumbel-softmax", equation 2; Maddison, Mnih and Teh 2017).
+
+    Raises:
+        UnsupportedDistributionError: For a site with another distribution.
+        LatentOnlyError: For an observed site.
+
+    Example:
+        >>> import ppl.poutine as poutine
+        >>> from ppl.primitives import sample
+        >>> def model():
+        ...     fn = RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3))
+        ...     return sample("x", fn)
+        >>> rewritten = poutine.reparam(model, config={"x": GumbelSoftmaxReparam()})
+        >>> poutine.trace(rewritten).get_trace().stochastic_nodes
+        ['x_uniform']
+    """
+
+    def apply(self, msg: ReparamMessage) -> ReparamResult:
+        self._require_latent(msg, "leave it out of the config: the distribution has a density")
+        layers = peel(msg["fn"])
+        core = layers.core
+        if not isinstance(core, RelaxedOneHotCategorical):
+            raise self._refuse(msg, msg["fn"], "a RelaxedOneHotCategorical")
+        zeros = torch.zeros_like(core.logits)
+        noise = layers.wrap(Uniform(zeros, zeros + 1).to_event(1))
+        u = auxiliary(f"{msg['name']}_uniform", noise)
+        limits = torch.finfo(u.dtype)
+        gumbel = -(-u.clamp(min=limits.tiny, max=1 - limits.eps).log()).log()
+        x = ((core.logits + gumbel) / core.temperature.unsqueeze(-1)).softmax(-1)
+        if isinstance(core, RelaxedOneHotCategoricalStraightThrough):
+            x = one_hot(x.argmax(-1), x.shape[-1]).to(x) + (x - x.detach())
+        return layers.computed(x)
