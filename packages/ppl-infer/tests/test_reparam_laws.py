@@ -19,6 +19,7 @@ import ppl.distributions.transforms as T
 import ppl.poutine as poutine
 from ppl.errors import SiteError
 from ppl.infer import reparam
+from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import clear_param_store, param_store, plate, sample
 
 
@@ -236,7 +237,7 @@ def test_a_mixture_has_the_density_of_the_site(case: Case) -> None:
     trace = trace_of(case, obs=obs, shape=(40_000,))
     density = trace.nodes["x"]["fn"].log_prob(obs).exp().detach()
     gap = density.mean() - case.family(LOC).log_prob(obs).exp()
-    assert gap.abs() < 5 * density.std() / math.sqrt(density.numel())
+    assert gap.abs() < 5 * density.std() / math.sqrt(density.numel()) + 1e-6
 
 
 @every("case", [case for case in CASES if not case.observable], ids=str)
@@ -323,11 +324,12 @@ def test_the_density_can_be_recorded_for_many_points(case: Case) -> None:
     from ppl.validation import validation_enabled
 
     values = values_of(trace_of(case))
+    program = rewritten(case)
     many = {name: torch.stack([value, value]) for name, value in values.items()}
 
     def log_density(values: dict[str, Tensor]) -> Tensor:
-        program = poutine.substitute(rewritten(case), data=values)
-        return poutine.trace(program).get_trace().log_prob_sum()
+        given = poutine.substitute(program, data=values)
+        return poutine.trace(given).get_trace().log_prob_sum()
 
     with validation_enabled(False):
         batched = torch.func.vmap(torch.func.grad_and_value(log_density))
@@ -366,6 +368,7 @@ def test_what_a_mask_hides_has_no_density() -> None:
 
     rules = {"x": reparam.StudentTReparam(), "y": reparam.TransformReparam()}
     trace = poutine.trace(poutine.reparam(model, config=rules)).get_trace()
+    trace = prune_subsample_sites(trace)
     trace.compute_log_prob()
     assert all(site["log_prob"][1] == 0 for _, site in trace.iter_stochastic_nodes())
     y = sum(trace.nodes[name]["log_prob"] for name in ("y_base", "y"))

@@ -38,12 +38,13 @@ class Layers(NamedTuple):
             log_density: What the site adds to the log density, shape of the batch of the core or
                 broadcastable to it; nothing if None.
         """
-        point = Delta(value, event_dim=self.core.event_dim + self._event_dim)
         if log_density is None:
+            event_dim = self.core.event_dim + self._event_dim
+            point = Delta(value, event_dim=event_dim, validate_args=False)
             return {"fn": point.mask(False), "value": value, "is_observed": True}
+        point = Delta(value, log_density, self.core.event_dim, validate_args=False)
         inner = Layers(self.core, tuple(w for w in self.wrappers if not _only_expands(w)))
-        fn = inner.wrap(Delta(value, log_density, event_dim=self.core.event_dim))
-        return {"fn": fn, "value": value, "is_observed": True}
+        return {"fn": inner.wrap(point), "value": value, "is_observed": True}
 
     @property
     def _event_dim(self) -> int:

@@ -83,11 +83,7 @@ class LocScaleReparam(Reparam):
     def _centering(self, name: str, fn: Any, core: Any) -> Any:
         if self.centered is not None:
             return self.centered
-        like: Tensor = core.loc
-
-        def start() -> Tensor:
-            return like.new_full(fn.event_shape, 0.5)
-
+        start = core.loc.new_full(fn.event_shape, 0.5)
         return param(f"{name}_centered", start, constraint=constraints.unit_interval)
 
     def _shape_of(self, msg: ReparamMessage, core: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ppl.distribution.util import sum_rightmost
 from ppl.errors import ArgumentTypeError, ShapeError, SiteError, warn
 from ppl.poutine.indep_messenger import IndepMessenger
 from ppl.poutine.messenger import block_messengers
+from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import factor, sample
 
 from .layers import Layers
@@ -114,7 +115,7 @@ class NeuTraReparam(Reparam):
                 "NeuTraReparam: the guide has not seen its model yet; train it, or call it once "
                 "with the model's arguments"
             )
-        return dict(trace.iter_stochastic_nodes())
+        return dict(prune_subsample_sites(trace).iter_stochastic_nodes())
 
     def transform_sample(self, latent: Tensor) -> dict[str, Tensor]:
         """Return the values of the model's latent sites, by name, at values of the shared one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import one_hot
 
 from ppl.distributions import (
     RelaxedOneHotCategorical,
@@ -49,5 +48,6 @@ class GumbelSoftmaxReparam(Reparam):
         gumbel = -(-u.clamp(min=limits.tiny, max=1 - limits.eps).log()).log()
         x = ((core.logits + gumbel) / core.temperature.unsqueeze(-1)).softmax(-1)
         if isinstance(core, RelaxedOneHotCategoricalStraightThrough):
-            x = one_hot(x.argmax(-1), x.shape[-1]).to(x) + (x - x.detach())
+            chosen = x.argmax(-1, keepdim=True)
+            x = torch.zeros_like(x).scatter(-1, chosen, 1.0) + (x - x.detach())
         return layers.computed(x)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ppl.distribution.util import sum_rightmost
+
 from .layers import peel
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
@@ -37,6 +39,9 @@ class TransformReparam(Reparam):
             raise self._refuse(msg, msg["fn"], "a TransformedDistribution")
         base = core.base_dist.to_event(core.event_dim - core.base_dist.event_dim)
         transform = torch.distributions.ComposeTransform(core.transforms)
+        if value is not None and not transform.bijective:
+            self._require_latent(msg, "its transform has no inverse; leave it out of the config")
+            value = None
         if value is not None:
             value = transform.inv(value)
         x = auxiliary(f"{msg['name']}_base", layers.wrap(base), value, msg["is_observed"])
@@ -44,5 +49,6 @@ class TransformReparam(Reparam):
             for part in core.transforms:
                 x = part(x)
             return layers.computed(x)
-        jacobian = core.log_prob(msg["value"]) - base.log_prob(value)
-        return layers.computed(msg["value"], jacobian)
+        log_det = transform.log_abs_det_jacobian(value, msg["value"])
+        log_det = sum_rightmost(log_det, base.event_dim - transform.domain.event_dim)
+        return layers.computed(msg["value"], -log_det)
