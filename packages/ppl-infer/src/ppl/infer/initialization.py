@@ -147,11 +147,12 @@ class InitMessenger(Messenger):
 
         What a strategy computes is left to the sites that take its place.
         """
-        strategy = getattr(self.init_fn, "func", self.init_fn)
+        init_fn: Any = self.init_fn
+        strategy = getattr(init_fn, "func", init_fn)
         if strategy in _COMPUTED:
             return None
         if strategy is init_to_value:
-            return self._start(functools.partial(self.init_fn, fallback=None), msg)
+            return self._start(functools.partial(init_fn, fallback=None), msg)
         return self._start(self.init_fn, msg)
 
     def _start(self, strategy: Strategy, msg: Site) -> Tensor | None:

@@ -70,7 +70,7 @@ def has_real_base(core: Any) -> bool:
     """Return whether a family is a bijective image of one over the reals."""
     if not isinstance(core, torch.distributions.TransformedDistribution):
         return False
-    support = core.base_dist.support
+    support: Any = core.base_dist.support
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     return support in (constraints.real, constraints.real_vector) and all(

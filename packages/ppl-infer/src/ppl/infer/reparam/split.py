@@ -46,8 +46,9 @@ def _cut(support: Any, bounds: dict[str, Tensor], fn: Any, slice_: tuple[Any, ..
     """Return a support whose bounds vary along the event, at the block."""
     new = object.__new__(type(support))
     new.__dict__.update(support.__dict__)
+    index = (..., *slice_)
     for key, bound in bounds.items():
-        new.__dict__[key] = bound.expand(fn.shape())[(..., *slice_)]
+        new.__dict__[key] = bound.expand(fn.shape())[index]
     return new
 
 

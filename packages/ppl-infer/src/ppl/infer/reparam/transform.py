@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ppl.distribution.util import sum_rightmost
@@ -34,8 +36,8 @@ class TransformReparam(Reparam):
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         layers, value = peel(msg["fn"]), msg["value"]
-        core = layers.core
-        if not isinstance(core, torch.distributions.TransformedDistribution):
+        core: Any = layers.core
+        if not isinstance(layers.core, torch.distributions.TransformedDistribution):
             raise self._refuse(msg, msg["fn"], "a TransformedDistribution")
         base = core.base_dist.to_event(core.event_dim - core.base_dist.event_dim)
         transform = torch.distributions.ComposeTransform(core.transforms)
