@@ -92,7 +92,7 @@ class AutoReparam(Strategy):
         >>> from ppl.primitives import sample
         >>> @AutoReparam(centered=0.0)
         ... def model():
-        ...     mean = sample("mean", dist.Normal(torch.tensor(0.0), 1.0))
+        ...     mean = sample("mean", dist.Normal(0.0, 1.0))
         ...     return sample("x", dist.LogNormal(mean, 1.0))
         >>> poutine.trace(model).get_trace().stochastic_nodes
         ['mean_decentered', 'x_base_decentered']
