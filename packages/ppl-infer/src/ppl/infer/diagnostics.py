@@ -23,7 +23,8 @@ _MAX_NAMED = 3  # components that a reason names; the others are counted
 
 DIVERGENCE_ADVICE = (
     "reparametrize: write theta ~ Normal(mu, tau) non-centred, as theta = mu + tau * z with "
-    "z ~ Normal(0, 1), which opens the neck of a funnel",
+    "z ~ Normal(0, 1), which opens the neck of a funnel: poutine.reparam(model, config={'theta': "
+    "LocScaleReparam(0.0)}) does so",
     "raise target_accept_prob (0.9, 0.95, 0.99) for smaller steps",
     "tighten priors that leave the scales of the model unbounded",
 )
