@@ -49,11 +49,11 @@ def rewritten(name: str, model: Any = conjugate) -> Any:
     return poutine.reparam(model, config=config)
 
 
-def nuts(model: Any, num_samples: int = 400) -> dict[str, Tensor]:
+def nuts(model: Any, args: tuple[Any, ...] = (), num_samples: int = 400) -> dict[str, Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*without (recording|compilation)")
         mcmc = MCMC(NUTS(model), num_samples, 200, disable_progbar=True)
-        mcmc.run()
+        mcmc.run(*args)
         samples: dict[str, Tensor] = mcmc.get_samples()
     return samples
 
@@ -96,7 +96,7 @@ def test_nuts_integrates_the_auxiliary_sites_of_a_likelihood(noise: Any, rule: A
     weights = log_density.softmax(0)
     mean = weights @ grid
     std = (weights @ (grid - mean).square()).sqrt()
-    x = nuts(poutine.reparam(heavy(noise), config={"y": rule()}), 600)["x"]
+    x = nuts(poutine.reparam(heavy(noise), config={"y": rule()}), (), 600)["x"]
     assert (x.mean() - mean).abs() < 5 * std / math.sqrt(80)
 
 
@@ -142,10 +142,29 @@ def test_svi_learns_to_decenter_what_has_no_data() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_draws_of_the_auxiliary_sites_predict_the_sites_of_the_model(name: str) -> None:
     program = rewritten(name)
-    samples = nuts(program, 20)
+    samples = nuts(program, (), 20)
     auxiliary = {key: value for key, value in samples.items() if key != "x"}
     predicted = Predictive(program, auxiliary, return_sites=["x"])()
     torch.testing.assert_close(predicted["x"], samples["x"], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_drawn_where_nothing_is_observed_has_its_prior() -> None:
+    """Where a value is observed, its filler is not used; it must not run away there."""
+
+    def partly(data: Tensor) -> None:
+        with ppl.plate("rows", 2):
+            ppl.sample("x", dist.Normal(1.0, 2.0), obs=data, obs_mask=~data.isnan())
+
+    for config in (
+        {"x_unobserved": reparam.LocScaleReparam(0.0)},
+        reparam.AutoReparam(centered=0.5),
+    ):
+        x = nuts(poutine.reparam(partly, config=config), (torch.tensor([1.5, math.nan]),))
+        assert x["x_unobserved"].abs().max() < 1 + 2 * 8
+        assert (x["x"][:, 0] == 1.5).all()
+        assert (x["x"][:, 1].mean() - 1).abs() < 5 * 2 / math.sqrt(100)
+    with pytest.raises(ValueError, match="'x' is deterministic.*x_unobserved"):
+        poutine.reparam(partly, config={"x": reparam.LocScaleReparam()})(torch.zeros(2))
 
 
 def test_an_initial_value_starts_the_auxiliary_site_of_a_guide() -> None:

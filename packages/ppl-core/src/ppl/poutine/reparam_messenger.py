@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol, TypedDict
 
 from ..arguments import wrong_type
@@ -12,6 +13,7 @@ from ..validation import is_validation_enabled
 from .broadcast_messenger import plate_shape
 from .condition_messenger import ConditionMessenger
 from .indep_messenger import IndepMessenger
+from .infer_config_messenger import InferConfigMessenger
 from .messenger import Messenger, _BoundMessenger
 from .runtime import stack
 from .util import site_is_subsample
@@ -84,12 +86,13 @@ class ReparamMessenger(Messenger):
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if site_is_subsample(msg):
             return
-        rule = self.config(msg) if callable(self.config) else self.config.get(msg["name"])
+        rule = self.config(msg) if callable(self.config) else self._named(msg)
         if rule is None:
             return
         self._prepare(msg)
         was_observed = msg["is_observed"]
-        result = _apply(rule, msg, self._arguments)
+        with _as_filler() if msg["infer"].get("_is_filler") else nullcontext():
+            result = _apply(rule, msg, self._arguments)
         if was_observed and result["value"] is None:
             raise SiteError(f"site {msg['name']!r} is observed, but {rule!r} lost the observation")
         if is_validation_enabled():
@@ -97,6 +100,17 @@ class ReparamMessenger(Messenger):
         if result["is_observed"] and not was_observed:
             msg["infer"] = {**msg["infer"], "_deterministic": True}
         msg.update(fn=result["fn"], value=result["value"], is_observed=result["is_observed"])
+
+    def _named(self, msg: dict[str, Any]) -> Any:
+        name = msg["name"]
+        rule = self.config.get(name)  # type: ignore[union-attr]
+        if rule is not None and msg["infer"].get("_deterministic"):
+            raise SiteError(
+                f"site {name!r} is deterministic, so that there is nothing to reparameterize; if "
+                f"it has obs_mask=, configure its parts: '{name}_observed' and '{name}_unobserved'",
+                site=name,
+            )
+        return rule
 
     def _prepare(self, msg: dict[str, Any]) -> None:
         """Let the handlers further out say what they know of a site: plates, observation, start."""
@@ -125,6 +139,11 @@ class _WithArguments(_BoundMessenger):
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
+
+
+def _as_filler() -> InferConfigMessenger:
+    """Return a handler that marks sites whose values are not used where they are masked."""
+    return InferConfigMessenger(lambda site: {"_is_filler": True})
 
 
 def _apply(rule: Any, msg: dict[str, Any], arguments: Arguments | None) -> ReparamResult:
