@@ -148,6 +148,35 @@ def test_draws_of_the_auxiliary_sites_predict_the_sites_of_the_model(name: str) 
     torch.testing.assert_close(predicted["x"], samples["x"], atol=1e-5, rtol=1e-5)
 
 
+class Trained:
+    """A guide that knows the posterior of a funnel: what transport uses of its face."""
+
+    def __init__(self, model: Any) -> None:
+        self.prototype_trace = poutine.trace(model).get_trace()
+
+    def get_base_dist(self) -> Any:
+        return dist.Normal(torch.zeros(2), 1.0).to_event(1)
+
+    def get_transform(self) -> Any:
+        return dist.transforms.LowerCholeskyAffine(
+            torch.tensor([1.0, 2.0]), torch.tensor([[3.0, 0.0], [2.9, 0.3]])
+        )
+
+
+def test_nuts_samples_in_the_space_of_a_guide() -> None:
+    def correlated() -> None:
+        a = ppl.sample("a", dist.Normal(1.0, 3.0))
+        ppl.sample("b", dist.Normal(2.0 + 2.9 / 3 * (a - 1.0), 0.3))
+
+    neutra = reparam.NeuTraReparam(Trained(correlated))
+    samples = nuts(neutra.reparam(correlated))
+    z = samples["a_shared_latent"]  # standard normal, as the guide is exact
+    assert (z.mean(0).abs() < 5 / math.sqrt(100)).all()
+    assert ((z.std(0) - 1).abs() < 5 / math.sqrt(200)).all()
+    for name, value in neutra.transform_sample(z).items():
+        torch.testing.assert_close(value, samples[name], atol=1e-4, rtol=1e-4)
+
+
 def test_what_is_drawn_where_nothing_is_observed_has_its_prior() -> None:
     """Where a value is observed, its filler is not used; it must not run away there."""
 

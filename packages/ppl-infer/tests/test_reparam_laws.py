@@ -121,6 +121,17 @@ CASES = [
         False,
     ),
     Case(
+        "gumbel-rows",
+        lambda loc: dist.RelaxedOneHotCategorical(
+            torch.tensor([[0.5], [2.0]]) + 0 * loc,
+            logits=loc.unsqueeze(-1).unsqueeze(-1) * torch.ones(2, 3) + torch.eye(3)[:2],
+        ).to_event(1),
+        reparam.GumbelSoftmaxReparam,
+        ["x_uniform"],
+        False,
+        False,
+    ),
+    Case(
         "straight-through",
         lambda loc: dist.RelaxedOneHotCategoricalStraightThrough(
             0.5 + 0 * loc, logits=torch.stack([loc, 1 + 0 * loc, 0 * loc], -1)
@@ -252,7 +263,7 @@ def test_gradients_reach_the_parameters(case: Case) -> None:
     loc = LOC.clone().requires_grad_()
     trace = poutine.trace(rewritten(case)).get_trace(loc)
     x = trace.nodes["x"]["value"]
-    total = trace.log_prob_sum() + (x * torch.linspace(1, 2, max(1, x.numel()))).sum()
+    total = trace.log_prob_sum() + (x.reshape(-1) * torch.linspace(1, 2, x.numel())).sum()
     (grad,) = torch.autograd.grad(total, loc)
     assert grad.isfinite() and grad != 0
 

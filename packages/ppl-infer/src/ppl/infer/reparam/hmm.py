@@ -60,7 +60,7 @@ class LinearHMMReparam(Reparam):
 
     def _gaussian(self, msg: ReparamMessage, hmm: Any, series_dims: int) -> Any:
         if hmm.duration is None:
-            raise UnknownDuration(
+            raise ArgumentError(
                 f"site {msg['name']!r}: LinearHMMReparam needs the duration of the series, which "
                 "no parameter has; pass LinearHMM(..., duration=)",
                 site=msg["name"],
@@ -99,7 +99,3 @@ class LinearHMMReparam(Reparam):
                 f"as by {part}=StudentTReparam() or StableReparam()",
             )
         return fn
-
-
-class UnknownDuration(ArgumentError):
-    """A series has no duration."""

@@ -46,7 +46,7 @@ class GumbelSoftmaxReparam(Reparam):
         u = auxiliary(f"{msg['name']}_uniform", noise)
         limits = torch.finfo(u.dtype)
         gumbel = -(-u.clamp(min=limits.tiny, max=1 - limits.eps).log()).log()
-        x = ((core.logits + gumbel) / core.temperature.unsqueeze(-1)).softmax(-1)
+        x = ((core.logits + gumbel) / core.temperature).softmax(-1)
         if isinstance(core, RelaxedOneHotCategoricalStraightThrough):
             chosen = x.argmax(-1, keepdim=True)
             x = torch.zeros_like(x).scatter(-1, chosen, 1.0) + (x - x.detach())
