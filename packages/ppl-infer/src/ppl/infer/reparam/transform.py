@@ -39,7 +39,7 @@ class TransformReparam(Reparam):
         core: Any = layers.core
         if not isinstance(layers.core, torch.distributions.TransformedDistribution):
             raise self._refuse(msg, msg["fn"], "a TransformedDistribution")
-        base = core.base_dist.to_event(core.event_dim - core.base_dist.event_dim)
+        base = core.base_dist
         transform = torch.distributions.ComposeTransform(core.transforms)
         if value is not None and not transform.bijective:
             self._require_latent(msg, "its transform has no inverse; leave it out of the config")

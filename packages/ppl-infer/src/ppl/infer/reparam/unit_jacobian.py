@@ -68,7 +68,8 @@ class UnitJacobianReparam(Reparam):
             y = auxiliary(f"{msg['name']}_{self.suffix}", transformed, y, msg["is_observed"])
         layers = Layers(msg["fn"], ())
         if not msg["is_observed"]:
-            return layers.computed(transform.inv(y).reshape(msg["fn"].shape()))
+            x = transform.inv(y)
+            return layers.computed(x.reshape(msg["fn"].shape()) if extra else x)
         log_det = transform.log_abs_det_jacobian(value, y)
         log_det = sum_rightmost(log_det, fn.event_dim - transform.domain.event_dim)
         return layers.computed(msg["value"], self._spread(log_det, extra, msg["fn"].batch_shape))
