@@ -145,7 +145,7 @@ def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     return torch.where(positive, density, -torch.inf)
 
 
-@plain_if_small(textbook.dirichlet)
+@plain_if_small(textbook.dirichlet, widen=False)
 @in_double
 def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
     """Return the log density of a point ``(*batch, k)`` of the simplex.

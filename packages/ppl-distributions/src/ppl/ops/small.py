@@ -24,7 +24,7 @@ Function = Callable[..., Tensor]
 Plain = Callable[..., tuple[Tensor, Tensor | None]]
 
 
-def plain_if_small(plain: Plain) -> Callable[[Function], Function]:
+def plain_if_small(plain: Plain, widen: bool = True) -> Callable[[Function], Function]:
     """Decorate an exact log density with a textbook formula for ordinary arguments.
 
     The formula takes a fraction of the time. It is used where the values may be looked at, so
@@ -34,6 +34,8 @@ def plain_if_small(plain: Plain) -> Callable[[Function], Function]:
     Args:
         plain: Takes the same arguments, all of one type, and returns the result with the largest
             argument of a log-gamma function in it, or with None.
+        widen: Whether the formula in double precision is exact for larger arguments of single
+            precision. It is not where they are rounded off a surface that they should lie on.
 
     Example:
         >>> log_density = plain_if_small(lambda x: (-x.log(), None))(lambda x: -x.log())
@@ -48,6 +50,8 @@ def plain_if_small(plain: Plain) -> Callable[[Function], Function]:
             dtype = given[0].dtype if given else None
             for wide, bound in SMALL.get(dtype, ()):
                 if wide is not dtype:
+                    if not widen:
+                        break
                     given = tuple(x.to(wide) for x in given)
                 result, size = plain(*given, **options)
                 if not result.numel() or size is not None and not size.max().item() < bound:
