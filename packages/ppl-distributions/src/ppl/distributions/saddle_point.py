@@ -196,13 +196,7 @@ def correlation_volume(concentration: Tensor, dim: int = 2) -> Tensor:
 @in_double
 def wishart(value: Tensor, df: Tensor, scale_tril: Tensor) -> Tensor:
     """Return the log density of a covariance matrix ``(*batch, n, n)``."""
-    dim = value.shape[-1]
-    log_det: Tensor = torch.linalg.slogdet(value).logabsdet
-    trace = torch.cholesky_solve(value, scale_tril).diagonal(dim1=-2, dim2=-1).sum(-1)
-    log_det_scale = 2 * scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    normalizer = df / 2 * (dim * math.log(2) + log_det_scale) + torch.mvlgamma(df / 2, dim)
-    kernel = (df - dim - 1) / 2 * log_det - trace / 2
-    return kernel - normalizer
+    return textbook.wishart(value, df, scale_tril)[0]
 
 
 @plain_if_small(textbook.student_t)

@@ -16,12 +16,28 @@ from ppl.ops.small import plain_if_small
 from . import saddle_point, textbook
 from .conjugacy import multiply_dirichlets
 from .noise import keep_inside_unit, sample_dirichlet, standard_exponential, standard_uniform
+from .parameters import broadcast_parameters
 from .transformed import TransformedDistribution
 from .trials import BinaryParameters
 
 
 class Beta(torch.distributions.Beta, TorchDistributionMixin):
     """Beta with ``concentration1 > 0`` (heads), ``concentration0 > 0`` (tails), on (0, 1)."""
+
+    def __init__(
+        self,
+        concentration1: Tensor | float,
+        concentration0: Tensor | float,
+        validate_args: bool | None = None,
+    ) -> None:
+        # beside torch's stack of both: a compiler would evaluate a density of its parts twice
+        self._pair = broadcast_parameters(concentration1, concentration0)
+        super().__init__(*self._pair, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = super().expand(batch_shape, self._get_checked_instance(Beta, _instance))
+        new._pair = tuple(x.expand(batch_shape) for x in self._pair)
+        return new
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         concentration = self._dirichlet.concentration
@@ -31,8 +47,7 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        heads, tails = self._dirichlet.concentration.unbind(-1)
-        return saddle_point.beta(value, heads, tails)
+        return saddle_point.beta(value, *self._pair)
 
     def conjugate_update(self, other: Distribution) -> tuple[Beta, Tensor]:
         """Return the normalized product with another beta density, and its log normalizer."""
