@@ -31,8 +31,8 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
         validate_args: bool | None = None,
     ) -> None:
         # beside torch's stack of both: a compiler would evaluate a density of its parts twice
-        self._pair = broadcast_parameters(concentration1, concentration0)
-        super().__init__(*self._pair, validate_args=validate_args)
+        heads, tails = self._pair = broadcast_parameters(concentration1, concentration0)
+        super().__init__(heads, tails, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, self._get_checked_instance(Beta, _instance))

@@ -19,7 +19,7 @@ def deviance(x: Tensor, mean: Tensor) -> Tensor:
 
     Example:
         >>> deviance(torch.tensor([0.0, 2.0, 1e8]), torch.tensor([0.5, 2.0, 1.0001e8]))
-        tensor([0.5000, 0.0000, 0.4999])
+        tensor([0.5000, 0.0000, 0.5000])
     """
     excess = x - mean
     near = excess.abs() < mean / 2
