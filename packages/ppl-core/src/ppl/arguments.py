@@ -34,7 +34,7 @@ def named(owner: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         ... def plate(name, size=None): ...
         >>> plate("data", sice=3)
         Traceback (most recent call last):
-        ppl.errors.SiteTypeError: plate 'data' takes no argument 'sice'; did you mean 'size'? ...
+        ppl.errors.SiteTypeError: plate 'data' takes no argument 'sice'; did you mean 'size'?; it takes name, size
     """
 
     def decorate(fn: Callable[P, T]) -> Callable[P, T]:

@@ -12,15 +12,12 @@ from torch.distributions import constraints
 
 from ppl.errors import ShapeError
 
-from .empty import accept_empty_values
 from .flags import keeps_flags
 from .interface import Distribution
 from .util import broadcast_shape
 
 if TYPE_CHECKING:
     from .masked import MaskedDistribution
-
-accept_empty_values()
 
 
 class TorchDistributionMixin(Distribution):

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from ppl.distribution.util import broadcast_shape
+from ppl.generators import OwnGenerators
 
 # Above it, what a product of up to a million terms lost is below its rounding error.
 FLOOR = {
@@ -125,9 +127,14 @@ def may_look() -> bool:
     return not (
         torch.compiler.is_compiling()
         or torch._C._functorch.maybe_current_level() is not None
-        or torch._C._len_torch_dispatch_stack() > 0
+        or (torch._C._len_torch_dispatch_stack() > 0 and not _only_draws())
         or torch._C._get_tracing_state() is not None
     )
+
+
+def _only_draws() -> bool:
+    """Return whether the modes of torch that are active only choose where draws come from."""
+    return all(isinstance(m, OwnGenerators) for m in _get_current_dispatch_mode_stack())
 
 
 def _finite_peak(x: Tensor, dim: int) -> Tensor:
