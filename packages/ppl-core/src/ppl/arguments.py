@@ -32,9 +32,9 @@ def named(owner: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     Example:
         >>> @named("plate")
         ... def plate(name, size=None): ...
-        >>> plate("data", sice=3)
+        >>> plate("data", sice=3)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ppl.errors.SiteTypeError: plate 'data' takes no argument 'sice'; did you mean 'size'?; it takes name, size
+        ppl.errors.SiteTypeError: plate 'data' takes no argument 'sice'; did you mean 'size'?...
     """
 
     def decorate(fn: Callable[P, T]) -> Callable[P, T]:
