@@ -56,9 +56,10 @@ class EnergyDistance:
             raise ArgumentError(f"beta must lie between 0 and 2, got {beta}")
         if not prior_scale >= 0:
             raise ArgumentError(f"prior_scale must be 0 or more, got {prior_scale}")
-        self.beta, self.prior_scale = beta, prior_scale
-        self.num_particles = positive_int("num_particles", num_particles, at_least=2)
-        self.max_plate_nesting = max_plate_nesting
+        self.beta = beta
+        self.prior_scale = prior_scale
+        self.num_particles: int = positive_int("num_particles", num_particles, at_least=2)
+        self.max_plate_nesting: float = max_plate_nesting
 
     def __call__(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
         """Return an estimate of the loss whose gradient estimates its gradient."""

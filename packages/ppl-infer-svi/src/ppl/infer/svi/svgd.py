@@ -106,7 +106,8 @@ class IMQSteinKernel(SteinKernel):
     ) -> None:
         if not (alpha > 0 and beta < 0):
             raise ArgumentError(f"alpha must be positive and beta negative, got {alpha} and {beta}")
-        self.alpha, self.beta = alpha, beta
+        self.alpha = alpha
+        self.beta = beta
         super().__init__(bandwidth_factor)
 
     def log_kernel_and_grad(self, particles: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,9 +161,14 @@ class SVGD:
             raise ArgumentError(f"kernel must be a SteinKernel, got {kernel!r}")
         if mode not in ("univariate", "multivariate"):
             raise ArgumentError(f"mode must be 'univariate' or 'multivariate', got {mode!r}")
-        self.model, self.kernel, self.optim, self.mode = model, kernel, optim, mode
-        self.num_particles = positive_int("num_particles", num_particles)
-        self.max_plate_nesting = positive_int("max_plate_nesting", max_plate_nesting, at_least=0)
+        self.model = model
+        self.kernel = kernel
+        self.optim = optim
+        self.mode = mode
+        self.num_particles: int = positive_int("num_particles", num_particles)
+        self.max_plate_nesting: int = positive_int(
+            "max_plate_nesting", max_plate_nesting, at_least=0
+        )
         self._together = vectorize(model, self.num_particles, self.max_plate_nesting)
         self._particles = _Particles()
 

@@ -78,8 +78,8 @@ class SVI:
         **kwargs: Any,
     ) -> None:
         check_roles(model, guide, optim, loss)
-        self.num_samples = positive_int("num_samples", num_samples, at_least=0)
-        self.num_steps = positive_int("num_steps", num_steps, at_least=0)
+        self.num_samples: int = positive_int("num_samples", num_samples, at_least=0)
+        self.num_steps: int = positive_int("num_steps", num_steps, at_least=0)
         self.exec_traces: list[poutine.Trace] = []
         self.log_weights: list[torch.Tensor] = []
         if num_samples or num_steps:

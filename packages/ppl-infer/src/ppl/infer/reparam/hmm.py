@@ -43,7 +43,9 @@ class LinearHMMReparam(Reparam):
         trans: Reparam | None = None,
         obs: Reparam | None = None,
     ) -> None:
-        self.init, self.trans, self.obs = init, trans, obs
+        self.init = init
+        self.trans = trans
+        self.obs = obs
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         layers = peel(msg["fn"])

@@ -53,7 +53,7 @@ class NeuTraReparam(Reparam):
                 "NeuTraReparam needs a guide of the AutoContinuous family, such as "
                 f"AutoMultivariateNormal or AutoIAFNormal, got {guide!r}"
             )
-        self.guide = guide
+        self.guide: Any = guide
         self._run = threading.local()  # the values of one execution
 
     def __getstate__(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class SplitReparam(Reparam):
             raise SplitDimError(
                 f"SplitReparam: dim counts from the right and is negative, got {dim}"
             )
-        self.sections = sections if isinstance(sections, int) else list(sections)
+        self.sections: int | list[int] = sections if isinstance(sections, int) else list(sections)
         self.dim = dim
         self.support_fn = support_fn
 

@@ -100,7 +100,7 @@ class AutoReparam(Strategy):
 
     def __init__(self, *, centered: float | Tensor | None = None) -> None:
         super().__init__()
-        self.centered = LocScaleReparam(centered).centered  # which checks it
+        self.centered: float | Tensor | None = LocScaleReparam(centered).centered  # which checks it
 
     def configure(self, msg: Site) -> Reparam | None:
         core = peel(msg["fn"]).core

@@ -36,7 +36,7 @@ class StructuredReparam(Reparam):
             raise ArgumentTypeError(
                 f"StructuredReparam needs an AutoStructured guide, got {guide!r}"
             )
-        self.guide = guide
+        self.guide: Any = guide
         self._run = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class UnitJacobianReparam(Reparam):
         *,
         experimental_allow_batch: bool = False,
     ) -> None:
-        self.transform = transform.with_cache()
+        self.transform: Transform = transform.with_cache()
         self.suffix = suffix
         self.experimental_allow_batch = experimental_allow_batch
 
