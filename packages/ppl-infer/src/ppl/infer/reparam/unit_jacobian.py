@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Transform
 
 from ppl.distribution.util import sum_rightmost
 from ppl.distributions import TransformedDistribution
