@@ -36,7 +36,7 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, self._get_checked_instance(Beta, _instance))
-        new._pair = tuple(x.expand(batch_shape) for x in self._pair)
+        new._pair = tuple(x.expand(batch_shape) for x in self._concentrations())
         return new
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
@@ -47,7 +47,11 @@ class Beta(torch.distributions.Beta, TorchDistributionMixin):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return saddle_point.beta(value, *self._pair)
+        return saddle_point.beta(value, *self._concentrations())
+
+    def _concentrations(self) -> tuple[Tensor, ...]:
+        pair: tuple[Tensor, ...] | None = self.__dict__.get("_pair")  # one of torch has none
+        return (self.concentration1, self.concentration0) if pair is None else pair
 
     def conjugate_update(self, other: Distribution) -> tuple[Beta, Tensor]:
         """Return the normalized product with another beta density, and its log normalizer."""
