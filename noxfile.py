@@ -26,7 +26,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("tests/plugins/*/pyproject.to
 BUILD_TOOLS = ["hatchling", "editables", "build"]
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-cov", "scipy", "arviz"]
 CHECK_TOOLS = ["ruff", "mypy", "import-linter", "towncrier", "types-tqdm", "tomli"]
-DOCS_TOOLS = ["sphinx", "furo", "myst-parser"]
+DOCS_TOOLS = ["sphinx", "sphinx-copybutton", "furo", "myst-parser"]
 TOOLS = [*BUILD_TOOLS, *TEST_TOOLS, *CHECK_TOOLS, *DOCS_TOOLS]
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small tensors lose more time to threads than they gain

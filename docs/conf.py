@@ -1,13 +1,16 @@
-"""Configuration of Sphinx; writes one page of the API for each distribution before it reads."""
+"""Configuration of Sphinx; writes the pages of the reference before it reads."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import tomli
-
 ROOT = Path(__file__).resolve().parent.parent
-API = Path(__file__).resolve().parent / "api"
+sys.path.insert(0, str(ROOT))
+
+from tools import reference  # noqa: E402  # the root of the checkout is no package
+
+API = ROOT / "docs" / "api"
 
 project = "ppl"
 author = "the ppl contributors"
@@ -17,54 +20,41 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
 ]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 2
 
-autodoc_default_options = {
-    "members": True,
-    "show-inheritance": True,
-    "ignore-module-all": True,  # a thing is described where it is defined, not where it is shown
-}
+autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # those of torch are written for other pages
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80  # longer ones have a line for each argument
+suppress_warnings = ["ref.python"]  # two modules may have an error of the same name
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True  # the fields of a record are described once
 
-
-def public_modules(source: Path) -> list[str]:
-    """Return the dotted names of the modules below ``source`` that have no leading underscore."""
-    paths = [file.relative_to(source).with_suffix("").parts for file in source.rglob("*.py")]
-    names = {parts[:-1] if parts[-1] == "__init__" else parts for parts in paths}
-    return sorted(".".join(parts) for parts in names if not any(p.startswith("_") for p in parts))
-
-
-def page(distribution: Path) -> str:
-    """Return the page of a distribution: what it is, then its modules by name."""
-    text = (distribution / "pyproject.toml").read_text(encoding="utf-8")
-    title, about = (tomli.loads(text)["project"][key] for key in ("name", "description"))
-    modules = [
-        f"## {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n"
-        for module in public_modules(distribution / "src")
-    ]
-    return "\n".join([f"# {title}\n", f"{about}\n", *modules])
+copybutton_selector = "div:not(.highlight-text) > div.highlight pre"  # what is printed stays
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 
 def write_pages() -> None:
     """Write the pages, touching only those that changed, so that Sphinx can build by increments."""
-    API.mkdir(exist_ok=True)
-    pages = {p.parent.name: page(p.parent) for p in ROOT.glob("packages/*/src")}
+    pages = reference.pages()
     for name, text in pages.items():
         file = API / f"{name}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
-    for file in API.glob("*.md"):
-        if file.stem not in pages:
+    for file in API.rglob("*.md"):
+        if file.relative_to(API).with_suffix("").as_posix() not in pages:
             file.unlink()
 
 
