@@ -66,6 +66,20 @@ def test_a_fit_finds_the_centre_of_what_has_no_density():
     assert abs(ppl.param("loc").item() - 2.0) < 0.5
 
 
+def test_another_model_has_a_nesting_of_its_own():
+    def nested(data):
+        z = ppl.sample("z", dist.Normal(0.0, 1.0))
+        with ppl.plate("rows", 2, dim=-2), ppl.plate("columns", len(data), dim=-1):
+            ppl.sample("x", dist.Normal(z, 0.5), obs=data)
+
+    loss, fresh = EnergyDistance(), EnergyDistance()
+    loss.loss(model, guide, DATA)
+    ppl.set_rng_seed(1)
+    found = loss.loss(nested, guide, DATA)
+    ppl.set_rng_seed(1)
+    assert found == fresh.loss(nested, guide, DATA)
+
+
 @pytest.mark.parametrize(
     "options", [{"beta": 0.0}, {"beta": 2.0}, {"prior_scale": -1.0}, {"num_particles": 1}]
 )

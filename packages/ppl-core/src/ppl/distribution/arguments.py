@@ -59,13 +59,12 @@ def _names(cls: Any) -> tuple[str, ...]:
 @cache
 def _real_parameters(cls: Any) -> frozenset[str]:
     """Return the names of parameters that are real numbers, or vectors or matrices of them."""
+    said = getattr(cls, "real_parameters", None)  # where the constraints do not tell
+    if said is not None:
+        return frozenset(said)
     declared = getattr(cls, "arg_constraints", None)
-    if not isinstance(declared, dict):  # computed from values: the class says it itself
-        return frozenset(getattr(cls, "real_parameters", ()))
-    # the point of a Delta may be an index, and what depends on values may be of any kind
-    return frozenset(
-        name for name, constraint in declared.items() if name != "v" and _is_real(constraint)
-    )
+    known = declared if isinstance(declared, dict) else {}  # some are computed from values
+    return frozenset(name for name, constraint in known.items() if _is_real(constraint))
 
 
 def _is_real(constraint: Any) -> bool:

@@ -38,6 +38,7 @@ class Delta(TorchDistribution):
         "v": constraints.real,
         "log_density": constraints.real,
     }
+    real_parameters = ("log_density",)  # the point may be an index
 
     def __init__(
         self,

@@ -49,6 +49,21 @@ def require_program(role: str, program: Any) -> None:
         )
 
 
+def require_instance(role: str, program: Any) -> None:
+    """Refuse a class in the place of a model: a call would make an instance and not run it.
+
+    Args:
+        role: What the program is for, such as ``"model"``.
+        program: What was passed.
+
+    Raises:
+        SiteTypeError: If ``program`` is a class.
+    """
+    if isinstance(program, type):
+        cls = program.__name__
+        raise SiteTypeError(f"{role} is the class {cls}: pass an instance, {cls}()")
+
+
 def _site(error: Exception) -> str:
     """Name the site that could not be drawn, unless the message names it."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))

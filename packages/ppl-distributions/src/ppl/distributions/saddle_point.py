@@ -18,7 +18,7 @@ from ppl.ops.double import in_double
 from ppl.ops.powers import multiply_log
 from ppl.ops.small import plain_if_small
 from ppl.ops.special import log1p_square
-from ppl.ops.stirling import log_factorial_rest, log_gamma_ratio
+from ppl.ops.stirling import log_factorial_rest, log_gamma_ratio, minus_log_gamma_rest
 
 from . import textbook
 
@@ -141,7 +141,7 @@ def inverse_gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     positive = value > 0
     value = torch.where(positive, value, 1.0)
     mean = (rate / value).clamp(max=LARGEST)
-    density = _slow(concentration) - value.log() - deviance(concentration, mean)
+    density = minus_log_gamma_rest(concentration) - value.log() - deviance(concentration, mean)
     return torch.where(positive, density, -torch.inf)
 
 
@@ -154,7 +154,7 @@ def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
     which makes a sum of 1 most likely.
     """
     size = concentration.sum(-1)
-    return _gamma(value, concentration, size.unsqueeze(-1)).sum(-1) - _slow(size)
+    return _gamma(value, concentration, size.unsqueeze(-1)).sum(-1) - minus_log_gamma_rest(size)
 
 
 @plain_if_small(textbook.beta)
@@ -162,7 +162,7 @@ def dirichlet(value: Tensor, concentration: Tensor) -> Tensor:
 def beta(value: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
     """Return the log density of a beta variable; see :func:`dirichlet`."""
     size = heads + tails
-    return _gamma(value, heads, size) + _gamma(1 - value, tails, size) - _slow(size)
+    return _gamma(value, heads, size) + _gamma(1 - value, tails, size) - minus_log_gamma_rest(size)
 
 
 @plain_if_small(textbook.fisher_snedecor)
@@ -175,7 +175,11 @@ def fisher_snedecor(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
     upper, lower = df1 / 2, df2 / 2
     size, odds = upper + lower, df1 / df2
     share = 1 / (1 + odds * value)  # of the lower one
-    density = _gamma(value, upper, size * odds * share) - _slow(size) + _slow(lower)
+    density = (
+        _gamma(value, upper, size * odds * share)
+        - minus_log_gamma_rest(size)
+        + minus_log_gamma_rest(lower)
+    )
     return density - deviance(lower, size * share)
 
 
@@ -260,11 +264,6 @@ def _binomial_of_logits(successes: Tensor, failures: Tensor, logits: Tensor) -> 
     return log_factorial_rest(total) - rest - fall
 
 
-def _slow(concentration: Tensor) -> Tensor:
-    """Return what remains of ``-lgamma`` beside a deviance."""
-    return concentration.log() - log_factorial_rest(concentration)
-
-
 def _gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     """Return the log density of a gamma variable.
 
@@ -275,5 +274,10 @@ def _gamma(value: Tensor, concentration: Tensor, rate: Tensor) -> Tensor:
     near = torch.where(positive, mean, 1.0).clamp(max=LARGEST)
     at_zero = torch.xlogy(concentration - 1, positive.to(value.dtype))
     linear = torch.where(positive, 0.0, 1 - mean)
-    density = rate.log() - near.log() + _slow(concentration) - deviance(concentration, near)
+    density = (
+        rate.log()
+        - near.log()
+        + minus_log_gamma_rest(concentration)
+        - deviance(concentration, near)
+    )
     return density + (at_zero + linear)

@@ -34,6 +34,11 @@ def log_factorial_rest(z: Tensor) -> Tensor:
     return torch.where(z < LARGE, small, large)
 
 
+def minus_log_gamma_rest(z: Tensor) -> Tensor:
+    """Return ``z log(z) - z - log(Gamma(z))``, what remains of ``-lgamma`` beside a deviance."""
+    return z.log() - log_factorial_rest(z)
+
+
 def log_gamma_ratio(z: Tensor, shift: Tensor) -> Tensor:
     """Return ``log(Gamma(z + shift) / Gamma(z))`` less its leading term ``shift * log(z)``.
 

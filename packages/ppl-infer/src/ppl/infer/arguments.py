@@ -15,10 +15,6 @@ from ppl.errors import SiteError
 from ppl.plugins import nearest
 
 
-class UnknownOptionError(SiteError, TypeError):
-    """A keyword argument that nobody takes: a TypeError too, as Python raises for it."""
-
-
 def positive_int(name: str, value: Any, at_least: int = 1) -> int:
     """Return an integer that is at least 1, or another bound.
 
@@ -38,18 +34,6 @@ def known_options(*classes: type) -> list[str]:
     """Return the names of the arguments that any of the classes takes."""
     parameters = [p for cls in classes for p in inspect.signature(cls).parameters.values()]
     return sorted({p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD})
-
-
-def refuse_unknown(owner: str, unknown: Iterable[str], known: list[str]) -> None:
-    """Refuse keywords that were not taken, and offer the nearest that are.
-
-    Raises:
-        UnknownOptionError: If there are any.
-    """
-    for name in unknown:
-        raise UnknownOptionError(
-            f"{owner} takes no argument {name!r}{nearest(name, known)}; it takes {known}"
-        )
 
 
 def nearest_site(name: str, known: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,15 +11,14 @@ from torch import Tensor
 
 import ppl.plugins as plugins
 import ppl.poutine as poutine
+from ppl.arguments import refuse_keywords
 from ppl.errors import PlateError
-from ppl.primitives import plate
 
-from .arguments import known_options, positive_int, refuse_unknown, sizes_of
+from .arguments import known_options, positive_int
 from .elbo_module import ELBOModule as ELBOModule
-from .util import guess_max_plate_nesting
+from .particles import Nesting, vectorize
 
 Model = Callable[..., Any]
-Guess = tuple[weakref.ref[Any] | None, tuple[Any, ...], int]  # of which model, with which sizes
 
 
 class ELBO:
@@ -47,7 +45,7 @@ class ELBO:
 
     Raises:
         SiteError: If ``num_particles`` is no positive integer.
-        UnknownOptionError: For any other keyword; the message offers the nearest.
+        SiteTypeError: For any other keyword; the message offers the nearest.
 
     Called with a model and a guide, an estimator is the module of their loss,
     :class:`~ppl.infer.elbo_module.ELBOModule`.
@@ -71,7 +69,7 @@ class ELBO:
         enum_discrete: bool = False,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self).__name__, unknown, known_options(ELBO, type(self)))
+        refuse_keywords(type(self).__name__, unknown, known_options(ELBO, type(self)))
         self.num_particles: int = positive_int("num_particles", num_particles)
         self.max_plate_nesting: float = (
             max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting
@@ -83,16 +81,13 @@ class ELBO:
         self.retain_graph = retain_graph
         self.tail_adaptive_beta = tail_adaptive_beta
         self.trace_graph, self.enum_discrete = trace_graph, enum_discrete
-        self._guessed: Guess = (None, (), 0)
+        self._guessed = Nesting()
 
     def __repr__(self) -> str:
         defaults = inspect.signature(ELBO).parameters
         own = {name: getattr(self, name) for name in defaults if hasattr(self, name)}
         changed = [f"{k}={v!r}" for k, v in own.items() if v != defaults[k].default]
         return f"{type(self).__name__}({', '.join(changed)})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_guessed": (None, (), 0)}
 
     def __call__(self, model: Model, guide: Model) -> ELBOModule:
         """Return the module whose call, with the arguments of model and guide, is the loss."""
@@ -137,19 +132,12 @@ class ELBO:
         elif self.num_particles == 1:
             yield self._get_trace(model, guide, args, kwargs)
         else:
-            dim = -1 - self._nesting(model, args, kwargs)
-            together = [self._vectorized(program, dim) for program in (model, guide)]
+            nesting = self._nesting(model, args, kwargs)
+            together = [self._vectorized(program, nesting) for program in (model, guide)]
             yield self._get_trace(together[0], together[1], args, kwargs)
 
     def _nesting(self, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        """The plate nesting as given, or of a run of the model, anew for data of another size."""
-        if self.max_plate_nesting != math.inf:
-            return int(self.max_plate_nesting)
-        (last, seen, nesting), sizes = self._guessed, sizes_of(args, kwargs)
-        if last is None or last() is not model or seen != sizes:
-            nesting = guess_max_plate_nesting(model, args, kwargs)
-            self._guessed = (_reference(model), sizes, nesting)
-        return nesting
+        return self._guessed.of(self.max_plate_nesting, model, args, kwargs)
 
     def _batch_dims(self) -> float:
         """How many batch dimensions belong to plates, that of vectorized particles included."""
@@ -161,22 +149,10 @@ class ELBO:
     ) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not implement _get_trace")
 
-    def _vectorized(self, fn: Model, dim: int) -> Model:
+    def _vectorized(self, fn: Model, nesting: int) -> Model:
         """Wrap a program in a plate over particles, at the first dimension that no plate uses."""
-        if dim >= 0:
+        if nesting < 0:
             raise PlateError("max_plate_nesting must be at least 0")
-
-        def over_particles(*args: Any, **kwargs: Any) -> Any:
-            with plate("num_particles_vectorized", self.num_particles, dim=dim):
-                return fn(*args, **kwargs)
-
-        scaled: Model = poutine.scale(over_particles, scale=1 / self.num_particles)
+        together = vectorize(fn, self.num_particles, nesting)
+        scaled: Model = poutine.scale(together, scale=1 / self.num_particles)
         return scaled
-
-
-def _reference(model: Model) -> weakref.ref[Any] | None:
-    """A weak reference; None to what has none, such as a bound method, made anew at each access."""
-    try:
-        return None if inspect.ismethod(model) else weakref.ref(model)
-    except TypeError:
-        return None

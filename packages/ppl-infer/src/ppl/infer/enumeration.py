@@ -21,6 +21,8 @@ from ppl.ops.contract import contract_to_tensor
 from ppl.ops.packed import dims_of, scale_and_mask
 from ppl.poutine.util import site_is_subsample
 
+from .util import is_same
+
 Model = Callable[..., Any]
 Scale = Tensor | float
 
@@ -151,19 +153,13 @@ def _scale_of(group: list[Factor]) -> Scale:
             f"{tuple(first.scale.shape)}; use one number"
         )
     for other in group[1:]:
-        if not _is_same(first.scale, other.scale):
+        if not is_same(first.scale, other.scale):
             raise SiteError(
                 f"sites {first.name!r} and {other.name!r} depend on the same enumerated sites but "
                 f"have the scales {first.scale} and {other.scale}; scale them alike, and draw a "
                 "site that many rows share outside of plates that subsample only if these are full"
             )
     return first.scale
-
-
-def _is_same(one: Scale, other: Scale) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one is other or torch.equal(one, other)
-    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other
 
 
 def _contract(group: list[Factor]) -> Tensor:

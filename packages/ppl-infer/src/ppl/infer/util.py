@@ -68,6 +68,13 @@ class NotReparametrizedError(SiteError, NotImplementedError):
     """A loss needs reparametrized samples, but a site of the guide has none."""
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two scales or masks, tensors or not, are equal; a tensor is never a number."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one is other or torch.equal(one, other)
+    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and bool(one == other)
+
+
 def zero_grads(tensors: Iterable[Tensor]) -> None:
     """Set the gradients of all tensors to zero, in place."""
     for tensor in tensors:

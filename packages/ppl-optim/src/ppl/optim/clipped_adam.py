@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .foreach_optimizer import ForeachOptimizer
+from .decaying_adam import DecayingAdam, step_size
 
 
-class ClippedAdam(ForeachOptimizer):
+class ClippedAdam(DecayingAdam):
     """Adam (Kingma and Ba 2015) on clipped gradients, with a geometrically decaying step size.
 
     The entries of each gradient are clamped to ``[-clip_norm, clip_norm]``, then weight decay is
@@ -57,9 +56,6 @@ class ClippedAdam(ForeachOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _begin(self, group: dict[str, Any]) -> None:
-        group["lr"] = group["lr"] * group["lrd"]
-
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         states = [self._advance(param) for param in params]
         means = [state["exp_avg"] for state in states]
@@ -73,19 +69,3 @@ class ClippedAdam(ForeachOptimizer):
         roots = torch._foreach_sqrt(squares)
         torch._foreach_add_(roots, group["eps"])
         torch._foreach_addcdiv_(params, means, roots, [step_size(s["step"], group) for s in states])
-
-    def _advance(self, param: Tensor) -> dict[str, Any]:
-        state: dict[str, Any] = self.state[param]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(param)
-            state["exp_avg_sq"] = torch.zeros_like(param)
-        state["step"] += 1
-        return state
-
-
-def step_size(step: int, group: dict[str, Any]) -> float:
-    """Return the (negative) size of a step of Adam, from one, without the starting bias."""
-    first, second = (1 - beta**step for beta in group["betas"])
-    size: float = -group["lr"] * math.sqrt(second) / first
-    return size

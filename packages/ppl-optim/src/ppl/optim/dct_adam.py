@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .clipped_adam import step_size
-from .foreach_optimizer import ForeachOptimizer
+from .decaying_adam import DecayingAdam, step_size
 
 
-class DCTAdam(ForeachOptimizer):
+class DCTAdam(DecayingAdam):
     """Clipped Adam whose steps are taken on the discrete cosine transform of a dimension.
 
     Adam (Kingma and Ba 2015) scales each coordinate by its own history of gradients. Neighbours in
@@ -65,9 +64,6 @@ class DCTAdam(ForeachOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _begin(self, group: dict[str, Any]) -> None:
-        group["lr"] = group["lr"] * group["lrd"]
-
     def _update(self, params: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         for param, gradient in zip(params, gradients, strict=True):
             gradient = gradient.clamp(-group["clip_norm"], group["clip_norm"])
@@ -85,12 +81,7 @@ class DCTAdam(ForeachOptimizer):
         self, param: Tensor, gradient: Tensor, group: dict[str, Any], used: Tensor | None = None
     ) -> Tensor:
         """Return the step of Adam, after updating the running means of the used entries."""
-        state: dict[str, Any] = self.state[param]
-        if not state:
-            state.update(
-                step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param)
-            )
-        state["step"] += 1
+        state = self._advance(param)
         first, second = group["betas"]
         mean = torch.lerp(gradient, state["exp_avg"], first)
         square = torch.lerp(gradient**2, state["exp_avg_sq"], second)

@@ -15,7 +15,7 @@ from ppl.infer.initialization import InitMessenger, Strategy
 from ppl.nn import PyroModule
 from ppl.nn.tree import SUFFIX, place
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
-from ppl.poutine.program_errors import require_program
+from ppl.poutine.program_errors import require_instance, require_program
 from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import get_param_store, plate
 from ppl.util import get_rng_state, set_rng_state
@@ -58,8 +58,7 @@ class AutoGuide(PyroModule):
         create_plates: CreatePlates | None = None,
     ) -> None:
         require_program("model", model)
-        if isinstance(model, type):
-            raise SiteError(f"{type(self).__name__} needs a model, not a class: {model.__name__}()")
+        require_instance(f"the model of {type(self).__name__}", model)
         super().__init__(name=type(self).__name__)
         self._model = (model,)  # inside a tuple: the model is no submodule of its guide
         self.init_loc_fn = init_loc_fn

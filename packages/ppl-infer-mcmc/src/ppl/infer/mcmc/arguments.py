@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, SupportsFloat, TypeVar
 
 import numpy as np
@@ -245,14 +245,3 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
         hint = nearest(value, list(choices)) if isinstance(value, str) else ""
         raise ArgumentError(f"{name} must be one of {tuple(choices)}, got {value!r}{hint}")
     return value
-
-
-def require_instance(name: str, program: Callable[..., Any]) -> None:
-    """Refuse a class in the place of a model: a call would make an instance and not run it.
-
-    Raises:
-        ArgumentTypeError: If `program` is a class.
-    """
-    if isinstance(program, type):
-        cls = program.__name__
-        raise ArgumentTypeError(f"{name} is the class {cls}: pass an instance, {cls}(...)")

@@ -49,9 +49,10 @@ def warn_of_lost_gradients(
 
 def _blocks(layout: Layout, position: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield each site with the components of a position that belong to it, ``(dim,)``."""
-    numbers = torch.arange(len(position), device=position.device)
-    for name, own in layout.unpack(numbers.to(position)).items():
-        yield name, torch.isin(numbers, own.flatten().long())
+    for name in layout.names:
+        own = torch.zeros_like(position, dtype=torch.bool)
+        own[layout.places((name,)).to(position.device)] = True
+        yield name, own
 
 
 @validation_enabled(False)

@@ -46,7 +46,7 @@ from ppl.infer.mcmc.sampler import Sampler
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.tiers import choose_potential, choose_stride
 from ppl.infer.mcmc.walk import Walk
-from ppl.poutine.program_errors import require_program
+from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
 
 MANY = 16  # chains: so many learn from each other during warm-up
@@ -171,7 +171,7 @@ class HMC(MCMCKernel):
             )
         if potential_fn is None:
             require_program("model", model)
-            arguments.require_instance("model", model)
+            require_instance("model", model)
         else:
             arguments.function("potential_fn", potential_fn)
 

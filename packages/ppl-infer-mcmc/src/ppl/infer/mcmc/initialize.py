@@ -91,7 +91,7 @@ def initialize_model(
     structure = Structure(prototype, has_shapes=nesting is None)
     potential = ModelPotential(model, model_args, model_kwargs, given, nesting, structure)
     like = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
-    _check_precision(like)
+    check_precision(like)
     if nesting is not None:
         potential.hide_enumerated(like, prototype)
     if not latent:
@@ -177,7 +177,12 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, dict[str, Any]]:
     return continuous
 
 
-def _check_precision(like: Params) -> None:
+def check_precision(like: Params) -> None:
+    """Refuse sites whose numbers are too coarse for the energies of Hamiltonian dynamics.
+
+    Raises:
+        UnsupportedModelError: For the first of them.
+    """
     for name, x in like.items():
         if x.dtype not in (torch.float32, torch.float64):
             raise UnsupportedModelError(

@@ -23,7 +23,7 @@ from ppl.distribution import ExpandedDistribution, Independent, MaskedDistributi
 from ppl.distribution.util import sum_rightmost
 from ppl.distributions import saddle_point
 from ppl.infer.mcmc.log_scale import LogValue, log_value
-from ppl.ops.stirling import log_factorial_rest
+from ppl.ops.stirling import minus_log_gamma_rest
 
 Form = Callable[[Any, LogValue], Tensor | None]
 
@@ -84,11 +84,6 @@ def _in_double(fn: Any, transform: Transform, u: Tensor) -> Tensor | None:
 # densities with gamma functions, in the same terms as `ppl.distributions.saddle_point`
 
 
-def _slow(concentration: Tensor) -> Tensor:
-    """Return what remains of ``-lgamma`` beside a deviance."""
-    return concentration.log() - log_factorial_rest(concentration)
-
-
 def _fit(concentration: Tensor, log_mean: Tensor) -> Tensor:
     """Return how much worse a mean is than the concentration, see :func:`ppl.ops.deviance`."""
     gap = log_mean - concentration.log()
@@ -96,7 +91,7 @@ def _fit(concentration: Tensor, log_mean: Tensor) -> Tensor:
 
 
 def _power(concentration: Tensor, log_mean: Tensor) -> Tensor:
-    return _slow(concentration) - _fit(concentration, log_mean)
+    return minus_log_gamma_rest(concentration) - _fit(concentration, log_mean)
 
 
 def _gamma(fn: Any, x: LogValue) -> Tensor:
@@ -111,7 +106,7 @@ def _dirichlet(fn: Any, x: LogValue) -> Tensor:
     concentration = _wide(fn.concentration)
     size = concentration.sum(-1)
     terms = _power(concentration, size.log().unsqueeze(-1) + x.log) - x.log
-    return terms.sum(-1) - _slow(size)
+    return terms.sum(-1) - minus_log_gamma_rest(size)
 
 
 def _beta(fn: Any, x: LogValue) -> Tensor | None:
@@ -120,7 +115,7 @@ def _beta(fn: Any, x: LogValue) -> Tensor | None:
     heads, tails = _wide(fn.concentration1), _wide(fn.concentration0)
     size = heads + tails
     upper, lower = _power(heads, size.log() + x.log), _power(tails, size.log() + x.log_rest)
-    return upper - x.log + lower - x.log_rest - _slow(size)
+    return upper - x.log + lower - x.log_rest - minus_log_gamma_rest(size)
 
 
 def _affine_beta(fn: Any, x: LogValue) -> Tensor | None:
@@ -132,7 +127,7 @@ def _fisher_snedecor(fn: Any, x: LogValue) -> Tensor:
     upper, lower = _wide(fn.df1) / 2, _wide(fn.df2) / 2
     log_size, log_odds = (upper + lower).log(), (upper / lower).log() + x.log
     above, below = log_size + logsigmoid(log_odds), log_size + logsigmoid(-log_odds)
-    return _power(upper, above) + _power(lower, below) - _slow(upper + lower) - x.log
+    return _power(upper, above) + _power(lower, below) - minus_log_gamma_rest(upper + lower) - x.log
 
 
 # others

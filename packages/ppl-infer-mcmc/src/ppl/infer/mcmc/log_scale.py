@@ -91,7 +91,7 @@ def _(transform: SigmoidTransform, u: Tensor) -> LogValue:
 
 @log_value.register
 def _(transform: StickBreakingTransform, u: Tensor) -> LogValue:
-    log_share, left = logsigmoid(_log_odds(u)), logsigmoid(-_log_odds(u)).cumsum(-1)
+    log_share, left = _pieces(u)
     log = torch.nn.functional.pad(log_share, (0, 1)) + torch.nn.functional.pad(left, (1, 0))
     return LogValue(log, left)
 
@@ -122,10 +122,9 @@ def _(transform: IndependentTransform, u: Tensor, value: Tensor) -> Tensor:
 
 @log_slope.register
 def _(transform: StickBreakingTransform, u: Tensor, value: Tensor) -> Tensor:
-    odds = _log_odds(u)
-    log_share, log_left = logsigmoid(odds), logsigmoid(-odds)
+    log_share, left = _pieces(u)
     # torch's formula takes the logs of rounded coordinates; a piece is a share of what was left
-    return (log_share + log_left.cumsum(-1)).sum(-1)
+    return (log_share + left).sum(-1)
 
 
 @log_slope.register
@@ -151,7 +150,11 @@ def _is_squared(transform: ComposeTransform) -> bool:
     return len(inverses) == 1 and isinstance(inverses[0], roots)
 
 
-def _log_odds(u: Tensor) -> Tensor:
-    """Return the log odds of each piece in what is left of the stick, by torch's convention."""
-    pieces = torch.arange(u.shape[-1], 0, -1, device=u.device)
-    return u - pieces.to(u).log()
+def _pieces(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logs of the share of each piece in what is left of the stick, and of what is then.
+
+    The log odds are shifted by torch's convention.
+    """
+    number = torch.arange(u.shape[-1], 0, -1, device=u.device)
+    log_odds = u - number.to(u).log()
+    return logsigmoid(log_odds), logsigmoid(-log_odds).cumsum(-1)

@@ -20,7 +20,7 @@ from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.potential import Params, batched
 from ppl.infer.mcmc.target import Target
-from ppl.poutine.program_errors import require_program
+from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
 
 DECAY = 0.6  # of the steps of adaptation: their sum diverges, that of their squares does not
@@ -61,7 +61,7 @@ class RandomWalkKernel(MCMCKernel):
         target_accept_prob: float = 0.234,
     ) -> None:
         require_program("model", model)
-        arguments.require_instance("model", model)
+        require_instance("model", model)
         self.model = model
         self.init_step_size: float = arguments.between(
             "init_step_size", init_step_size, 0.0, math.inf

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from ppl.errors import ArgumentError, UnsupportedModelError
+from ppl.errors import ArgumentError
 from ppl.infer.initialization import Strategy
 from ppl.infer.mcmc.each import at_each
 from ppl.infer.mcmc.gradients import warn_of_lost_gradients
-from ppl.infer.mcmc.initialize import check_names, initialize_model
+from ppl.infer.mcmc.initialize import check_names, check_precision, initialize_model
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
 from ppl.infer.mcmc.starts import cause_of, check_start
@@ -41,13 +41,6 @@ class Target:
     start: Tensor
     constrain_one: Callable[[Params], Mapping[str, Tensor]]
     faults: Callable[[Params], list[str]] = lambda params: []
-
-    def __post_init__(self) -> None:
-        if self.start.dtype in (torch.float16, torch.bfloat16):
-            raise UnsupportedModelError(
-                f"latent sites of dtype {self.start.dtype} are too coarse for the energies of "
-                "Hamiltonian dynamics; give them parameters of dtype torch.float32"
-            )
 
     @classmethod
     def of_model(
@@ -96,6 +89,7 @@ class Target:
                 "a kernel with a potential_fn needs initial_params: pass them to MCMC"
             )
         one = {n: x[0] if num_chains > 1 else x for n, x in initial_params.items()}
+        check_precision(one)
         layout = Layout.of(one)
         start = _start(layout, initial_params, num_chains)
         check_start(flat(potential_fn, layout), start)

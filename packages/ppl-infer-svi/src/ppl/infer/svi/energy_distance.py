@@ -12,14 +12,13 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import ArgumentError, SiteError
 from ppl.infer.arguments import positive_int
+from ppl.infer.particles import Nesting, vectorize
 from ppl.infer.site_shapes import is_data
-from ppl.infer.util import check_fully_reparametrized, guess_max_plate_nesting
+from ppl.infer.util import check_fully_reparametrized
 from ppl.poutine.uncondition_messenger import UnconditionMessenger
 from ppl.poutine.util import prune_subsample_sites
-from ppl.primitives import plate
 
 Model = Callable[..., Any]
-PARTICLES = "num_particles_vectorized"
 
 
 class EnergyDistance:
@@ -59,7 +58,8 @@ class EnergyDistance:
         self.beta = beta
         self.prior_scale = prior_scale
         self.num_particles: int = positive_int("num_particles", num_particles, at_least=2)
-        self.max_plate_nesting: float = max_plate_nesting
+        self.max_plate_nesting = max_plate_nesting
+        self._guessed = Nesting()
 
     def __call__(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
         """Return an estimate of the loss whose gradient estimates its gradient."""
@@ -86,21 +86,15 @@ class EnergyDistance:
         self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[poutine.Trace, poutine.Trace]:
         """Return traces of the guide and of the model replayed at it, its data drawn anew."""
-        if self.max_plate_nesting == math.inf:
-            self.max_plate_nesting = guess_max_plate_nesting(model, args, kwargs)
-        guide_trace = poutine.trace(self._particles(guide)).get_trace(*args, **kwargs)
+        nesting = self._guessed.of(self.max_plate_nesting, model, args, kwargs)
+        together = vectorize(guide, self.num_particles, nesting)
+        guide_trace = poutine.trace(together).get_trace(*args, **kwargs)
         for name in prune_subsample_sites(guide_trace).stochastic_nodes:
             check_fully_reparametrized(guide_trace.nodes[name])
         replayed = poutine.replay(_Predicting()(model), trace=guide_trace)
-        model_trace = poutine.trace(self._particles(replayed)).get_trace(*args, **kwargs)
+        together = vectorize(replayed, self.num_particles, nesting)
+        model_trace = poutine.trace(together).get_trace(*args, **kwargs)
         return prune_subsample_sites(guide_trace), prune_subsample_sites(model_trace)
-
-    def _particles(self, fn: Model) -> Model:
-        def over_particles(*args: Any, **kwargs: Any) -> Any:
-            with plate(PARTICLES, self.num_particles, dim=-1 - int(self.max_plate_nesting)):
-                return fn(*args, **kwargs)
-
-        return over_particles
 
     def _flat(self, site: dict[str, Any], value: Tensor) -> Tensor:
         """Return values as ``(particle, number)``, masked and weighted by the scale of the site."""

@@ -14,28 +14,11 @@ import ppl.poutine as poutine
 from ppl.distribution.util import scale_and_mask, sum_rightmost
 from ppl.errors import ArgumentError, UnsupportedModelError
 from ppl.infer.arguments import positive_int
+from ppl.infer.particles import vectorize as vectorize
 from ppl.poutine.messenger import Messenger
 from ppl.poutine.util import site_is_subsample
-from ppl.primitives import plate
 
 Model = Callable[..., Any]
-PARTICLES = "num_particles_vectorized"
-
-
-def vectorize(fn: Model, num_particles: int, max_plate_nesting: int) -> Model:
-    """Return a program that runs so many particles at once, in a plate outside of its own.
-
-    Args:
-        fn: The program; it must be vectorized itself.
-        num_particles: How many.
-        max_plate_nesting: The number of batch dimensions that its plates use.
-    """
-
-    def over_particles(*args: Any, **kwargs: Any) -> Any:
-        with plate(PARTICLES, num_particles, dim=-1 - max_plate_nesting):
-            return fn(*args, **kwargs)
-
-    return over_particles
 
 
 class SteinKernel(ABC):

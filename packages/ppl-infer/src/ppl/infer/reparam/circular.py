@@ -9,7 +9,7 @@ import torch
 from ppl.distributions import VonMises, constraints
 
 from .flat import FlatWithDraws
-from .layers import peel
+from .layers import peel_to
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
 
@@ -36,9 +36,7 @@ class CircularReparam(Reparam):
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         self._require_latent(msg, "leave it out of the config: VonMises has a density")
         fn = msg["fn"]
-        layers = peel(fn)
-        if not isinstance(layers.core, VonMises):
-            raise self._refuse(msg, fn, "a VonMises")
+        layers = peel_to(self, msg, VonMises, "a VonMises")
         support = constraints.independent(constraints.real, fn.event_dim)
         flat = FlatWithDraws(fn.sample, support, fn.batch_shape, fn.event_shape)
         unwrapped = auxiliary(f"{msg['name']}_unwrapped", flat, msg["value"])

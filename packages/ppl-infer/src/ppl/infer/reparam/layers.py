@@ -10,7 +10,7 @@ from torch import Tensor
 from ppl.distribution import Delta, ExpandedDistribution, MaskedDistribution
 from ppl.distributions import constraints
 
-from .reparam import ReparamResult
+from .reparam import Reparam, ReparamMessage, ReparamResult
 
 
 class Layers(NamedTuple):
@@ -64,6 +64,18 @@ def peel(fn: Any) -> Layers:
         wrappers.append(fn)
         fn = fn.base_dist
     return Layers(fn, tuple(wrappers))
+
+
+def peel_to(rule: Reparam, msg: ReparamMessage, family: type, needed: str) -> Layers:
+    """Return the distribution of a site taken apart, whose core must be of a family.
+
+    Raises:
+        UnsupportedDistributionError: If it is of another; says what the rule needs.
+    """
+    layers = peel(msg["fn"])
+    if not isinstance(layers.core, family):
+        raise rule._refuse(msg, msg["fn"], needed)
+    return layers
 
 
 def has_real_base(core: Any) -> bool:

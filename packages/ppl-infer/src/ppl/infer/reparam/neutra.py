@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 from torch.distributions import biject_to
 
-import ppl.poutine as poutine
 from ppl.distribution.util import sum_rightmost
 from ppl.errors import ArgumentTypeError, ShapeError, SiteError, warn
 from ppl.poutine.indep_messenger import IndepMessenger
@@ -17,13 +15,14 @@ from ppl.poutine.messenger import block_messengers
 from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import factor, sample
 
+from .guide_reparam import GuideReparam
 from .layers import Layers
-from .reparam import Reparam, ReparamMessage, ReparamResult
+from .reparam import ReparamMessage, ReparamResult
 
 Site = dict[str, Any]
 
 
-class NeuTraReparam(Reparam):
+class NeuTraReparam(GuideReparam):
     """Writes all latent sites as functions of ``x_shared_latent``, for ``x`` the first of them.
 
     The function is the transform of a trained guide, on the unconstrained scale: where the guide is
@@ -53,22 +52,7 @@ class NeuTraReparam(Reparam):
                 "NeuTraReparam needs a guide of the AutoContinuous family, such as "
                 f"AutoMultivariateNormal or AutoIAFNormal, got {guide!r}"
             )
-        self.guide: Any = guide
-        self._run = threading.local()  # the values of one execution
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"guide": self.guide}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.guide = state["guide"]
-        self._run = threading.local()
-
-    def reparam(self, fn: Callable[..., Any] | None = None) -> Any:
-        """Return ``poutine.reparam`` of a model, or a decorator if ``fn`` is None."""
-        return poutine.reparam(fn, config=self._of)
-
-    def _of(self, site: Site) -> NeuTraReparam:
-        return self
+        super().__init__(guide)
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         name, fn = msg["name"], msg["fn"]
@@ -81,21 +65,12 @@ class NeuTraReparam(Reparam):
                 f"site {name!r}: its initial value is left out, as NeuTraReparam has one latent "
                 "site for all; give an initial value of that, or none"
             )
-        unconstrained = self._next(name, sites)
+        unconstrained: Tensor = self._next(name, lambda: self._draw(name, sites))
         transform = biject_to(fn.support)
         value = transform(unconstrained)
         log_det = transform.log_abs_det_jacobian(unconstrained, value)
         log_det = sum_rightmost(log_det, log_det.dim() - len(fn.batch_shape))
         return Layers(fn, ()).computed(value, fn.log_prob(value) + log_det)
-
-    def _next(self, name: str, sites: dict[str, Site]) -> Tensor:
-        """Return the unconstrained value of a site, of a new execution if it was taken already."""
-        rest: dict[str, Tensor] = getattr(self._run, "rest", {})
-        if name not in rest:
-            rest = self._draw(name, sites)
-        value = rest.pop(name)
-        self._run.rest = rest
-        return value
 
     def _draw(self, name: str, sites: dict[str, Site]) -> dict[str, Tensor]:
         transform = self.guide.get_transform()

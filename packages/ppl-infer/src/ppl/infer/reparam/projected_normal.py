@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from ppl.distributions import Normal, ProjectedNormal
 
-from .layers import peel
+from .layers import peel_to
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
 
@@ -30,10 +30,7 @@ class ProjectedNormalReparam(Reparam):
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         self._require_latent(msg, "leave it out of the config: ProjectedNormal has a density")
-        layers = peel(msg["fn"])
-        core = layers.core
-        if not isinstance(core, ProjectedNormal):
-            raise self._refuse(msg, msg["fn"], "a ProjectedNormal")
-        normal = layers.wrap(Normal(core.concentration, 1.0).to_event(1))
+        layers = peel_to(self, msg, ProjectedNormal, "a ProjectedNormal")
+        normal = layers.wrap(Normal(layers.core.concentration, 1.0).to_event(1))
         x = auxiliary(f"{msg['name']}_normal", normal, msg["value"])
         return layers.computed(normalize(x, dim=-1))

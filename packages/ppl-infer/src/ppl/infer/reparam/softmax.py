@@ -10,7 +10,7 @@ from ppl.distributions import (
     Uniform,
 )
 
-from .layers import peel
+from .layers import peel_to
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
 
@@ -37,10 +37,8 @@ class GumbelSoftmaxReparam(Reparam):
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         self._require_latent(msg, "leave it out of the config: the distribution has a density")
-        layers = peel(msg["fn"])
+        layers = peel_to(self, msg, RelaxedOneHotCategorical, "a RelaxedOneHotCategorical")
         core = layers.core
-        if not isinstance(core, RelaxedOneHotCategorical):
-            raise self._refuse(msg, msg["fn"], "a RelaxedOneHotCategorical")
         zeros = torch.zeros_like(core.logits)
         noise = layers.wrap(Uniform(zeros, zeros + 1).to_event(1))
         u = auxiliary(f"{msg['name']}_uniform", noise)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,11 +12,12 @@ from ppl.errors import ArgumentTypeError
 from ppl.poutine.indep_messenger import IndepMessenger
 from ppl.poutine.messenger import block_messengers
 
+from .guide_reparam import GuideReparam
 from .layers import Layers
-from .reparam import Reparam, ReparamMessage, ReparamResult
+from .reparam import ReparamMessage, ReparamResult
 
 
-class StructuredReparam(Reparam):
+class StructuredReparam(GuideReparam):
     """Writes latent sites as the functions of noise ``x_aux`` that a trained guide has learned.
 
     It preconditions as :class:`NeuTraReparam` does, with a latent site for each one of the model.
@@ -36,40 +36,20 @@ class StructuredReparam(Reparam):
             raise ArgumentTypeError(
                 f"StructuredReparam needs an AutoStructured guide, got {guide!r}"
             )
-        self.guide: Any = guide
-        self._run = threading.local()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"guide": self.guide}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.guide = state["guide"]
-        self._run = threading.local()
-
-    def reparam(self, fn: Callable[..., Any] | None = None) -> Any:
-        """Return ``poutine.reparam`` of a model, or a decorator if ``fn`` is None."""
-        return poutine.reparam(fn, config=self._of)
-
-    def _of(self, site: dict[str, Any]) -> StructuredReparam:
-        return self
+        super().__init__(guide)
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         name, fn = msg["name"], msg["fn"]
         if name not in dict(self.guide.prototype_trace.iter_stochastic_nodes()):
             return {"fn": fn, "value": msg["value"], "is_observed": msg["is_observed"]}
         self._require_latent(msg, "train the guide on the model with the same observations")
-        delta = self._next(name)
+        delta = self._next(name, self._draw)
         value = delta.v
         return Layers(fn, ()).computed(value, fn.log_prob(value) - delta.log_density)
 
-    def _next(self, name: str) -> Any:
-        rest: dict[str, Any] = getattr(self._run, "rest", {})
-        if name not in rest:
-            with block_messengers(lambda handler: isinstance(handler, IndepMessenger)):
-                rest = dict(self.guide.get_deltas())
-        delta = rest.pop(name)
-        self._run.rest = rest
-        return delta
+    def _draw(self) -> dict[str, Any]:
+        with block_messengers(lambda handler: isinstance(handler, IndepMessenger)):
+            return dict(self.guide.get_deltas())
 
     def transform_samples(
         self, aux_samples: Mapping[str, Tensor], save_params: list[str] | None = None

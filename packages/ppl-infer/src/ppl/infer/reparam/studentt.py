@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.distributions import Gamma, Normal, StudentT
 
-from .layers import peel
+from .layers import peel_to
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
 
@@ -29,10 +29,8 @@ class StudentTReparam(Reparam):
     """
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
-        layers = peel(msg["fn"])
+        layers = peel_to(self, msg, StudentT, "a StudentT")
         core = layers.core
-        if not isinstance(core, StudentT):
-            raise self._refuse(msg, msg["fn"], "a StudentT")
         half = core.df / 2
         gamma = auxiliary(f"{msg['name']}_gamma", layers.wrap(Gamma(half, half)))
         normal = layers.wrap(Normal(core.loc, core.scale * gamma.rsqrt()))

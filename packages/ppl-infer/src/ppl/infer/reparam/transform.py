@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from ppl.distribution.util import sum_rightmost
 
-from .layers import peel
+from .layers import peel_to
 from .reparam import Reparam, ReparamMessage, ReparamResult, auxiliary
 
 
@@ -35,10 +33,9 @@ class TransformReparam(Reparam):
     """
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
-        layers, value = peel(msg["fn"]), msg["value"]
-        core: Any = layers.core
-        if not isinstance(layers.core, torch.distributions.TransformedDistribution):
-            raise self._refuse(msg, msg["fn"], "a TransformedDistribution")
+        family = torch.distributions.TransformedDistribution
+        layers, value = peel_to(self, msg, family, "a TransformedDistribution"), msg["value"]
+        core = layers.core
         base = core.base_dist
         transform = torch.distributions.ComposeTransform(core.transforms)
         if value is not None and not transform.bijective:

@@ -34,16 +34,14 @@ class Baselines:
         """
         options = dict(site["infer"].get("baseline") or {})
         _check(site["name"], options)
-        baseline: Tensor | float = options.get("baseline_value", 0.0)
         if options.get("use_decaying_avg_baseline"):
-            baseline = baseline + self._average(site["name"], cost, options)
+            cost = cost - self._average(site["name"], cost, options)
+        cost = cost - torch.as_tensor(options.get("baseline_value", 0.0)).detach()
         if "nn_baseline" in options:
             learnt = options["nn_baseline"](options["nn_baseline_input"]).reshape(cost.shape)
-            self._misfits.append(
-                (learnt - (cost - torch.as_tensor(baseline).detach())).square().sum()
-            )
-            baseline = baseline + learnt.detach()
-        return cost - torch.as_tensor(baseline).detach()
+            self._misfits.append((learnt - cost).square().sum())
+            cost = cost - learnt.detach()
+        return cost
 
     def take_misfit(self) -> Tensor | None:
         """Return the squared errors of networks since the last call, None if there are none."""

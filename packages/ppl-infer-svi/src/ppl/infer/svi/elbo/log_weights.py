@@ -11,10 +11,10 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.distribution.util import is_identically_zero
+from ppl.infer.particles import PARTICLES
 from ppl.infer.util import MultiFrameTensor
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 
-PARTICLES = "num_particles_vectorized"  # the plate of the particles of one execution
 Frames = frozenset[CondIndepStackFrame]
 Traces = tuple[poutine.Trace, poutine.Trace]
 

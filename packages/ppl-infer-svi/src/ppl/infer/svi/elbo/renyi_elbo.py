@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ppl.errors import ArgumentError
+from ppl.infer.util import torch_backward
 
 from .log_weights import LogWeights, log_weights
 from .trace_elbo import Trace_ELBO
@@ -83,8 +84,7 @@ class RenyiELBO(Trace_ELBO):
     def loss_and_grads(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of minus the bound and add its gradient to those of parameters."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
-        if loss.requires_grad:
-            loss.backward(retain_graph=self.retain_graph)
+        torch_backward(loss, self.retain_graph)
         return loss.item()
 
     def _bound(self, weights: LogWeights) -> Tensor:

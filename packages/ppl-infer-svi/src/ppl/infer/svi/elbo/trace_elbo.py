@@ -13,7 +13,7 @@ from ppl.distribution.util import is_identically_zero
 from ppl.infer.elbo import ELBO
 from ppl.infer.match import check_pair
 from ppl.infer.site_shapes import check_declared
-from ppl.infer.util import MultiFrameTensor, torch_item
+from ppl.infer.util import MultiFrameTensor, torch_backward, torch_item
 from ppl.poutine.util import prune_subsample_sites
 from ppl.validation import is_validation_enabled
 
@@ -56,8 +56,7 @@ class Trace_ELBO(ELBO):  # the public name is the field's
         for traces in self._particles(model, guide, args, kwargs):
             loss = self._surrogate_loss(*traces) / self._divisor()
             total += loss.item()
-            if loss.requires_grad:
-                loss.backward(retain_graph=self.retain_graph)
+            torch_backward(loss, self.retain_graph)
         return total
 
     def _divisor(self) -> int:

@@ -11,7 +11,7 @@ import ppl.poutine as poutine
 from ppl.distribution.util import is_identically_zero, scale_and_mask
 from ppl.distributions import kl_divergence
 from ppl.errors import warn
-from ppl.infer.util import check_fully_reparametrized, torch_sum
+from ppl.infer.util import check_fully_reparametrized, is_same
 from ppl.validation import is_validation_enabled
 
 from .trace_elbo import Trace_ELBO
@@ -73,23 +73,14 @@ class TraceMeanField_ELBO(Trace_ELBO):  # the public name is the field's
 
 def _divergence(guide_site: Site, model_site: Site) -> Tensor | None:
     """Return the scaled and masked divergence of a site, summed; None if it is not known."""
-    if not (_is_same(guide_site, model_site, "scale") and _is_same(guide_site, model_site, "mask")):
+    if not all(is_same(guide_site[key], model_site[key]) for key in ("scale", "mask")):
         return None
     try:
         kl = kl_divergence(guide_site["fn"], model_site["fn"])
     except NotImplementedError:
         return None
     kl = kl.expand(torch.broadcast_shapes(kl.shape, model_site["log_prob"].shape))
-    return torch_sum(
-        scale_and_mask(kl, guide_site["scale"], guide_site["mask"]), tuple(range(kl.dim()))
-    )
-
-
-def _is_same(one: Site, other: Site, key: str) -> bool:
-    a, b = one[key], other[key]
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a is b or torch.equal(a, b)
-    return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b
+    return scale_and_mask(kl, guide_site["scale"], guide_site["mask"]).sum()
 
 
 def _warn_of_another_order(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> None:

@@ -36,21 +36,15 @@ class TraceTailAdaptive_ELBO(Trace_ELBO):  # the public name is the field's
         """Return the surrogate whose gradient is followed; its value has no meaning."""
         return self.differentiable_loss(model, guide, *args, **kwargs).item()
 
-    def differentiable_loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the surrogate whose gradient is followed."""
+    def _get_trace(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[poutine.Trace, poutine.Trace]:
         if self.num_particles < 2 or not self.vectorize_particles:
             raise ArgumentError(
                 "TraceTailAdaptive_ELBO compares particles: pass num_particles=10, say, and "
                 "vectorize_particles=True"
             )
-        return super().differentiable_loss(model, guide, *args, **kwargs)
-
-    def loss_and_grads(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
-        """Return the surrogate and add its gradient to ``.grad`` of the parameters."""
-        loss = self.differentiable_loss(model, guide, *args, **kwargs)
-        if loss.requires_grad:
-            loss.backward(retain_graph=self.retain_graph)
-        return loss.item()
+        return super()._get_trace(model, guide, args, kwargs)
 
     def _surrogate_loss(self, model_trace: poutine.Trace, guide_trace: poutine.Trace) -> Tensor:
         for name in guide_trace.stochastic_nodes:
