@@ -83,7 +83,7 @@ def test_a_known_name_that_is_absent_names_the_distribution_to_install(install):
     assert isinstance(caught.value, MissingDistributionError)
     assert str(caught.value) == (
         "'NUTS' is provided by ppl-absent, which is not installed: pip install ppl-absent "
-        "(before its first release: pip install ./packages/ppl-absent in a clone of ppl)"
+        "(before its first release, in a clone of ppl: pip install ./packages/*)"
     )
 
 

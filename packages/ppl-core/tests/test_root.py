@@ -42,7 +42,7 @@ def test_an_absent_subpackage_names_the_distribution_to_install(monkeypatch):
         ppl.optim  # noqa: B018
     assert str(caught.value) == (
         "ppl.optim is provided by ppl-optim, which is not installed: pip install ppl-optim "
-        "(before its first release: pip install ./packages/ppl-optim in a clone of ppl)"
+        "(before its first release, in a clone of ppl: pip install ./packages/*)"
     )
     assert "optim" not in dir(ppl)
 

@@ -12,7 +12,7 @@ from importlib import metadata
 import torch
 
 from . import foreign, plugins
-from .cpp import _cache_folder, find_compiler
+from .cpp import cache_folder, find_compiler
 
 LIBRARIES = ("torch", "numpy", "scipy", "opt_einsum", "tqdm", "matplotlib", "arviz")
 
@@ -31,7 +31,7 @@ def _machine() -> Iterator[str]:
     yield f"CUDA {torch.version.cuda if torch.cuda.is_available() else 'not available'}"
     yield f"{torch.get_num_threads()} threads, {os.cpu_count()} processors"
     yield f"C++ compiler {find_compiler() or 'not found: nothing is compiled'}"
-    yield f"compiled programs in {_cache_folder()} and {_cache_of_torch()}"
+    yield f"compiled programs in {cache_folder()} and {_cache_of_torch()}"
 
 
 def _cache_of_torch() -> str:

@@ -41,15 +41,14 @@ def find_compiler() -> str | None:
 def load(source: Path) -> ctypes.CDLL:
     """Return the library made of a source file and the headers beside it.
 
-    Libraries are kept in ``$PPL_CACHE_DIR``, by default ``$XDG_CACHE_HOME/ppl`` or
-    ``~/.cache/ppl``, under a name that says what they were made of and for which machine.  Where
-    nothing can be written there, the process compiles for itself.
+    Libraries are kept in :func:`cache_folder`, under a name that says what they were made of and
+    for which machine.  Where nothing can be written there, the process compiles for itself.
 
     Raises:
         OSError: If there is no compiler, or it fails; says what it printed.
     """
     name = f"{source.stem}-{_fingerprint(source)}.so"
-    library = _cache_folder() / name
+    library = cache_folder() / name
     if library.exists():
         try:
             return ctypes.CDLL(str(library))
@@ -90,7 +89,12 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return where libraries are kept: ``$PPL_CACHE_DIR``, or ``ppl`` in the user's cache.
+
+    That is ``$XDG_CACHE_HOME/ppl``, by default ``~/.cache/ppl``.  It may be deleted at any time:
+    what is missing is compiled anew.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(os.environ.get("PPL_CACHE_DIR") or Path(base) / "ppl")
 

@@ -153,7 +153,7 @@ def missing(name: str, provider: str) -> MissingDistributionError:
     except metadata.PackageNotFoundError:
         return MissingDistributionError(
             f"{name} is provided by {provider}, which is not installed: pip install {provider} "
-            f"(before its first release: pip install ./packages/{provider} in a clone of ppl)"
+            "(before its first release, in a clone of ppl: pip install ./packages/*)"
         )
     return MissingDistributionError(
         f"{name} is to be provided by {provider}, whose installed version {version} does not have "
