@@ -30,7 +30,7 @@ class Check:
     ``check(model, guide, *args, **kwargs)`` runs both a few times with different draws, with the
     arguments of the model, and returns a :class:`~ppl.checker.report.Report`. All arguments after
     the guide belong to the model, so what an algorithm needs is said before:
-    ``check.for_("NUTS")(model, None, *args)``. Without a word, what every algorithm needs is
+    ``check.for_("NUTS")(model, None, *args)``. If none is named, what every algorithm needs is
     checked, and of a guide what SVI with ``Trace_ELBO`` needs.
 
     A broken model is a finding and no exception. Random generators and the parameter store are left

@@ -27,8 +27,7 @@ class Stable(TorchDistribution):
     geometry for inference.
 
     The density is an integral (see :mod:`ppl.distributions.stable_density`), some hundred times as
-    expensive as that of a normal. To avoid it, reparameterize the site by ``LatentStableReparam``,
-    ``SymmetricStableReparam`` or ``StableReparam``.
+    expensive as that of a normal.
 
     Args:
         stability: The tail exponent alpha, in (0, 2].
