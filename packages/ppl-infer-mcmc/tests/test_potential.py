@@ -14,7 +14,7 @@ import ppl.distributions as dist
 from ppl import poutine
 from ppl.errors import NotFiniteError, PPLError, PPLWarning, UnsupportedModelError
 from ppl.infer.initialization import init_to_value
-from ppl.infer.mcmc.potential import batched, one_by_one
+from ppl.infer.mcmc.potential import at_once, batched, one_by_one
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import clear_param_store, deterministic, factor, param, plate, sample
@@ -369,3 +369,39 @@ def test_a_recording_costs_no_random_numbers():
 def test_latent_sites_of_half_precision_are_refused(dtype):
     with pytest.raises(UnsupportedModelError, match="'z'.*float32"):
         target_of(lambda: sample("z", dist.Normal(torch.zeros((), dtype=dtype), 1.0)))
+
+
+# what keeps chains from running together: the law is that nothing is fallen back from in silence
+
+
+def test_a_potential_that_cannot_be_batched_runs_chain_by_chain_with_the_reason():
+    def branching(z):
+        return z.sum() if float(z.sum()) > 0 else -z.sum()
+
+    with pytest.warns(PPLWarning, match=r"chain by chain.*float\(z"):
+        value, gradient = at_once(branching)(torch.tensor([[1.0], [-2.0]]))
+    assert_close(value, torch.tensor([1.0, 2.0]))
+    assert_close(gradient, torch.tensor([[1.0], [-1.0]]))
+
+
+@pytest.mark.parametrize("error", [NameError("misspelt"), TypeError("wrong")], ids=repr)
+def test_a_mistake_in_a_potential_is_raised_at_its_first_execution(error):
+    executions = []
+
+    def mistaken(z):
+        executions.append(z)
+        raise error
+
+    with pytest.raises(type(error)):
+        at_once(mistaken)(torch.zeros(3, 1))
+    assert len(executions) == 1
+
+
+def test_a_matrix_of_one_chain_is_that_chain_s_matter():
+    def potential(z):
+        return torch.linalg.cholesky(z.reshape(1, 1)).sum()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value, _ = at_once(potential)(torch.tensor([[4.0], [-1.0]]))
+    assert_close(value, torch.tensor([2.0, torch.nan]), equal_nan=True)

@@ -16,7 +16,7 @@ from ppl.distribution import MaskedDistribution
 from ppl.errors import ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.angles import bijection_of
-from ppl.infer.mcmc.faults import faults_of, is_of_point, sample_sites
+from ppl.infer.mcmc.faults import described, faults_of, is_of_point, sample_sites
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.log_densities import log_density
@@ -206,16 +206,24 @@ def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
 def at_once(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     """Return the batched potential and gradient that runs all chains in one execution.
 
-    Where that fails, as it does if the model branches on values or cannot factorize a matrix of one
-    of the chains, the chains run one after another.
+    Where that fails, the chains run one after another.  If none of them fails alone, as in a model
+    that branches on values, a warning says why; a matrix of one chain that cannot be factorized is
+    a matter of that chain.
+
+    Raises:
+        Exception: What comes from a mistake in the program.
     """
     together = torch.func.vmap(torch.func.grad_and_value(potential))
 
     def potential_and_grad(position: Tensor) -> tuple[Tensor, Tensor]:
         try:
             gradient, value = together(position)
-        except Exception:  # an error of the model comes again
-            return one_by_one(potential)(position)
+        except Exception as error:
+            if not is_of_point(error):
+                raise
+            value, gradient = one_by_one(potential)(position)
+            if bool(value.isfinite().all()):
+                warn(f"starting points are tried chain by chain, which is slow: {described(error)}")
         return value, gradient
 
     return potential_and_grad
