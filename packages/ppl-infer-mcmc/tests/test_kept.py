@@ -57,6 +57,20 @@ def test_an_interrupt_of_warm_up_has_nothing_to_keep():
         mcmc.get_samples()
 
 
+def test_a_run_that_fails_leaves_no_draws_of_the_one_before():
+    """Nothing of an earlier run is taken for what a later one has found."""
+
+    def model(scale):
+        sample("x", dist.Normal(0.0, scale))
+
+    mcmc = MCMC(NUTS(model), 10, 10, disable_progbar=True)
+    mcmc.run(1.0)
+    with pytest.raises(TypeError):
+        mcmc.run(1.0, "too", "many")
+    with pytest.raises(ValueError, match="no draws yet"):
+        mcmc.get_samples()
+
+
 def test_statistics_of_a_stream_are_kept():
     torch.manual_seed(0)
     mcmc = StreamingMCMC(NUTS(stopping(500, KeyboardInterrupt())), 10_000, 10, disable_progbar=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import time
 import warnings
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -121,9 +124,94 @@ def impossible():
 
 def test_an_error_of_a_chain_comes_with_its_traceback():
     with pytest.raises(NotFiniteError, match="never") as caught:
-        run(NUTS(impossible), "parallel")
+        run(NUTS(impossible), "parallel", mp_context="spawn")
     assert isinstance(caught.value.__cause__, ChainError)
     assert "find_starts" in str(caught.value.__cause__)
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_wrong_with_a_model_is_found_before_processes_are_forked():
+    with pytest.raises(NotFiniteError, match="never") as caught:
+        run(NUTS(impossible), "parallel", mp_context="fork")
+    assert caught.value.__cause__ is None
+
+
+LONG = 90.0  # seconds: a run that hangs in a process ends the test, and not the test run
+
+
+@contextlib.contextmanager
+def watched():
+    """Interrupt what is still under way after a long time."""
+    alarm = threading.Timer(LONG, lambda: os.kill(os.getpid(), signal.SIGINT))
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+
+
+def counting(folder):
+    """Return what compiles, and leaves a file for each program that a process compiled."""
+    import ppl.inductor
+
+    compile_now = ppl.inductor._compile
+
+    def compile_and_tell(*args):
+        (folder / f"{os.getpid()}_{time.monotonic_ns()}").touch()
+        return compile_now(*args)
+
+    return compile_and_tell
+
+
+@pytest.mark.parametrize("options", [{"chain_method": "parallel"}, {"num_processes": 2}], ids=str)
+def test_a_program_is_compiled_once_and_in_no_process_of_a_chain(options, tmp_path, monkeypatch):
+    """The law: a forked process never compiles what its parent can."""
+    monkeypatch.setattr("ppl.inductor._compile", counting(tmp_path))
+    monkeypatch.setattr("ppl.inductor._generated", OrderedDict())
+    options = {"chain_method": "vectorized", "num_chains": 4, **options}
+    with watched():
+        mcmc = run(NUTS(model, jit_compile=True), options.pop("chain_method"), DATA, **options)
+    assert mcmc.get_samples()["mean"].shape == (24,)
+    assert [int(file.name.split("_")[0]) for file in tmp_path.iterdir()] == [os.getpid()]
+    assert not multiprocessing.active_children()
+
+
+def slow(folder, delay):
+    """A model that says when its process has drawn something, and takes its time."""
+    calls = itertools.count()
+
+    def model():
+        x = sample("x", dist.Normal(0.0, 1.0))
+        float(x)
+        call = next(calls)
+        if call == 400:
+            (folder / str(os.getpid())).touch()
+        if call > 400:
+            time.sleep(delay)
+
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::ppl.errors.PPLWarning")
+@pytest.mark.parametrize("options", [{"chain_method": "parallel"}, {"num_processes": 2}], ids=str)
+def test_an_interrupt_of_processes_keeps_what_they_have_drawn(options, tmp_path, monkeypatch):
+    monkeypatch.setattr("ppl.infer.mcmc.parallel._num_processors", lambda: 2)
+
+    def interrupt():
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    kernel = HMC(slow(tmp_path, 0.01), step_size=0.5, num_steps=1)
+    mcmc = MCMC(kernel, 10_000, 10, num_chains=2, disable_progbar=True, **options)
+    thread.start()
+    with watched(), pytest.raises(KeyboardInterrupt):
+        mcmc.run()
+    draws = mcmc.get_samples(group_by_chain=True)["x"]
+    assert draws.shape[0] in (1, 2)
+    assert 10 < draws.shape[1] < 10_000
+    assert draws.unique().numel() > 5
     assert not multiprocessing.active_children()
 
 

@@ -156,6 +156,7 @@ class MCMC(Portable):
         """
         refuse_left_out(self)
         self._args, self._kwargs = args, kwargs
+        self._draws = None  # those of an earlier run are not those of one that fails
         self._draws = run_chains(self.kernel, self._plan, args, kwargs)
         warn_if_empty(self._draws.layout)
         if self._draws.stopped is not None:

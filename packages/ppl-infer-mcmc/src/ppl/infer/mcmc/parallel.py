@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from ppl.randomness import get_rng_state, set_rng_state
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Task = Callable[[int], Any]
+Keep = Callable[[list[Any], BaseException], list[Any]]
+GRACE = 30.0  # seconds that an interrupted chain has to send what it has drawn
 
 
 class ChainError(PPLError, RuntimeError):
@@ -63,18 +66,26 @@ class Environment:
         set_rng_state(self.rng)
 
 
+def keep_nothing(results: list[Any], error: BaseException) -> list[Any]:
+    """Raise what ended the chains early."""
+    raise error
+
+
 def run_in_processes(
     task: Task,
     num_chains: int,
     num_iterations: int,
     mp_context: StartMethod | None = None,
     disable_progbar: bool = False,
+    keep: Keep = keep_nothing,
+    environment: Environment | None = None,
 ) -> list[Any]:
     """Return ``[task(0), task(1), ...]``, each computed in a process of its own.
 
     There are as many processes at a time as processors, each with one thread of torch, the state of
     the random number generators of this one, its default dtype, settings and parameters.  However
-    this ends, no process is left.
+    this ends, no process is left.  After an interrupt or the failure of one, the tasks of the
+    others are interrupted, and may still return something.
 
     Args:
         task: What a chain does; its progress bar is a part of the one that is shown here.
@@ -83,6 +94,8 @@ def run_in_processes(
         mp_context: How processes begin; by default they are forked where that is safe, which needs
             no pickling of the task.
         disable_progbar: Show no progress.
+        keep: What to return of an early end, given the results that there are and its exception.
+        environment: That of the processes; the present one by default.
 
     Raises:
         Exception: What a chain raised, caused by a :class:`ChainError` with its traceback.
@@ -90,7 +103,7 @@ def run_in_processes(
         ArgumentError: If the task is to be pickled and cannot be.
     """
     context = multiprocessing.get_context(mp_context or default_start_method())
-    environment, waiting = Environment(), list(range(num_chains))
+    environment, waiting = environment or Environment(), list(range(num_chains))
     running: list[Chain] = []
     results: dict[int, Any] = {}
     with progress_bar(num_chains * num_iterations, disable_progbar) as bar:
@@ -101,12 +114,31 @@ def run_in_processes(
                 for chain in _ready(running):
                     if _receive(chain, results, bar):
                         running.remove(chain)
+        except BaseException as error:
+            _interrupt(running, results, bar)
+            return keep([results[number] for number in sorted(results)], error)
         finally:
             for chain in running:
                 if chain.process.pid is not None:  # it was started before it all ended
-                    chain.process.terminate()
+                    chain.process.kill()
                     chain.process.join()
     return [results[number] for number in range(num_chains)]
+
+
+def _interrupt(running: list[Chain], results: dict[int, Any], bar: Any) -> None:
+    """Interrupt processes, and take what they send before they end or their grace has run out."""
+    running[:] = [chain for chain in running if chain.process.is_alive()]
+    for chain in running:
+        chain.process.terminate()
+    end = time.monotonic() + GRACE
+    while running and (left := end - time.monotonic()) > 0:
+        for chain in _ready(running, left):
+            try:
+                is_over = _receive(chain, results, bar)
+            except (Exception, KeyboardInterrupt):  # of the chain: it had nothing to keep
+                is_over = True
+            if is_over:
+                running.remove(chain)
 
 
 def default_start_method() -> StartMethod:
@@ -137,10 +169,10 @@ def _start(
     there.close()
 
 
-def _ready(running: list[Chain]) -> list[Chain]:
+def _ready(running: list[Chain], timeout: float | None = None) -> list[Chain]:
     """Wait until some of the processes say something or end, and return their chains."""
     watched = [thing for chain in running for thing in (chain.connection, chain.process.sentinel)]
-    ready = wait(watched)
+    ready = wait(watched, timeout)
     return [c for c in running if c.connection in ready or c.process.sentinel in ready]
 
 
@@ -183,15 +215,23 @@ def _error(chain: Chain, content: tuple[bytes | None, str] | None) -> Exception:
 
 def _work(connection: Connection, environment: Environment, task: Task, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends all processes
+    signal.signal(signal.SIGTERM, _stop)
     environment.restore()
     try:
         with bars_made_by(lambda total: RemoteBar(connection)):
             result = task(number)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway
         message: Any = ("result", pickle.dumps(result))
     except BaseException as error:
         message = ("error", (_pickled(error), traceback.format_exc()))
     connection.send(message)
     connection.close()
+
+
+def _stop(signal_number: int, frame: Any) -> None:
+    """Interrupt the task, once: what it has drawn is to be sent."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _pickled(error: BaseException) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -19,7 +20,7 @@ from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.in_turn import run_chain, run_in_turn
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.parallel import run_in_processes
+from ppl.infer.mcmc.parallel import Environment, default_start_method, run_in_processes
 from ppl.infer.mcmc.plan import Draws, Plan, Samples, most_draws
 from ppl.infer.mcmc.potential import one_by_one
 from ppl.infer.mcmc.progress import Progress, shown
@@ -27,7 +28,7 @@ from ppl.infer.mcmc.recording import FIELDS
 from ppl.infer.mcmc.starts import MAX_CAUSES
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.threads import at_most
-from ppl.infer.mcmc.tiers import choose_potential
+from ppl.infer.mcmc.tiers import choose_potential, will_compile
 from ppl.validation import validation_enabled
 
 
@@ -64,17 +65,43 @@ def _report(faults: Counter[str]) -> str:
 def _run_chains(
     kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Draws:
-    if plan.chain_method == "parallel" and plan.num_chains > 1:
-        task = partial(_run_one, kernel, plan, args, kwargs)
-        how = plan.num_chains, plan.num_iterations, plan.mp_context, plan.disable_progbar
-        chains = run_in_processes(task, *how)
-        draw_seeds(1)  # the processes used our generators' state: do not use it again
-        return Draws.join(chains)
+    is_parallel = plan.chain_method == "parallel" and plan.num_chains > 1
     if is_batch_kernel(kernel, plan):
-        in_one_process = plan.num_processes == 1 or plan.chain_method != "vectorized"
-        run = run_together if in_one_process else run_in_batches
-        return run(kernel, plan, args, kwargs)
-    return run_in_turn(kernel, plan, args, kwargs)
+        is_forked = (plan.mp_context or default_start_method()) == "fork"
+        if (is_parallel and is_forked) or plan.num_processes > 1:
+            return run_in_batches(kernel, plan, args, kwargs)
+        if not is_parallel:
+            return run_together(kernel, plan, args, kwargs)
+    return (run_apart if is_parallel else run_in_turn)(kernel, plan, args, kwargs)
+
+
+def run_apart(
+    kernel: MCMCKernel, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Draws:
+    """Run each chain in a process that prepares it all; programs are compiled here before."""
+    environment = Environment()
+    if is_batch_kernel(kernel, plan) and will_compile(plan.num_iterations, kernel.jit_compile):
+        with at_most(1):  # as in the processes, which find the program on disk
+            prepare(kernel, plan, args, kwargs)
+        kernel.cleanup()
+    chains = run_in_processes(
+        partial(_run_one, kernel, plan, args, kwargs),
+        plan.num_chains,
+        plan.num_iterations,
+        mp_context=plan.mp_context,
+        disable_progbar=plan.disable_progbar,
+        keep=_kept,
+        environment=environment,
+    )
+    draw_seeds(1)  # the processes used our generators' state: do not use it again
+    return Draws.join(chains)
+
+
+def _kept(chains: list[Draws], error: BaseException) -> list[Draws]:
+    """Return the draws of chains that were stopped by an interrupt, or by an error of another."""
+    if not chains:
+        raise error
+    return [replace(chain, stopped=error) for chain in chains]
 
 
 def is_batch_kernel(kernel: MCMCKernel, plan: Plan) -> TypeGuard[HMC]:
@@ -132,13 +159,17 @@ def run_in_batches(
     def task(number: int) -> Draws:
         return _run_batches(plan, target, start, [number * plan.width])
 
-    batches = run_in_processes(
-        task,
-        plan.num_processes,
-        plan.num_iterations * plan.width,
-        mp_context="fork",
-        disable_progbar=plan.disable_progbar,
-    )
+    try:
+        batches = run_in_processes(
+            task,
+            plan.num_chains // plan.width,
+            plan.num_iterations * plan.width,
+            mp_context="fork",
+            disable_progbar=plan.disable_progbar,
+            keep=_kept,
+        )
+    finally:
+        kernel.cleanup()
     return Draws.join(batches)
 
 

@@ -57,7 +57,7 @@ def choose_potential(
     if tier == "eager":
         return one_by_one(potential)
     recorded = batched(potential, position)
-    wanted = tier == "inductor" or (tier == "auto" and num_iterations >= ENOUGH)
+    wanted = will_compile(num_iterations, jit_compile)
     if not wanted or not isinstance(recorded, RecordedPotential):  # a warning has said why not
         return recorded
     if find_compiler() is None:
@@ -68,6 +68,13 @@ def choose_potential(
     notice = f"Compiling (about {seconds} s, kept for next time)"
     with announced(notice), threads_for(recorded.work):
         return _compiled(recorded, position)
+
+
+def will_compile(num_iterations: float, jit_compile: bool) -> bool:
+    """Return whether a run of so many transitions is compiled, if its potential can be recorded."""
+    return (
+        jit_compile or mcmc_tier == "inductor" or (mcmc_tier == "auto" and num_iterations >= ENOUGH)
+    )
 
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
