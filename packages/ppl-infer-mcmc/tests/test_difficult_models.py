@@ -96,3 +96,57 @@ def test_a_model_with_a_sequential_plate_is_recorded():
     assert not any("without recording" in str(w.message) for w in caught)
     # the posterior is normal with mean 1.5 and variance 1 / 4; 800 draws are worth 200 at least
     assert abs(float(mcmc.get_samples()["mean"].mean()) - 1.5) < 4.5 * 0.5 / 200**0.5
+
+
+YEARS = 1960.0 + (torch.arange(120) % 60).float()
+INCOMES = 1e4 + 2e3 * torch.linspace(-2.0, 2.0, 120)[torch.arange(120) * 7 % 120]
+SPENT = 0.05 * (YEARS - 1990) + 3e-4 * (INCOMES - 1e4) + 0.5 * torch.sin(torch.arange(120.0))
+
+
+def regression():
+    """Raw regressors, whose slopes are nearly functions of the intercept."""
+    intercept = sample("intercept", dist.Normal(0.0, 1000.0))
+    by_year, by_income = (sample(name, dist.Normal(0.0, 10.0)) for name in ("year", "income"))
+    noise = sample("noise", dist.HalfNormal(5.0))
+    with plate("rows", 120):
+        mean = intercept + by_year * YEARS + by_income * INCOMES
+        sample("y", dist.Normal(mean, noise), obs=SPENT)
+
+
+def test_a_regression_on_raw_years_runs_with_what_its_warning_recommends():
+    """In single precision; the advice names the sites and the argument, and is right."""
+    options = {"num_samples": 300, "warmup_steps": 300, "num_chains": 4}
+    _, caught = run(NUTS(regression, max_tree_depth=6), **options)
+    [advice] = [text for w in caught if "max_tree_depth" in (text := str(w.message))]
+    cure = advice.partition("ended too early")[2]
+    assert "year, income are nearly functions of each other" in cure
+    assert "noise" not in cure
+    assert "NUTS(model, full_mass=True)" in cure
+    options["warmup_steps"] = 700  # the metric has to be found first
+    better, _ = run(NUTS(regression, full_mass=True), **options)
+    assert better.get_extra_fields()["num_steps"].double().mean() < 32
+    design = torch.stack((torch.ones(120), YEARS, INCOMES), 1).double()
+    fit = torch.linalg.lstsq(design, SPENT.double()).solution
+    variance = (SPENT - design @ fit).square().sum() / 117
+    scales = (variance * torch.linalg.inv(design.T @ design).diagonal()).sqrt()
+    for name, mean, scale in zip(("intercept", "year", "income"), fit, scales, strict=True):
+        draws = better.get_samples(group_by_chain=True)[name].double()
+        # the priors pull by less than 1 % of a deviation; four standard errors beside it
+        assert abs(draws.mean() - mean) < 4 * stats.mcse_mean(draws) + 0.05 * scale
+
+
+def test_a_share_of_millions_of_trials_has_its_beta_posterior():
+    """Constants of 7e7 nats do not swamp what depends on the parameter."""
+    total, count = 1e7, 3e5
+
+    def trials():
+        share = sample("share", dist.Uniform(0.0, 1.0))
+        sample("y", dist.Binomial(torch.tensor(total), share), obs=torch.tensor(count))
+
+    mcmc, _ = run(NUTS(trials), num_samples=300, warmup_steps=300, num_chains=4)
+    draws = mcmc.get_samples(group_by_chain=True)["share"].double()
+    exact = torch.distributions.Beta(torch.tensor(count + 1.0), torch.tensor(total - count + 1.0))
+    scale = float(exact.stddev)
+    assert abs(draws.mean() - exact.mean.double()) < 4 * stats.mcse_mean(draws) + 0.05 * scale
+    assert abs(draws.std() / scale - 1) < 0.15
+    assert mcmc.get_extra_fields()["num_steps"].double().mean() < 10

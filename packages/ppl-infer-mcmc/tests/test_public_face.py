@@ -88,6 +88,33 @@ def test_handlers_around_a_run_do_not_see_it(make, driver, way):
         assert torch.equal(inner.get_samples()["x"], alone["x"])
 
 
+HANDLERS = {
+    "replay": lambda fn: poutine.replay(fn, trace=poutine.trace(in_plate).get_trace()),
+    "lift": lambda fn: poutine.lift(fn, prior=dist.Normal(0.0, 1.0)),
+    "mask": lambda fn: poutine.mask(fn, mask=torch.zeros(2, dtype=torch.bool)),
+    "scale": lambda fn: poutine.scale(fn, scale=0.01),
+    "seed": lambda fn: poutine.seed(fn, rng_seed=3),
+    "block": lambda fn: poutine.block(fn),
+    "plate": lambda fn: plate("d", 5)(fn),
+}
+
+
+@pytest.mark.parametrize("driver", [MCMC, StreamingMCMC])
+@pytest.mark.parametrize("handler", HANDLERS)
+@every_kernel
+def test_no_handler_changes_a_run_inside_it(make, handler, driver):
+    """The law: inference within a program is one of its computations, whatever is around it."""
+    found = []
+
+    def program():
+        mcmc = run(make(in_plate), driver=driver)
+        found.append(mcmc.get_samples() if driver is MCMC else mcmc.get_statistics(False))
+
+    program()
+    HANDLERS[handler](program)()
+    assert_close(found[1], found[0], rtol=0, atol=0)
+
+
 @every_kernel
 def test_handlers_around_a_kernel_by_hand_do_not_see_it(make):
     with poutine.trace() as outer, poutine.condition(data={"x": torch.zeros(2)}):

@@ -14,6 +14,7 @@ from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.mcmc import arguments, util
+from ppl.infer.mcmc.depth import depth_advice
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.opaque import opaque
@@ -24,11 +25,6 @@ from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.runs import run_chains
 from ppl.infer.mcmc.threads import threads_for
 from ppl.ops import stats
-
-DEPTH_ADVICE = (
-    "raise max_tree_depth, or reparametrize: the posterior needs very long trajectories; centre "
-    "and scale regressors, as in (x - x.mean()) / x.std(), or use float64"
-)
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
 DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
@@ -252,7 +248,8 @@ class MCMC(Portable):
         if not too_deep:
             return verdict
         reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
-        reasons, advice = (*verdict.reasons, reason), (*verdict.advice, DEPTH_ADVICE)
+        cure = depth_advice(samples, bool(getattr(self.kernel, "_full_mass", False)))
+        reasons, advice = (*verdict.reasons, reason), (cure, *verdict.advice)
         return replace(verdict, reliable=False, reasons=reasons, advice=advice)
 
 
