@@ -14,7 +14,7 @@ from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.adaptation.windows import windows
 from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.fixed_length import FixedLength
+from ppl.infer.mcmc.hmc_transition import FixedLength
 from ppl.infer.mcmc.integrator import Point, leapfrog
 from ppl.infer.mcmc.machine import energy_error
 from ppl.infer.mcmc.nuts import NoUTurn
@@ -41,7 +41,7 @@ def test_windows_grow_and_end_before_the_final_phase(num_warmup):
 
 @pytest.mark.parametrize("num_warmup", [20, 30, 31, 100, 1000])
 def test_many_chains_have_more_windows_and_a_shorter_end(num_warmup):
-    start, ends = windows(num_warmup, pooled=True)
+    start, ends = windows(num_warmup, cross_chain_adaptation=True)
     assert start <= 5
     assert ends[0] <= windows(num_warmup).ends[0]
     assert num_warmup - ends[-1] <= 20
@@ -71,9 +71,12 @@ def test_pooled_moments_are_those_of_all_draws(dense):
     alone = welford.begin(draws[:, 0], dense)
     for draw in draws.unbind(1):
         alone = welford.update(alone, draw)
-    pooled = welford.covariance(welford.pooled(alone))
+    cross_chain_adaptation = welford.covariance(welford.cross_chain_adaptation(alone))
     expected = draws.flatten(0, 1).mT.cov()
-    assert_close(pooled, (expected if dense else expected.diagonal()).expand_as(pooled))
+    assert_close(
+        cross_chain_adaptation,
+        (expected if dense else expected.diagonal()).expand_as(cross_chain_adaptation),
+    )
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -187,7 +190,7 @@ def stretched(z):
 
 def pooled_run(full_mass=False, num_warmup=60, num_draws=40):
     start = 2 * torch.rand(64, 5, generator=generator(0), dtype=torch.float64) - 1
-    warmup = Warmup(num_warmup, full_mass=full_mass, pooled=True)
+    warmup = Warmup(num_warmup, full_mass=full_mass, cross_chain_adaptation=True)
     return Chains(Sampler(NoUTurn(stretched), warmup, num_draws), start, 1.0, seeds=range(64))
 
 
@@ -216,14 +219,14 @@ def test_a_slow_chain_holds_nobody_up():
     run = pooled_run()
     run.leap()
     end = run.sampler.warmup.window_ends[0]
-    waits = torch.arange(64) < 48
-    state = run.state._replace(waits=waits, iteration=torch.where(waits, end, 2))
+    paused = torch.arange(64) < 48
+    state = run.state._replace(paused=paused, iteration=torch.where(paused, end, 2))
     noise = partial(run.stream.draw_last, run.stream.next())
     with torch.no_grad():
-        after = run.sampler.decide(state, noise, run.trail)
-        late = run.sampler.decide(state._replace(waits=torch.arange(64) < 47), noise, run.trail)
+        after = run.sampler.adapt(state, noise, run.records)
+        late = run.sampler.adapt(state._replace(paused=torch.arange(64) < 47), noise, run.records)
     assert (after.iteration == end).all()
-    assert not after.waits.any()
+    assert not after.paused.any()
     assert_close(after.machine.edge.position, state.machine.draw.position)
     assert (late.iteration == state.iteration).all()
-    assert late.waits.sum() == 47
+    assert late.paused.sum() == 47

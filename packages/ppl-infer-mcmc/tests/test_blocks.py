@@ -10,12 +10,12 @@ import ppl.distributions as dist
 from ppl.errors import MissingSiteError, ShapeError, SiteError, SupportError
 from ppl.infer.mcmc import HMC, NUTS
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.blocks import coupled, inverse_mass
+from ppl.infer.mcmc.blocks import block_mask, inverse_mass
 from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.execution import choose_stride
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.nuts import NoUTurn
 from ppl.infer.mcmc.sampler import Sampler
-from ppl.infer.mcmc.tiers import choose_stride
 from ppl.primitives import sample
 
 from .targets import generator, normals
@@ -43,8 +43,8 @@ def position(chains=4, dim=5):
 
 
 def test_one_block_of_every_site_couples_all_numbers():
-    assert coupled(LAYOUT, [("c", "a", "b")]).all()
-    assert all(coupled(LAYOUT, full_mass) is None for full_mass in (True, False, []))
+    assert block_mask(LAYOUT, [("c", "a", "b")]).all()
+    assert all(block_mask(LAYOUT, full_mass) is None for full_mass in (True, False, []))
 
 
 def test_no_block_at_all_is_the_diagonal_metric():
@@ -62,7 +62,7 @@ def block_run(together, num_draws=1):
         return 0.5 * (z * gradient).sum(-1), gradient
 
     start = normals(64, 5, generator(0)) @ torch.linalg.cholesky(COVARIANCE).mT
-    warmup = Warmup(300, full_mass=True, coupled=together)
+    warmup = Warmup(300, full_mass=True, block_mask=together)
     sampler = Sampler(NoUTurn(potential_and_grad), warmup, num_draws)
     chains = Chains(sampler, start, 1.0, range(64), choose_stride(sampler, start))
     chains.run()
@@ -70,7 +70,7 @@ def block_run(together, num_draws=1):
 
 
 def test_warm_up_finds_the_covariance_of_each_block_and_the_variances_of_the_rest():
-    together = coupled(LAYOUT, [("a",), ("c", "b")])
+    together = block_mask(LAYOUT, [("a",), ("c", "b")])
     inverse = block_run(together).state.tuning.metric.inverse
     assert (inverse[:, ~together] == 0).all()
     expected = 150 / 155 * COVARIANCE.where(together, 0.0)  # shrunk
@@ -81,7 +81,7 @@ def test_warm_up_finds_the_covariance_of_each_block_and_the_variances_of_the_res
 
 
 def test_draws_with_blocks_have_the_target_covariance():
-    draws = block_run(coupled(LAYOUT, [("a", "b")]), 100).record.draws.flatten(0, 1)
+    draws = block_run(block_mask(LAYOUT, [("a", "b")]), 100).record.draws.flatten(0, 1)
     whitened = draws @ torch.linalg.inv(torch.linalg.cholesky(COVARIANCE)).mT
     error = (whitened.mT @ whitened / len(draws) - torch.eye(5)) * len(draws) ** 0.5
     # standard errors of 1 and sqrt(2) for independent draws; squares are worth a third of these
@@ -102,7 +102,7 @@ def test_a_kernel_adapts_the_blocks_that_it_is_given(method):
     how = {"hook_fn": lambda *_: None} if method == "hook" else {"chain_method": method}
     kernel = NUTS(model, full_mass=[("a", "c")])
     run(kernel, 5, 60, **how)
-    together = coupled(LAYOUT, [("a", "c")])
+    together = block_mask(LAYOUT, [("a", "c")])
     assert torch.equal(kernel.flat_inverse_mass_matrix != 0, together)
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_site_in_a_block_is_named_with_those_there_are():
 def test_an_inverse_mass_by_blocks_puts_each_number_at_its_place():
     given = {("c", "a"): COVARIANCE[[3, 4, 0, 1]][:, [3, 4, 0, 1]]}
     found = inverse_mass(given, LAYOUT, position(), full_mass=True)
-    together = coupled(LAYOUT, [("a", "c")])
+    together = block_mask(LAYOUT, [("a", "c")])
     expected = COVARIANCE.where(together, 0.0)
     expected[2, 2] = 1.0  # b is in no block
     assert_close(found, expected.expand(4, 5, 5))

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from ppl.capture import record
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains, Checkpoint
-from ppl.infer.mcmc.fixed_length import FixedLength
+from ppl.infer.mcmc.hmc_transition import FixedLength
 from ppl.infer.mcmc.noise import NoiseStream
 from ppl.infer.mcmc.nuts import NoUTurn
 from ppl.infer.mcmc.sampler import Sampler
@@ -114,12 +114,12 @@ def test_a_whole_step_can_be_recorded_as_one_tensor_program(kind, warming, full_
     )
     for _ in range(40):
         noise = run.stream.draw(run.stream.next(2))
-        (replayed, trail), (state, expected) = (
+        (replayed, records), (state, expected) = (
             program(state, noise),
             run.sampler.stride(state, noise, warming),
         )
         assert_close(tree_leaves(replayed), tree_leaves(state), equal_nan=True)
-        assert_close(tree_leaves(trail), tree_leaves(expected), equal_nan=True)
+        assert_close(tree_leaves(records), tree_leaves(expected), equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

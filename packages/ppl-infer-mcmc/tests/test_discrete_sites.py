@@ -21,7 +21,7 @@ from ppl.errors import (
 from ppl.infer.enumeration import enumerate_discrete
 from ppl.infer.initialization import init_to_uniform
 from ppl.infer.mcmc import HMC, MCMC, NUTS, runs
-from ppl.infer.mcmc.potential import batched, one_by_one
+from ppl.infer.mcmc.potential import loop_potential, recorded_potential
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.util import TraceEinsumEvaluator, TraceTreeEvaluator, initialize_model
 from ppl.primitives import deterministic, plate, sample
@@ -108,7 +108,7 @@ def test_the_potential_is_that_of_the_model_marginalized_by_hand(model, by_hand)
     assert one.layout == other.layout
     positions = torch.randn(5, 3, generator=generator(0), dtype=torch.float64)
     with validation_enabled(False):
-        found, exact = (one_by_one(target.potential)(positions) for target in (one, other))
+        found, exact = (loop_potential(target.potential)(positions) for target in (one, other))
     assert_close(found, exact)
 
 
@@ -119,8 +119,8 @@ def test_the_sum_is_part_of_the_recording(model):
     positions = torch.randn(4, 3, generator=generator(1), dtype=torch.float64)
     with validation_enabled(False), warnings.catch_warnings():
         warnings.simplefilter("error")  # no fall-back
-        recorded = batched(target.potential, target.start)
-        assert_close(recorded(positions), one_by_one(target.potential)(positions))
+        recorded = recorded_potential(target.potential, target.start)
+        assert_close(recorded(positions), loop_potential(target.potential)(positions))
 
 
 def run(kernel, method):

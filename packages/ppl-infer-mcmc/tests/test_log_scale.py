@@ -22,7 +22,7 @@ import ppl.distributions as dist
 from ppl import poutine
 from ppl.infer.mcmc import MCMC, NUTS
 from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.potential import ModelPotential, batched, flat
+from ppl.infer.mcmc.potential import ModelPotential, flat, recorded_potential
 from ppl.ops.stats import effective_sample_size
 from ppl.primitives import plate, sample
 
@@ -348,7 +348,7 @@ def test_recorded_slopes_are_the_ones_of_plain_execution():
     like = {"w": torch.zeros(3), "x": torch.zeros(2)}
     potential = flat(ModelPotential(model, (), {}), Layout.of(like))
     position = torch.linspace(-110.0, 110.0, 20).reshape(4, 5)
-    _, gradient = batched(potential, position)(position)
+    _, gradient = recorded_potential(potential, position)(position)
     for z, found in zip(position, gradient, strict=True):
         _, w, x = slope_of(model, w=z[:3], x=z[3:])
         assert_close(found, torch.cat([w, x]), rtol=1e-4, atol=1e-5)

@@ -30,15 +30,15 @@ def assert_same_run(sampler, start, step_size=0.5, num_steps=7):
     with torch.no_grad():
         while not run.done:
             steps = run.stream.next(num_steps)
-            expected, trail = sampler.stride(run.state, run.stream.draw(steps))
+            expected, records = sampler.stride(run.state, run.stream.draw(steps))
             state, native_trail = native(run.state, steps)
             # float64: rounding decides no comparison in one stride
             assert_close(tree_leaves(state), tree_leaves(expected), equal_nan=True)
-            assert torch.equal(native_trail.finished, trail.finished)
-            done = trail.finished
-            for one, other in zip(native_trail[1:], trail[1:], strict=True):
+            assert torch.equal(native_trail.finished, records.finished)
+            done = records.finished
+            for one, other in zip(native_trail[1:], records[1:], strict=True):
                 assert_close(one[done], other[done])
-            run.state = sampler.decide(expected, partial(run.stream.draw_last, steps), trail)
+            run.state = sampler.adapt(expected, partial(run.stream.draw_last, steps), records)
     return run
 
 

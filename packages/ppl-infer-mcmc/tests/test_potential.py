@@ -14,7 +14,7 @@ import ppl.distributions as dist
 from ppl import poutine
 from ppl.errors import NotFiniteError, PPLError, PPLWarning, UnsupportedModelError
 from ppl.infer.initialization import init_to_value
-from ppl.infer.mcmc.potential import at_once, batched, one_by_one
+from ppl.infer.mcmc.potential import loop_potential, recorded_potential, vmap_potential
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import clear_param_store, deterministic, factor, param, plate, sample
@@ -121,11 +121,11 @@ def test_the_recorded_potential_and_gradient_are_those_of_autograd(model):
     target = target_of(model)
     with validation_enabled(False), warnings.catch_warnings():
         warnings.simplefilter("error")  # no fall-back
-        recorded = batched(target.potential, target.start)
+        recorded = recorded_potential(target.potential, target.start)
         position = target.start + torch.randn(
             target.start.shape, generator=generator(1), dtype=target.start.dtype
         )
-        expected = one_by_one(target.potential)(position)
+        expected = loop_potential(target.potential)(position)
         assert_close(recorded(position), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -257,7 +257,7 @@ def test_a_model_that_cannot_be_recorded_runs_chain_by_chain_with_one_warning(mo
     target = target_of(model)
     with validation_enabled(False):
         with pytest.warns(PPLWarning, match="without recording") as seen:
-            potential_and_grad = batched(target.potential, target.start)
+            potential_and_grad = recorded_potential(target.potential, target.start)
         value, gradient = potential_and_grad(torch.tensor([[-1.0], [0.5], [1.0], [2.0]]))
     assert len(seen) == 1
     assert value.shape == (4,)
@@ -281,7 +281,9 @@ def fragile_solve_model():
 
 
 @pytest.mark.parametrize(("model", "bad"), [(fragile_model, 3.0), (fragile_solve_model, 1.0)])
-@pytest.mark.parametrize("how", [batched, lambda f, z: one_by_one(f)], ids=["recorded", "eager"])
+@pytest.mark.parametrize(
+    "how", [recorded_potential, lambda f, z: loop_potential(f)], ids=["recorded", "eager"]
+)
 def test_a_failed_factorization_is_nan_for_its_chain_only(how, model, bad):
     torch.manual_seed(0)
     target = target_of(model)
@@ -300,7 +302,9 @@ def eigenvalue_model():
     factor("eigenvalues", -torch.linalg.eig(matrix).eigenvalues.real.square().sum())
 
 
-@pytest.mark.parametrize("how", [batched, lambda f, z: one_by_one(f)], ids=["recorded", "eager"])
+@pytest.mark.parametrize(
+    "how", [recorded_potential, lambda f, z: loop_potential(f)], ids=["recorded", "eager"]
+)
 def test_an_infinite_matrix_without_eigenvalues_is_nan_for_its_chain_only(how):
     torch.manual_seed(0)
     target = target_of(eigenvalue_model)
@@ -353,15 +357,15 @@ def assert_is_recorded(model):
     target = target_of(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no fall-back
-        recorded = batched(target.potential, target.start)
-    expected = one_by_one(target.potential)(target.start)
+        recorded = recorded_potential(target.potential, target.start)
+    expected = loop_potential(target.potential)(target.start)
     assert_close(recorded(target.start), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_recording_costs_no_random_numbers():
     target = target_of(normal_model)
     state = torch.get_rng_state()
-    batched(target.potential, target.start)
+    recorded_potential(target.potential, target.start)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -379,7 +383,7 @@ def test_a_potential_that_cannot_be_batched_runs_chain_by_chain_with_the_reason(
         return z.sum() if float(z.sum()) > 0 else -z.sum()
 
     with pytest.warns(PPLWarning, match=r"chain by chain.*float\(z"):
-        value, gradient = at_once(branching)(torch.tensor([[1.0], [-2.0]]))
+        value, gradient = vmap_potential(branching)(torch.tensor([[1.0], [-2.0]]))
     assert_close(value, torch.tensor([1.0, 2.0]))
     assert_close(gradient, torch.tensor([[1.0], [-1.0]]))
 
@@ -393,7 +397,7 @@ def test_a_mistake_in_a_potential_is_raised_at_its_first_execution(error):
         raise error
 
     with pytest.raises(type(error)):
-        at_once(mistaken)(torch.zeros(3, 1))
+        vmap_potential(mistaken)(torch.zeros(3, 1))
     assert len(executions) == 1
 
 
@@ -403,5 +407,5 @@ def test_a_matrix_of_one_chain_is_that_chain_s_matter():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        value, _ = at_once(potential)(torch.tensor([[4.0], [-1.0]]))
+        value, _ = vmap_potential(potential)(torch.tensor([[4.0], [-1.0]]))
     assert_close(value, torch.tensor([2.0, torch.nan]), equal_nan=True)

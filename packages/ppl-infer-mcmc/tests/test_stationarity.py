@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.fixed_length import FixedLength
+from ppl.infer.mcmc.hmc_transition import FixedLength
 from ppl.infer.mcmc.native import NativeStride
 from ppl.infer.mcmc.nuts import NoUTurn
 from ppl.infer.mcmc.sampler import Sampler

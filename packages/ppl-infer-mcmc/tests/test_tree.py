@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.machine import Draw, Noise, Tuning
+from ppl.infer.mcmc.machine import Noise, PhasePoint, Tuning
 from ppl.infer.mcmc.metric import dense, diagonal
 from ppl.infer.mcmc.nuts import NoUTurn
 
@@ -91,9 +91,9 @@ class Recursive:
 
 
 def noise(normal: Tensor, direction_coin: bool) -> Noise:
-    coins = torch.full((1, 4), -0.1, dtype=torch.float64)  # leaves and joins: mostly tails
-    coins[:, 2] = -1.0 if direction_coin else -0.1
-    return Noise(normal[None], coins)
+    log_uniforms = torch.full((1, 4), -0.1, dtype=torch.float64)  # leaves and joins: mostly tails
+    log_uniforms[:, 2] = -1.0 if direction_coin else -0.1
+    return Noise(normal[None], log_uniforms)
 
 
 def iterative(potential_and_grad, metric, step_size, z, normal, directions):
@@ -106,7 +106,7 @@ def iterative(potential_and_grad, metric, step_size, z, normal, directions):
 
     machine = NoUTurn(spy, MAX_DEPTH)
     potential, gradient = potential_and_grad(z[None])
-    draw = Draw(z[None], gradient, potential, potential)
+    draw = PhasePoint(z[None], gradient, potential, potential)
     state = machine.start(draw, metric, noise(normal, directions[0] > 0))
     tuning = Tuning(torch.full((1,), step_size, dtype=torch.float64), metric)
     while True:

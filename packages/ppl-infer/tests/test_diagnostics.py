@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from ppl.errors import ShapeError, SupportError
 from ppl.infer import diagnostics
-from ppl.infer.diagnostics import Verdict, format_summary, summary, trust
+from ppl.infer.diagnostics import Verdict, assess, format_summary, summary
 from ppl.ops import stats
 
 
@@ -79,7 +79,9 @@ def test_a_table_of_no_sites_is_empty():
 
 
 def test_independent_draws_are_trusted():
-    verdict = trust({"x": noise(4, 1000), "y": noise(4, 1000, 3, seed=1)}, torch.zeros(4, 1000) > 0)
+    verdict = assess(
+        {"x": noise(4, 1000), "y": noise(4, 1000, 3, seed=1)}, torch.zeros(4, 1000) > 0
+    )
     assert verdict == Verdict(True, (), ())
     assert str(verdict) == "The draws look reliable."
 
@@ -103,7 +105,7 @@ def test_independent_draws_are_trusted():
     ],
 )
 def test_unreliable_draws_are_refused_with_a_reason_and_a_cure(samples, divergences, words, advice):
-    verdict = trust(samples, divergences)
+    verdict = assess(samples, divergences)
     assert not verdict.reliable
     for word in words:
         assert any(word in reason for reason in verdict.reasons), verdict.reasons
@@ -112,37 +114,37 @@ def test_unreliable_draws_are_refused_with_a_reason_and_a_cure(samples, divergen
 
 
 def test_a_verdict_does_not_name_good_sites():
-    verdict = trust({"good": noise(4, 1000), "bad": sticky(draws=1000)})
+    verdict = assess({"good": noise(4, 1000), "bad": sticky(draws=1000)})
     assert all("good" not in reason for reason in verdict.reasons)
 
 
 def test_a_verdict_names_the_worst_component_and_counts_the_rest():
     scale = torch.linspace(0, 1, 6)
     draws = noise(4, 1000, 6) + scale * torch.arange(4.0)[:, None, None]  # the last one is worst
-    (reason,) = [reason for reason in trust({"theta": draws}).reasons if "r_hat" in reason]
+    (reason,) = [reason for reason in assess({"theta": draws}).reasons if "r_hat" in reason]
     assert reason.startswith("theta[5], theta[4], theta[3] and ")
 
 
 def test_a_component_that_is_constant_by_construction_is_not_held_against_the_draws():
     draws = noise(4, 1000, 2)
     draws[..., 0] = 1.0
-    assert trust({"corr": draws}).reliable
+    assert assess({"corr": draws}).reliable
 
 
 def test_divergences_are_located_where_they_gather():
     log_scale, other = noise(4, 1000), noise(4, 1000, 2, seed=1)
     divergent = log_scale < -1.5  # the neck of a funnel
-    verdict = trust({"other": other, "log_scale": log_scale}, divergent)
+    verdict = assess({"other": other, "log_scale": log_scale}, divergent)
     assert "they gather at low log_scale" in verdict.reasons[0]
     assert "other" not in verdict.reasons[0]
 
 
 def test_divergences_of_another_shape_are_refused_with_both_shapes():
     with pytest.raises(ShapeError, match=r"\(4,\).*'x'.*\(4, 100\)"):
-        trust({"x": noise(4, 100)}, torch.zeros(4))
+        assess({"x": noise(4, 100)}, torch.zeros(4))
 
 
-@pytest.mark.parametrize("function", [summary, trust])
+@pytest.mark.parametrize("function", [summary, assess])
 @pytest.mark.parametrize("shape", [(), (10,), (0, 10), (2, 0, 3)])
 def test_draws_without_chains_are_refused_by_site(function, shape):
     with pytest.raises(ShapeError, match="site 'theta'"):
@@ -157,7 +159,7 @@ def test_a_mass_outside_the_unit_interval_is_refused(prob):
 
 def test_a_verdict_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        trust({"x": noise(4, 1000)}).reliable = False  # type: ignore[misc]
+        assess({"x": noise(4, 1000)}).reliable = False  # type: ignore[misc]
 
 
 def test_four_hundred_components_are_summarized_without_a_loop(monkeypatch):

@@ -1,4 +1,4 @@
-"""Compile a recorded tensor program with torch's compiler, inductor: the one door to it.
+"""Compile a recorded tensor program with torch's compiler, inductor, which nothing else here calls.
 
 A recording is flat and static, so most of what ``torch.compile`` does is not needed: no bytecode is
 read, nothing is guarded, and a call goes straight to the generated code.

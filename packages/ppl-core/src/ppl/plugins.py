@@ -1,4 +1,4 @@
-"""Entry-point registries: one door for our own classes and for a stranger's.
+"""Entry-point registries: our own classes and those of others are found in one way.
 
 A distribution registers a name in its ``pyproject.toml``::
 

@@ -12,15 +12,15 @@ replay draws anew.
 from .agreement import agree as agree
 from .agreement import points_near as points_near
 from .agreement import same_function as same_function
+from .batch_first_matmul import batch_first as batch_first
 from .differentiable import DifferentiableProgram as DifferentiableProgram
 from .differentiable import record_with_gradient as record_with_gradient
 from .factorization import factorizes_infinity as factorizes_infinity
 from .factorization import fail_with_nan as fail_with_nan
 from .folding import fold_constants as fold_constants
-from .orientation import batch_first as batch_first
 from .passes import Pass as Pass
 from .passes import optimize as optimize
 from .recording import is_recording as is_recording
 from .recording import record as record
 from .refusals import CaptureError as CaptureError
-from .splitting import split_products as split_products
+from .split_matmul import split_products as split_products

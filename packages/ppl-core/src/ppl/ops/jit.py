@@ -21,7 +21,7 @@ import ppl.poutine as poutine
 from ppl.capture.call import Call
 from ppl.capture.differentiable import DifferentiableProgram, Flat
 from ppl.capture.parameters import GivenParams, Leaf, ParamStatements
-from ppl.capture.plan import Plan
+from ppl.capture.recorded_call import RecordedCall
 from ppl.capture.recording import is_recording
 from ppl.capture.refusals import CaptureError
 from ppl.capture.surroundings import Surroundings
@@ -149,7 +149,7 @@ class CompiledFunction:
         self._forget()
 
     def _forget(self) -> None:
-        self._plans: dict[Hashable, Plan] = {}
+        self._known: dict[Hashable, RecordedCall] = {}
         self._num_recordings: Counter[Hashable] = Counter()
         self._lock = threading.RLock()  # of everything that records
         self._surroundings = Surroundings(self.fn)
@@ -174,39 +174,39 @@ class CompiledFunction:
     @property
     def compiled(self) -> dict[Hashable, DifferentiableProgram]:
         """The recorded programs, by the structure of the arguments."""
-        return {key: p.program for key, p in self._plans.items() if p.program is not None}
+        return {key: p.program for key, p in self._known.items() if p.program is not None}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return ``fn(*args, **kwargs)``, or its replay."""
         if is_recording() or _is_transformed():
             return self.fn(*args, **kwargs)  # a part of something that a replay does not know of
         call = Call.of(args, kwargs)
-        plan = self._plans.get(self._key(call))
-        if plan is None or not plan.is_settled:
+        known = self._known.get(self._key(call))
+        if known is None or not known.is_settled:
             with self._lock:
                 return self._settle(call)
-        return self._follow(plan, call)
+        return self._follow(known, call)
 
     def _settle(self, call: Call) -> Any:
         """Make the first call or the second one, unless another thread has just done so."""
-        plan = self._plans.get(self._key(call))
-        if plan is None:
+        known = self._known.get(self._key(call))
+        if known is None:
             return self._first(call, {})
-        return self._follow(plan, call)
+        return self._follow(known, call)
 
     def _key(self, call: Call) -> Hashable:
         return call.structure, self._surroundings.modes
 
-    def _follow(self, plan: Plan, call: Call) -> Any:
-        if plan.program is None:
+    def _follow(self, known: RecordedCall, call: Call) -> Any:
+        if known.program is None:
             return self._run(call, {})[0]
-        leaves = plan.statements.repeat()
-        if not plan.fits(leaves):
+        leaves = known.statements.repeat()
+        if not known.fits(leaves):
             with self._lock:
                 return self._first(call, leaves)
-        if plan.is_settled:
-            return plan.replay(call, leaves)
-        return self._second(plan, call, leaves)
+        if known.is_settled:
+            return known.replay(call, leaves)
+        return self._second(known, call, leaves)
 
     def _run(self, call: Call, leaves: dict[str, Leaf]) -> tuple[Any, ParamStatements]:
         """Run the function itself, with leaves that were read already."""
@@ -219,52 +219,52 @@ class CompiledFunction:
         state, versions = get_rng_state(), call.versions()
         with self._surroundings.noticing_modules():
             result, statements = self._run(call, leaves)
-        plan = Plan(self.fn, self._surroundings, statements, call, result)
+        known = RecordedCall(self.fn, self._surroundings, statements, call, result)
         key = self._key(call)
         self._num_recordings[key] += 1
-        with self._unless_it_fails(plan), _drawing_again(state):
+        with self._unless_it_fails(known), _drawing_again(state):
             if call.versions() != versions:
                 raise CaptureError("it changes an argument in place")
             if self._num_recordings[key] > MAX_RECORDINGS:
                 raise CaptureError("what it reads besides its arguments is replaced all the time")
-            plan.record(call, result)
+            known.record(call, result)
             set_rng_state(state)
-            plan.check(call, statements.leaves, result)
-        if plan.program is not None and self.compiler is not None:
+            known.check(call, statements.leaves, result)
+        if known.program is not None and self.compiler is not None:
             with _drawing_again(state):
-                self._compile(plan, call, result)
-        plan.look_around()
-        self._plans[key] = plan
+                self._compile(known, call, result)
+        known.look_around()
+        self._known[key] = known
         return result
 
-    def _second(self, plan: Plan, call: Call, leaves: dict[str, Leaf]) -> Any:
+    def _second(self, known: RecordedCall, call: Call, leaves: dict[str, Leaf]) -> Any:
         """Run the function at other values and see whether the replay still is the same."""
         state = get_rng_state()
         result, _ = self._run(call, leaves)
-        with self._unless_it_fails(plan), _drawing_again(state):
-            plan.check(call, leaves, result)
-        plan.look_around()
-        plan.is_settled = True
+        with self._unless_it_fails(known), _drawing_again(state):
+            known.check(call, leaves, result)
+        known.look_around()
+        known.is_settled = True
         return result
 
     @contextmanager
-    def _unless_it_fails(self, plan: Plan) -> Iterator[None]:
+    def _unless_it_fails(self, known: RecordedCall) -> Iterator[None]:
         """Give a plan up when it turns out that the function cannot be recorded."""
         try:
             yield
         except CaptureError as error:
-            plan.program, plan.is_settled = None, True
+            known.program, known.is_settled = None, True
             self._warn(f"{self._name} runs without recording, which is slow: {error}")
 
-    def _compile(self, plan: Plan, call: Call, result: Any) -> None:
+    def _compile(self, known: RecordedCall, call: Call, result: Any) -> None:
         """Compile the program of a plan, unless there is no compiler or it gets it wrong."""
-        assert plan.program is not None and self.compiler is not None
-        recorded = plan.program
-        plan.program = recorded.map(self.compiler)
+        assert known.program is not None and self.compiler is not None
+        recorded = known.program
+        known.program = recorded.map(self.compiler)
         try:
-            plan.check(call, plan.statements.leaves, result)
+            known.check(call, known.statements.leaves, result)
         except Exception as error:  # compilers fail in every way
-            plan.program = recorded
+            known.program = recorded
             self._warn(f"{self._name} is replayed without compiling: {error}")
 
     def _warn(self, message: str) -> None:

@@ -126,7 +126,7 @@ def format_summary(table: Mapping[str, Mapping[str, Tensor]]) -> str:
     return _align(rows)
 
 
-def trust(samples: Mapping[str, Tensor], divergences: Tensor | int = 0) -> Verdict:
+def assess(samples: Mapping[str, Tensor], divergences: Tensor | int = 0) -> Verdict:
     """Return whether draws of MCMC can be believed, and what to do if they cannot.
 
     Draws are refused for divergent transitions (Betancourt 2017), for components whose chains

@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .cohort import Cohort, make_optimizer
 from .errors import OptimError
 from .optim import PyroOptim
 from .options import Options, check_names, options_for
+from .param_group import ParamGroup, make_optimizer
 
 
 class PyroLRScheduler(PyroOptim):
-    """An optimizer whose learning rates follow a torch scheduler, one schedule for each cohort.
+    """An optimizer whose learning rates follow a torch scheduler, one schedule for each group.
 
     A parameter that appears later starts at the beginning of its schedule.
 
@@ -101,18 +101,18 @@ class PyroLRScheduler(PyroOptim):
                 ``ReduceLROnPlateau``.
             kwargs: The same by name.
         """
-        for cohort in self._cohorts:
-            assert cohort.scheduler is not None
-            cohort.scheduler.step(*args, **kwargs)
+        for group in self._groups:
+            assert group.scheduler is not None
+            group.scheduler.step(*args, **kwargs)
 
-    def _build(self, param: Tensor, name: str | None) -> Cohort:
+    def _build(self, param: Tensor, name: str | None) -> ParamGroup:
         options = options_for(self._options, name, "optim_args")
         self._check_names(options)
         constructor = options.pop("optimizer")
         inner = options_for(options.pop("optim_args"), name, "optim_args['optim_args']")
         optimizer = make_optimizer(constructor, param, inner)
         arguments = {"optimizer": constructor, "optim_args": inner, **options}
-        return Cohort(optimizer, arguments, self._schedule(optimizer, options))
+        return ParamGroup(optimizer, arguments, self._schedule(optimizer, options))
 
     def _schedule(self, optimizer: Optimizer, options: dict[str, Any]) -> LRScheduler:
         if "schedulers" in options:

@@ -15,10 +15,10 @@ from ppl.params.files import read_plain, write_atomically
 from ppl.primitives import get_param_store
 
 from . import adagrad_rmsprop, clipped_adam, dct_adam
-from .cohort import Cohort, make_optimizer
 from .errors import OptimError
 from .optim_objs import OptimObjs
 from .options import Options, check_names, check_options, merge, options_for
+from .param_group import ParamGroup, make_optimizer
 
 _FORMAT, _VERSION = "ppl-optim", 1
 _CLIP_NAMES = {"clip_norm", "clip_value"}
@@ -72,8 +72,8 @@ class PyroOptim:
         self._start({})
 
     def _start(self, restored: Mapping[str, Mapping[str, Any]]) -> None:
-        self._cohorts: list[Cohort] = []
-        self._home: dict[Tensor, Cohort] = {}
+        self._groups: list[ParamGroup] = []
+        self._group_of: dict[Tensor, ParamGroup] = {}
         self._clipping: dict[Tensor, Mapping[str, Any]] = {}
         self._leaves: dict[str, Tensor] = {}
         self._restored = dict(restored)  # states of names not yet seen
@@ -146,12 +146,12 @@ class PyroOptim:
         """
         chosen = dict.fromkeys(params)
         for param in chosen:
-            if param not in self._home:
+            if param not in self._group_of:
                 self._adopt(param)
             _clip(param, self._clipping[param])
-        with _without_gradient(param for param in self._home if param not in chosen):
-            for cohort in dict.fromkeys(self._home[param] for param in chosen):
-                self._step(cohort, chosen, args, kwargs)
+        with _without_gradient(param for param in self._group_of if param not in chosen):
+            for group in dict.fromkeys(self._group_of[param] for param in chosen):
+                self._step(group, chosen, args, kwargs)
 
     def get_state(self) -> dict[str, Any]:
         """Return a copy of the state by parameter name.
@@ -162,13 +162,13 @@ class PyroOptim:
         Raises:
             MissingSiteError: If a parameter is optimized that was never in the store.
         """
-        num_unnamed = len(self._home) - len(self._leaves)
+        num_unnamed = len(self._group_of) - len(self._leaves)
         if num_unnamed > 0:
             raise MissingSiteError(
                 f"{num_unnamed} optimized parameter(s) have no name to keep the state under; "
                 "register them with ppl.param or ppl.module"
             )
-        known = {name: self._home[leaf].get_state(leaf) for name, leaf in self._leaves.items()}
+        known = {name: self._group_of[leaf].get_state(leaf) for name, leaf in self._leaves.items()}
         return {**self._restored, **known}
 
     def set_state(self, state_dict: Mapping[str, Mapping[str, Any]]) -> None:
@@ -204,46 +204,48 @@ class PyroOptim:
         self.set_state(contents["state"])
 
     def _step(
-        self, cohort: Cohort, chosen: Mapping[Tensor, Any], args: Any, kwargs: dict[str, Any]
+        self, group: ParamGroup, chosen: Mapping[Tensor, Any], args: Any, kwargs: dict[str, Any]
     ) -> None:
-        """Step a cohort; those of it that are not meant keep their options.
+        """Step a group; those of it that are not meant keep their options.
 
         A step may change options: learning rates decay by themselves.
         """
-        idle = [param for param in cohort.params if param not in chosen]
-        before = cohort.options if idle else {}
-        cohort.optimizer.step(*args, **kwargs)
-        if idle and cohort.options != before:
+        idle = [param for param in group.params if param not in chosen]
+        before = group.options if idle else {}
+        group.optimizer.step(*args, **kwargs)
+        if idle and group.options != before:
             for param in idle:
-                self._home[param] = self._settle(self._taken_out(cohort, param, before))
+                self._group_of[param] = self._settle(self._taken_out(group, param, before))
 
-    def _taken_out(self, cohort: Cohort, param: Tensor, options: Mapping[str, Any] = {}) -> Cohort:
-        """Return a cohort of one parameter of another, with its state and perhaps other options."""
+    def _taken_out(
+        self, group: ParamGroup, param: Tensor, options: Mapping[str, Any] = {}
+    ) -> ParamGroup:
+        """Return a group of one parameter of another, with its state and perhaps other options."""
         own = self._build(param, self._name(param))
-        own.set_state(cohort.get_state(param))
+        own.set_state(group.get_state(param))
         own.optimizer.param_groups[0].update(options)
-        cohort.remove(param)
+        group.remove(param)
         return own
 
-    def _isolate(self, param: Tensor) -> Cohort:
-        """Return the cohort of a parameter, after making it one of this parameter alone."""
-        cohort = self._home[param]
-        if len(cohort.params) > 1:
-            cohort = self._taken_out(cohort, param)
-            self._cohorts.append(cohort)
-            self._home[param] = cohort
-        cohort.is_open = False
-        return cohort
+    def _isolate(self, param: Tensor) -> ParamGroup:
+        """Return the group of a parameter, after making it one of this parameter alone."""
+        group = self._group_of[param]
+        if len(group.params) > 1:
+            group = self._taken_out(group, param)
+            self._groups.append(group)
+            self._group_of[param] = group
+        group.is_open = False
+        return group
 
     def _replace(self, param: Tensor, optimizer: Any) -> None:
         """Give a parameter a torch optimizer or scheduler that a program has made for it."""
-        if param in self._home:
+        if param in self._group_of:
             self._drop(param)
         scheduler = optimizer if is_scheduler(optimizer) else None
-        cohort = Cohort(getattr(optimizer, "optimizer", optimizer), {}, scheduler)
-        cohort.is_open = False
-        self._cohorts.append(cohort)
-        self._home[param], self._clipping[param] = cohort, {}
+        group = ParamGroup(getattr(optimizer, "optimizer", optimizer), {}, scheduler)
+        group.is_open = False
+        self._groups.append(group)
+        self._group_of[param], self._clipping[param] = group, {}
         name = self._name(param)
         if name is not None:
             self._leaves[name] = param
@@ -259,40 +261,40 @@ class PyroOptim:
     def _check_names(self, options: Mapping[str, Any]) -> None:
         check_names(self._constructor, options)
 
-    def _build(self, param: Tensor, name: str | None) -> Cohort:
+    def _build(self, param: Tensor, name: str | None) -> ParamGroup:
         options = options_for(self._options, name, "optim_args")
         self._check_names(options)
-        return Cohort(make_optimizer(self._constructor, param, options), options)
+        return ParamGroup(make_optimizer(self._constructor, param, options), options)
 
     def _adopt(self, param: Tensor) -> None:
         name = self._name(param)
         clipping = options_for(self._clip_options, name, "clip_args") if self._clip_options else {}
         _check_clipping(clipping)
-        newcomer = self._build(param, name)
+        new = self._build(param, name)
         restored = self._copied.get(param, name)
         if restored in self._restored:
-            _restore(newcomer, restored, self._restored.pop(restored))
+            _restore(new, restored, self._restored.pop(restored))
         if name in self._leaves:
             self._forget(self._leaves[name])
-        self._home[param] = self._settle(newcomer)
+        self._group_of[param] = self._settle(new)
         self._clipping[param] = clipping
         if name is not None:
             self._leaves[name] = param
 
-    def _settle(self, newcomer: Cohort) -> Cohort:
-        for cohort in self._cohorts:
-            if cohort.accepts(newcomer):
-                cohort.join(newcomer)
-                return cohort
-        self._cohorts.append(newcomer)
-        return newcomer
+    def _settle(self, new: ParamGroup) -> ParamGroup:
+        for group in self._groups:
+            if group.accepts(new):
+                group.join(new)
+                return group
+        self._groups.append(new)
+        return new
 
     def _forget(self, param: Tensor) -> None:
-        cohort = self._home.pop(param)
-        cohort.remove(param)
+        group = self._group_of.pop(param)
+        group.remove(param)
         del self._clipping[param]
-        if not cohort.params:
-            self._cohorts.remove(cohort)
+        if not group.params:
+            self._groups.remove(group)
 
 
 def AdagradRMSProp(optim_args: Options | None = None, **options: Any) -> PyroOptim:
@@ -315,13 +317,13 @@ def is_scheduler(optimizer: object) -> bool:
     return isinstance(optimizer, torch.optim.lr_scheduler.LRScheduler)
 
 
-def _restore(newcomer: Cohort, name: str, state: Mapping[str, Any]) -> None:
+def _restore(new: ParamGroup, name: str, state: Mapping[str, Any]) -> None:
     try:
-        newcomer.set_state(state)
+        new.set_state(state)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise OptimError(
             f"the restored state of parameter {name!r} does not fit "
-            f"{type(newcomer.optimizer).__name__} ({error!r}); restore it into the kind of "
+            f"{type(new.optimizer).__name__} ({error!r}); restore it into the kind of "
             "optimizer that saved it"
         ) from error
 

@@ -26,8 +26,8 @@ class OptimObjs(MutableMapping[Tensor, Any]):
         self._owner = owner
 
     def __getitem__(self, param: Tensor) -> Any:
-        cohort = self._owner._isolate(param)
-        return cohort.optimizer if cohort.scheduler is None else cohort.scheduler
+        group = self._owner._isolate(param)
+        return group.optimizer if group.scheduler is None else group.scheduler
 
     def __setitem__(self, param: Tensor, optimizer: Any) -> None:
         self._owner._replace(param, optimizer)
@@ -36,10 +36,10 @@ class OptimObjs(MutableMapping[Tensor, Any]):
         self._owner._drop(param)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter(tuple(self._owner._home))
+        return iter(tuple(self._owner._group_of))
 
     def __len__(self) -> int:
-        return len(self._owner._home)
+        return len(self._owner._group_of)
 
     def __repr__(self) -> str:
         return f"OptimObjs of {len(self)} parameters of {self._owner!r}"

@@ -19,9 +19,9 @@ from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.parallel import StartMethod
-from ppl.infer.mcmc.plan import ChainMethod, Draws, Hook, Plan, warn_if_empty
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.potential import Params
+from ppl.infer.mcmc.run_config import ChainMethod, Hook, RunConfig, RunResult, warn_if_empty
 from ppl.infer.mcmc.runs import run_chains
 from ppl.infer.mcmc.threads import threads_for
 from ppl.ops import stats
@@ -113,7 +113,7 @@ class MCMC(Portable):
             arguments.function("hook_fn", hook_fn)
         if mp_context is not None:
             arguments.one_of("mp_context", mp_context, get_args(StartMethod))
-        self._plan = Plan(
+        self._config = RunConfig(
             num_samples=self.num_samples,
             warmup_steps=self.warmup_steps,
             num_chains=self.num_chains,
@@ -128,7 +128,7 @@ class MCMC(Portable):
             thinning=_checked_thinning(thinning, self.num_samples),
             num_processes=_checked_processes(num_processes, self.num_chains),
         )
-        self._draws: Draws | None = None
+        self._draws: RunResult | None = None
         self._args: tuple[Any, ...] = ()  # of the last run; arviz.from_pyro reads these two
         self._kwargs: dict[str, Any] = {}
 
@@ -138,8 +138,8 @@ class MCMC(Portable):
         state = "no run yet"
         if self._draws is not None:
             sites = ", ".join(self._draws.samples) or "no site"
-            state = f"{self.num_chains} x {self._plan.num_kept} draws of {sites}"
-        return describe(self, self._plan.options(self.kernel), state)
+            state = f"{self.num_chains} x {self._config.num_kept} draws of {sites}"
+        return describe(self, self._config.options(self.kernel), state)
 
     @opaque
     @threads_for(0)  # what is around the potential's program is little work
@@ -153,7 +153,7 @@ class MCMC(Portable):
         refuse_left_out(self)
         self._args, self._kwargs = args, kwargs
         self._draws = None  # those of an earlier run are not those of one that fails
-        self._draws = run_chains(self.kernel, self._plan, args, kwargs)
+        self._draws = run_chains(self.kernel, self._config, args, kwargs)
         warn_if_empty(self._draws.layout)
         if self._draws.stopped is not None:
             chains, draws = self._draws.shape
@@ -214,7 +214,7 @@ class MCMC(Portable):
             print(f"\nNumber of divergences: {int(found.fields['diverging'].sum())}")
         print(self._verdict(found.samples, self._diverging()))
 
-    def _found(self) -> Draws:
+    def _found(self) -> RunResult:
         if self._draws is None:
             raise NotRunError("there are no draws yet: call MCMC.run(...) first")
         return self._draws
@@ -242,7 +242,7 @@ class MCMC(Portable):
 
     def _verdict(self, samples: Mapping[str, Tensor], diverging: Tensor) -> Verdict:
         fields = self._found().fields
-        verdict = infer_diagnostics.trust(samples, diverging)
+        verdict = infer_diagnostics.assess(samples, diverging)
         deepest = getattr(self.kernel, "max_tree_depth", torch.inf)
         too_deep = int((fields.get("tree_depth", torch.zeros(())) >= deepest).sum())
         if not too_deep:

@@ -33,7 +33,7 @@ def check_blocks(argument: str, blocks: Iterable[Any]) -> None:
         raise SiteError(f"{argument} has the sites {repeated} twice; a site belongs to one block")
 
 
-def coupled(layout: Layout, full_mass: FullMass) -> Tensor | None:
+def block_mask(layout: Layout, full_mass: FullMass) -> Tensor | None:
     """Return which numbers of a position share a block, bool ``(dim, dim)``; None without blocks.
 
     >>> layout = Layout.of({"a": torch.zeros(()), "b": torch.zeros(()), "c": torch.zeros(())})

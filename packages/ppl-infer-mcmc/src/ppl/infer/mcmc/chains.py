@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ppl.infer.mcmc import recording
+from ppl.infer.mcmc import step_records
 from ppl.infer.mcmc.machine import Noise
 from ppl.infer.mcmc.noise import NoiseStream, Steps, StreamState
-from ppl.infer.mcmc.recording import Recording, Trail
 from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride
+from ppl.infer.mcmc.step_records import DrawBuffer, StepRecords
 from ppl.infer.mcmc.threads import ENOUGH_WORK, threads_for
 
 
@@ -24,7 +24,7 @@ class Checkpoint(NamedTuple):
 
     state: State
     stream: StreamState
-    record: Recording
+    record: DrawBuffer
 
 
 class Chains:
@@ -50,10 +50,12 @@ class Chains:
         self._stride = stride or self._plain_stride
         self.stream: NoiseStream = NoiseStream(seeds, position)
         endless = math.isinf(sampler.num_draws)
-        self.record: Recording = recording.begin(position, 0 if endless else int(sampler.num_draws))
+        self.record: DrawBuffer = step_records.begin(
+            position, 0 if endless else int(sampler.num_draws)
+        )
         with torch.no_grad():
             self.state: State = sampler.begin(position, step_size, self._next_noise())
-        self.trail: Trail | None = None
+        self.records: StepRecords | None = None
 
     @torch.no_grad()
     def run(
@@ -76,17 +78,17 @@ class Chains:
         """Advance by one leapfrog."""
         self._advance(1)
 
-    def _plain_stride(self, state: State, steps: Steps) -> tuple[State, Trail]:
+    def _plain_stride(self, state: State, steps: Steps) -> tuple[State, StepRecords]:
         warming = self.sampler.is_warming(state)
         return self.sampler.stride(state, self.stream.draw(steps), warming)
 
     def _advance(self, num_steps: int) -> None:
         steps = self.stream.next(num_steps)
-        state, self.trail = self._stride(self.state, steps)
+        state, self.records = self._stride(self.state, steps)
         num_warmup = self.sampler.warmup.num_steps
-        self.record = recording.write(self.record, self.trail, num_warmup)
+        self.record = step_records.write(self.record, self.records, num_warmup)
         last = partial(self.stream.draw_last, steps)
-        self.state = self.sampler.decide(state, last, self.trail)
+        self.state = self.sampler.adapt(state, last, self.records)
 
     @torch.no_grad()
     def move(self, position: Tensor) -> None:
@@ -117,7 +119,7 @@ class Chains:
         self.stream.restore(checkpoint.stream)
 
     def last_fields(self) -> dict[str, float]:
-        """Return the `recording.FIELDS` of the last leapfrog of a single chain."""
-        if self.trail is None:
-            return dict.fromkeys(recording.FIELDS, math.nan)
-        return dict(zip(recording.FIELDS, self.trail.fields[-1, 0].tolist(), strict=True))
+        """Return the `step_records.FIELDS` of the last leapfrog of a single chain."""
+        if self.records is None:
+            return dict.fromkeys(step_records.FIELDS, math.nan)
+        return dict(zip(step_records.FIELDS, self.records.fields[-1, 0].tolist(), strict=True))

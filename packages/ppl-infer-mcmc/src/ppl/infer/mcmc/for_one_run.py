@@ -8,28 +8,28 @@ from typing import Any
 
 from ppl.errors import ArgumentError
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
-from ppl.infer.mcmc.plan import Plan
+from ppl.infer.mcmc.run_config import RunConfig
 
 _ABSENT = object()
 
 
 @contextmanager
-def for_one_run(kernel: MCMCKernel, plan: Plan, chain: int | None = None) -> Iterator[None]:
-    """Set starting points and transforms of a kernel as the plan says, and undo it at the end.
+def for_one_run(kernel: MCMCKernel, config: RunConfig, chain: int | None = None) -> Iterator[None]:
+    """Set starting points and transforms of a kernel as the config says, and undo it at the end.
 
     Whatever attributes the kernel's setters change are put back, so that its next run begins as if
     this one had not been.
 
     Args:
         kernel: The kernel.
-        plan: The plan.
+        config: The config.
         chain: Which chain's starting point to set; None for those of all chains.
     """
     before = dict(vars(kernel))
-    if plan.initial_params is not None:
-        kernel.initial_params = plan.start_of(chain)
-    if plan.transforms is not None and hasattr(kernel, "constrain"):
-        _set_transforms(kernel, plan.transforms)
+    if config.initial_params is not None:
+        kernel.initial_params = config.start_of(chain)
+    if config.transforms is not None and hasattr(kernel, "constrain"):
+        _set_transforms(kernel, config.transforms)
     changed = [n for n, x in vars(kernel).items() if before.get(n, _ABSENT) is not x]
     try:
         yield

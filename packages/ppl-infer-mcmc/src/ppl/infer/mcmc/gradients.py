@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ppl.errors import warn
 from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.potential import at_once
+from ppl.infer.mcmc.potential import vmap_potential
 from ppl.validation import validation_enabled
 
 STEPS = (1.0, 4.0)  # in units of the step at which rounding and curvature matter least
@@ -69,8 +69,8 @@ def _is_lost(
     unit = torch.finfo(position.dtype).eps ** (1 / 3)
     steps = unit * position.new_tensor([s * sign for s in STEPS for sign in (1.0, -1.0)])
     points = position + steps[:, None, None] * direction  # (step, block, dim)
-    value, _ = at_once(potential)(points.flatten(0, 1))
-    _, gradient = at_once(potential)(position[None])
+    value, _ = vmap_potential(potential)(points.flatten(0, 1))
+    _, gradient = vmap_potential(potential)(position[None])
     value = value.double().unflatten(0, points.shape[:2])
     near, far = ((value[i] - value[i + 1]) / (2 * float(steps[i])) for i in (0, 2))
     expected = (direction * gradient).sum(-1).double()

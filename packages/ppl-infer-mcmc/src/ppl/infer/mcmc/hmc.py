@@ -24,16 +24,17 @@ from ppl.infer.mcmc.blocks import (
     FullMass,
     InverseMass,
     Names,
+    block_mask,
     blocks_of,
     check_blocks,
-    coupled,
     inverse_mass,
     split_blocks,
 )
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.divergences import Divergences
-from ppl.infer.mcmc.fixed_length import ROUNDING, FixedLength
+from ppl.infer.mcmc.execution import choose_potential, choose_stride
+from ppl.infer.mcmc.hmc_transition import ROUNDING, FixedLength
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.machine import Machine, Tuning
@@ -43,13 +44,12 @@ from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.potential import Params, PotentialFn
 from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.single_chain import SingleChain
 from ppl.infer.mcmc.target import Target
-from ppl.infer.mcmc.tiers import choose_potential, choose_stride
-from ppl.infer.mcmc.walk import Walk
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
 
-MANY = 16  # chains: so many learn from each other during warm-up
+CHAINS_TO_POOL = 16  # chains: so many learn from each other during warm-up
 
 
 @names_unknown_arguments
@@ -77,8 +77,8 @@ class HMC(MCMCKernel):
         max_plate_nesting: The largest number of nested plates, if the model has discrete latent
             sites, which are summed out exactly; found by running the model once if not given.
         jit_compile: Compile the potential, however short the run.  By default a run of 500 or more
-            transitions a chain compiles it where a C++ compiler is found (setting ``mcmc_tier``:
-            "auto", "eager", "graph" or "inductor").
+            transitions a chain compiles it where a C++ compiler is found (setting
+            ``mcmc_execution``: "auto", "eager", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.
@@ -160,7 +160,7 @@ class HMC(MCMCKernel):
         self._given_params: Params | None = None
         self._layout: Layout | None = None
         self._chains: Chains | None = None
-        self._walk: Walk | None = None
+        self._single_chain: SingleChain | None = None
         self._learnt: Tuning | None = None  # of chains that are gone
 
     def _check_program(self, model: Any, potential_fn: Any) -> None:
@@ -259,12 +259,12 @@ class HMC(MCMCKernel):
             given = self._configured(given, layout).inverse_mass_matrix
         if given is not None:
             given = inverse_mass(given, layout, position, self._full_mass)
-        mask = coupled(layout, self._full_mass)
+        mask = block_mask(layout, self._full_mass)
         return replace(
             self._warmup,
             num_steps=num_steps,
-            pooled=len(position) >= MANY,
-            coupled=None if mask is None else mask.to(position.device),
+            cross_chain_adaptation=len(position) >= CHAINS_TO_POOL,
+            block_mask=None if mask is None else mask.to(position.device),
             inverse_mass=given,
         )
 
@@ -295,7 +295,7 @@ class HMC(MCMCKernel):
                 target.potential, target.start, warmup_steps, self.jit_compile
             )
             chains = self.start(potential_and_grad, target.start, draw_seeds(1), warmup_steps)
-        self._walk = Walk(target, chains)
+        self._single_chain = SingleChain(target, chains)
 
     @opaque
     def sample(self, params: Params) -> Params:
@@ -309,7 +309,7 @@ class HMC(MCMCKernel):
         return target.constrain(target.layout.pack(draws, batch_dim=2))
 
     def fields(self) -> dict[str, float]:
-        """Return what is known of the last transition: `ppl.infer.mcmc.recording.FIELDS`."""
+        """Return what is known of the last transition: `ppl.infer.mcmc.step_records.FIELDS`."""
         return self._running().chains.last_fields()
 
     def logging(self) -> Mapping[str, str]:
@@ -332,23 +332,23 @@ class HMC(MCMCKernel):
 
     def cleanup(self) -> None:
         """Forget the chain; what was adapted can still be read."""
-        self._learnt, self._chains, self._walk = self._tuning, None, None
+        self._learnt, self._chains, self._single_chain = self._tuning, None, None
 
     def clear_cache(self) -> None:
         """Do nothing: potentials and gradients are part of the state, not of a cache."""
 
-    def _running(self) -> Walk:
-        if self._walk is None:
+    def _running(self) -> SingleChain:
+        if self._single_chain is None:
             raise NotRunError(
                 f"call {type(self).__name__}.setup(warmup_steps, ...) before sampling"
             )
-        return self._walk
+        return self._single_chain
 
     @property
     def initial_params(self) -> Params:
         """Unconstrained values that the chain starts from, by site."""
-        if self._walk is not None:
-            return self._walk.target.layout.unpack(self._walk.target.start[0])
+        if self._single_chain is not None:
+            return self._single_chain.target.layout.unpack(self._single_chain.target.start[0])
         return self._given_params or {}
 
     @initial_params.setter

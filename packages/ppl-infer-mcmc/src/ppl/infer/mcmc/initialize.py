@@ -17,9 +17,14 @@ from ppl.infer.enumeration import check_room
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
 from ppl.infer.mcmc.angles import bijection_of
 from ppl.infer.mcmc.faults import faults_of
+from ppl.infer.mcmc.initial_points import (
+    find_initial_points,
+    first_start,
+    single_starts,
+    uniform_starts,
+)
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.potential import ModelPotential, Params
-from ppl.infer.mcmc.starts import find_starts, first_start, single_starts, uniform_starts
 from ppl.infer.mcmc.structure import Structure
 from ppl.infer.site_shapes import check_counted_once
 from ppl.infer.util import max_plate_nesting_of
@@ -103,7 +108,7 @@ def initialize_model(
             return {n: t(trace.nodes[n]["value"]) for n, t in to_unconstrained.items()}
 
         draw_starts = uniform_starts(init_strategy, like) or single_starts(start)
-        starts = find_starts(draw_starts, potential, num_chains)
+        starts = find_initial_points(draw_starts, potential, num_chains)
         initial_params = starts if num_chains > 1 else {n: x[0] for n, x in starts.items()}
     return dict(initial_params), potential, to_unconstrained, prototype
 

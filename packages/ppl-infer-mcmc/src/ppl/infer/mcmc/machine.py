@@ -28,7 +28,7 @@ class Tuning(NamedTuple):
     metric: Metric
 
 
-class Draw(NamedTuple):
+class PhasePoint(NamedTuple):
     """A position with what is known there."""
 
     position: Tensor  # (chain, dim)
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     """What a transition reports; to be read for the chains where `finished` holds."""
 
     finished: Tensor  # (chain,) bool
-    draw: Draw
+    draw: PhasePoint
     accept_prob: Tensor  # (chain,)
     num_steps: Tensor  # (chain,), leapfrogs
     tree_depth: Tensor  # (chain,)
@@ -60,7 +60,7 @@ class Machine(Protocol):
     native_name: str  # of its twin in ``cpp/``
     native_settings: dict[str, float]  # the fields of `Settings` that only this machine has
 
-    def start(self, draw: Draw, metric: Metric, noise: Noise) -> Any:
+    def start(self, draw: PhasePoint, metric: Metric, noise: Noise) -> Any:
         """Return the state in which every chain begins a transition at `draw`."""
 
     def step(self, state: Any, tuning: Tuning, noise: Noise) -> tuple[Any, Outcome]:
@@ -76,7 +76,7 @@ def energy_error(energy: Tensor, initial_energy: Tensor) -> Tensor:
     return torch.nan_to_num(energy - initial_energy, nan=inf, posinf=inf, neginf=inf)
 
 
-def set_out(draw: Draw, metric: Metric, noise: Noise) -> tuple[Point, Draw]:
+def refresh_momentum(draw: PhasePoint, metric: Metric, noise: Noise) -> tuple[Point, PhasePoint]:
     """Return the draw as a point with a fresh momentum, and the draw with its energy there."""
     momentum = draw_momentum(metric, noise.normal)
     energy = draw.potential + kinetic_energy(metric, momentum)

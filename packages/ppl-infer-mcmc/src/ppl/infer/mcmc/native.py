@@ -17,8 +17,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ppl import cpp
 from ppl.infer.mcmc.noise import Steps
-from ppl.infer.mcmc.recording import FIELDS, Trail
 from ppl.infer.mcmc.sampler import Sampler, State
+from ppl.infer.mcmc.step_records import FIELDS, StepRecords
 
 SOURCE = Path(__file__).parent / "cpp" / "sampler.cpp"
 DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -42,7 +42,7 @@ class Settings(ctypes.Structure):
         ("multinomial", c_int64),
         ("trajectory_length", c_double),
         ("num_stops", c_int64),
-        ("stops", c_void_p),
+        ("pause_iterations", c_void_p),
     ]
 
 
@@ -62,30 +62,30 @@ class NativeStride:
         name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = library[f"{name}_begin"], library[f"{name}_complete"]
         self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]
-        self._stops = torch.tensor(sampler.stops)  # C++ holds its address
+        self._stops = torch.tensor(sampler.pause_iterations)  # C++ holds its address
         self._settings = _settings(sampler, position, self._stops)
         self._potential_and_grad = sampler.machine.potential_and_grad
 
-    def __call__(self, state: State, steps: Steps) -> tuple[State, Trail]:
-        """Return the state after the steps, one leapfrog each, and the trail."""
+    def __call__(self, state: State, steps: Steps) -> tuple[State, StepRecords]:
+        """Return the state after the steps, one leapfrog each, and the records."""
         leaves, spec = tree_flatten(state)
         leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
         state = tree_unflatten(leaves, spec)
         edge, seeds = state.machine.edge.position, steps.seeds.data_ptr()
         first = int(steps.first)
-        trail = _empty_trail(edge, steps.number)
+        records = _empty_records(edge, steps.number)
         states = (c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
         settings = ctypes.byref(self._settings)
         self._begin(states, settings)
-        for row, to in enumerate(zip(*map(_row_addresses, trail), strict=True)):
+        for row, to in enumerate(zip(*map(_row_addresses, records), strict=True)):
             found = [x.contiguous() for x in self._potential_and_grad(edge)]
             addresses = [x.data_ptr() for x in found]
             goes_on = row + 1 < steps.number
             self._complete(states, settings, *addresses, seeds, first + row, goes_on, *to)
-        return state, trail
+        return state, records
 
 
-def _settings(sampler: Sampler, position: Tensor, stops: Tensor) -> Settings:
+def _settings(sampler: Sampler, position: Tensor, pause_iterations: Tensor) -> Settings:
     warmup, machine = sampler.warmup, sampler.machine
     chains, dim = position.shape
     min_step, max_step = warmup.step_bounds
@@ -100,16 +100,16 @@ def _settings(sampler: Sampler, position: Tensor, stops: Tensor) -> Settings:
         max_step=max_step,
         window_start=warmup.window_start,
         window_end=max(warmup.window_ends, default=0),
-        num_stops=len(stops),
-        stops=stops.data_ptr(),
+        num_stops=len(pause_iterations),
+        pause_iterations=pause_iterations.data_ptr(),
         **machine.native_settings,
     )
 
 
-def _empty_trail(position: Tensor, num_steps: int) -> Trail:
-    """Return a trail with a row for each step of chains at positions ``(chain, dim)``."""
+def _empty_records(position: Tensor, num_steps: int) -> StepRecords:
+    """Return records with a row for each step of chains at positions ``(chain, dim)``."""
     rows = (num_steps, len(position))
-    return Trail(
+    return StepRecords(
         position.new_empty(rows, dtype=torch.bool),
         position.new_empty(rows, dtype=torch.long),
         position.new_empty((num_steps, *position.shape)),

@@ -22,13 +22,13 @@ from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
 from ppl.infer.mcmc.machine import (
     MAX_ENERGY_ERROR,
-    Draw,
     Machine,
     Noise,
     Outcome,
+    PhasePoint,
     Tuning,
     energy_error,
-    set_out,
+    refresh_momentum,
 )
 from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.metric import Metric, kinetic_energy
@@ -46,7 +46,7 @@ from ppl.infer.mcmc.tree import (
 )
 
 
-class Account(NamedTuple):
+class TrajectoryStats(NamedTuple):
     """Running sums over a trajectory."""
 
     accept_sum: Tensor  # (chain,), of the acceptance probabilities of all leaves
@@ -62,15 +62,15 @@ class Trajectory(NamedTuple):
     log_slice: Tensor  # (chain,), log of the slice variable relative to the initial density
     tree: Tree
     subtree: Subtree
-    account: Account
+    stats: TrajectoryStats
 
     @property
-    def draw(self) -> Draw:
+    def draw(self) -> PhasePoint:
         """The proposal; at the start of a trajectory, the last draw."""
         return self.tree.proposal
 
 
-class Coins(NamedTuple):
+class LogUniforms(NamedTuple):
     """Log-uniforms, one for each decision of a step; each ``(chain,)``."""
 
     leaf: Tensor
@@ -108,19 +108,19 @@ class NoUTurn:
         }
         self.schedule: Schedule = schedule(max_tree_depth, device)
 
-    def start(self, draw: Draw, metric: Metric, noise: Noise) -> Trajectory:
+    def start(self, draw: PhasePoint, metric: Metric, noise: Noise) -> Trajectory:
         """Return trajectories of one point each, with fresh momenta."""
-        point, draw = set_out(draw, metric, noise)
-        coins = Coins(*noise.log_uniform.unbind(-1))
+        point, draw = refresh_momentum(draw, metric, noise)
+        log_uniforms = LogUniforms(*noise.log_uniform.unbind(-1))
         zero = torch.zeros_like(draw.potential)
         return Trajectory(
             edge=point,
-            direction=torch.where(_heads(coins.direction), 1.0, -1.0).to(zero.dtype),
+            direction=torch.where(_heads(log_uniforms.direction), 1.0, -1.0).to(zero.dtype),
             initial_energy=draw.energy,
-            log_slice=coins.slice,
+            log_slice=log_uniforms.slice,
             tree=seed_tree(point, draw),
             subtree=no_subtree(draw, self.max_tree_depth),
-            account=Account(zero, torch.zeros_like(zero, dtype=torch.long)),
+            stats=TrajectoryStats(zero, torch.zeros_like(zero, dtype=torch.long)),
         )
 
     def restart(self, state: Trajectory, metric: Metric, noise: Noise) -> Trajectory:
@@ -130,7 +130,7 @@ class NoUTurn:
 
     def step(self, state: Trajectory, tuning: Tuning, noise: Noise) -> tuple[Trajectory, Outcome]:
         """Return the state one leapfrog later, and the outcome of the trajectories that ended."""
-        coins = Coins(*noise.log_uniform.unbind(-1))
+        log_uniforms = LogUniforms(*noise.log_uniform.unbind(-1))
         metric = tuning.metric
         edge, leaf = self._leapfrog(state, tuning)
         error = energy_error(leaf.energy, state.initial_energy)
@@ -138,28 +138,28 @@ class NoUTurn:
         log_weight = self._log_weight(error, state.log_slice)
 
         subtree, turning = grow(
-            state.subtree, leaf, edge.momentum, log_weight, coins.leaf, metric, self.schedule
+            state.subtree, leaf, edge.momentum, log_weight, log_uniforms.leaf, metric, self.schedule
         )
-        stops = turning | diverging
-        joins = (subtree.size >> state.tree.depth > 0) & ~stops
-        tree, turning = join(state.tree, subtree, edge.momentum, coins.join, joins, metric)
-        finished = stops | (joins & (turning | (tree.depth >= self.max_tree_depth)))
+        pause_iterations = turning | diverging
+        joins = (subtree.size >> state.tree.depth > 0) & ~pause_iterations
+        tree, turning = join(state.tree, subtree, edge.momentum, log_uniforms.join, joins, metric)
+        finished = pause_iterations | (joins & (turning | (tree.depth >= self.max_tree_depth)))
 
-        account = Account(
-            state.account.accept_sum + torch.exp(-error.clamp(min=0.0)), state.account.num_steps + 1
+        stats = TrajectoryStats(
+            state.stats.accept_sum + torch.exp(-error.clamp(min=0.0)), state.stats.num_steps + 1
         )
-        state = state._replace(edge=edge, tree=tree, subtree=subtree, account=account)
+        state = state._replace(edge=edge, tree=tree, subtree=subtree, stats=stats)
         outcome = _outcome(state, finished, diverging)
-        subtree_ends = joins | stops
-        state = _turn_round(state, subtree_ends & _heads(coins.direction))
+        subtree_ends = joins | pause_iterations
+        state = _turn_round(state, subtree_ends & _heads(log_uniforms.direction))
         state = select(finished, self._set_out(state, metric, noise), state)
         return _next_subtree(state, subtree_ends), outcome
 
-    def _leapfrog(self, state: Trajectory, tuning: Tuning) -> tuple[Point, Draw]:
+    def _leapfrog(self, state: Trajectory, tuning: Tuning) -> tuple[Point, PhasePoint]:
         step = tuning.step_size * state.direction
         edge, potential = leapfrog(self.potential_and_grad, tuning.metric, state.edge, step)
         energy = potential + kinetic_energy(tuning.metric, edge.momentum)
-        return edge, Draw(edge.position, edge.gradient, potential, energy)
+        return edge, PhasePoint(edge.position, edge.gradient, potential, energy)
 
     def _log_weight(self, error: Tensor, log_slice: Tensor) -> Tensor:
         if self.multinomial:
@@ -168,13 +168,13 @@ class NoUTurn:
 
     def _set_out(self, state: Trajectory, metric: Metric, noise: Noise) -> Trajectory:
         """Begin a new trajectory at the proposal; the subtree is emptied by `_next_subtree`."""
-        point, draw = set_out(state.tree.proposal, metric, noise)
+        point, draw = refresh_momentum(state.tree.proposal, metric, noise)
         return state._replace(
             edge=point,
             initial_energy=draw.energy,
-            log_slice=Coins(*noise.log_uniform.unbind(-1)).slice,
+            log_slice=LogUniforms(*noise.log_uniform.unbind(-1)).slice,
             tree=seed_tree(point, draw),
-            account=Account(*map(torch.zeros_like, state.account)),
+            stats=TrajectoryStats(*map(torch.zeros_like, state.stats)),
         )
 
 
@@ -183,11 +183,11 @@ def _heads(log_coin: Tensor) -> Tensor:
 
 
 def _outcome(state: Trajectory, finished: Tensor, diverging: Tensor) -> Outcome:
-    account = state.account
-    accept_prob = account.accept_sum / account.num_steps
+    stats = state.stats
+    accept_prob = stats.accept_sum / stats.num_steps
     draw, depth = state.tree.proposal, state.tree.depth
     end = state.edge.position
-    return Outcome(finished, draw, accept_prob, account.num_steps, depth, diverging, end)
+    return Outcome(finished, draw, accept_prob, stats.num_steps, depth, diverging, end)
 
 
 def _turn_round(state: Trajectory, turns: Tensor) -> Trajectory:
@@ -233,8 +233,8 @@ class NUTS(HMC):
         max_plate_nesting: The largest number of nested plates, if the model has discrete latent
             sites, which are summed out exactly; found by running the model once if not given.
         jit_compile: Compile the potential, however short the run.  By default a run of 500 or more
-            transitions a chain compiles it where a C++ compiler is found (setting ``mcmc_tier``:
-            "auto", "eager", "graph" or "inductor").
+            transitions a chain compiles it where a C++ compiler is found (setting
+            ``mcmc_execution``: "auto", "eager", "graph" or "inductor").
         jit_options: Accepted, not used.
         ignore_jit_warnings: Accepted, not used.
         target_accept_prob: What the step size adaptation aims at; more is slower and more robust.

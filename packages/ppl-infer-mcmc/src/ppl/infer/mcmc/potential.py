@@ -193,7 +193,7 @@ def evaluate(potential: Callable[[Tensor], Tensor], position: Tensor) -> tuple[T
     return value.detach(), gradient
 
 
-def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
+def loop_potential(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     """Return the batched potential and gradient that runs the chains one after another."""
 
     def potential_and_grad(position: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,7 +203,7 @@ def one_by_one(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     return potential_and_grad
 
 
-def at_once(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
+def vmap_potential(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
     """Return the batched potential and gradient that runs all chains in one execution.
 
     Where that fails, the chains run one after another.  If none of them fails alone, as in a model
@@ -221,7 +221,7 @@ def at_once(potential: Callable[[Tensor], Tensor]) -> PotentialAndGrad:
         except Exception as error:
             if not is_of_point(error):
                 raise
-            value, gradient = one_by_one(potential)(position)
+            value, gradient = loop_potential(potential)(position)
             if bool(value.isfinite().all()):
                 warn(f"starting points are tried chain by chain, which is slow: {described(error)}")
         return value, gradient
@@ -261,7 +261,7 @@ class RecordedPotential:
         return value, gradient
 
 
-def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> PotentialAndGrad:
+def recorded_potential(potential: Callable[[Tensor], Tensor], position: Tensor) -> PotentialAndGrad:
     """Return the potential and gradient of all chains at once.
 
     The potential is recorded as a tensor program over all chains.  The program is compared with
@@ -272,7 +272,7 @@ def batched(potential: Callable[[Tensor], Tensor], position: Tensor) -> Potentia
         potential: Maps a flat position ``(dim,)`` to the potential energy ``()``.
         position: Positions of the shape ``(chain, dim)`` that all calls will have.
     """
-    eager = one_by_one(potential)
+    eager = loop_potential(potential)
     try:
         vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
         program = optimize(fail_with_nan(record(vectorized, position)), [position], [batch_first])

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from ppl.infer.mcmc.recording import FIELDS, Trail
+from ppl.infer.mcmc.step_records import FIELDS, StepRecords
 
 if TYPE_CHECKING:
     from ppl.infer.mcmc.chains import Chains
@@ -126,14 +126,14 @@ class Progress:
 
     def __call__(self, chains: Chains) -> None:
         """Show where the chains are."""
-        if self.disable or chains.trail is None:
+        if self.disable or chains.records is None:
             return
         warming = chains.sampler.is_warming(chains.state)
         self.bar.set_description("Warmup" if warming else "Sample", refresh=False)
         self.bar.set_postfix(
             {
                 "step size": f"{float(chains.state.tuning.step_size.median()):.2e}",
-                "acc. prob": f"{_mean_accept_prob(chains.trail):.3f}",
+                "acc. prob": f"{_mean_accept_prob(chains.records):.3f}",
                 "divergences": int(chains.record.field("diverging").sum()),
             },
             refresh=False,
@@ -141,5 +141,5 @@ class Progress:
         self.bar.update(int(chains.state.iteration.sum()) - self.bar.n)
 
 
-def _mean_accept_prob(trail: Trail) -> float:
-    return float(trail.fields[trail.finished][:, FIELDS.index("accept_prob")].mean())
+def _mean_accept_prob(records: StepRecords) -> float:
+    return float(records.fields[records.finished][:, FIELDS.index("accept_prob")].mean())

@@ -18,7 +18,7 @@ from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.portable import refuse_left_out
-from ppl.infer.mcmc.potential import Params, batched
+from ppl.infer.mcmc.potential import Params, recorded_potential
 from ppl.infer.mcmc.target import Target
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
@@ -90,7 +90,7 @@ class RandomWalkKernel(MCMCKernel):
             self.model, args, kwargs, self.transforms, init_to_uniform, 1, self._given_params
         )
         with validation_enabled(False):
-            self._potential_and_grad = batched(target.potential, target.start)
+            self._potential_and_grad = recorded_potential(target.potential, target.start)
         self._generator = torch.Generator().manual_seed(draw_seeds(1)[0])
         self._target, self._warmup_steps = target, warmup_steps
         self._log_step = torch.tensor(self.init_step_size, dtype=target.start.dtype).log()

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
-from ppl.infer.mcmc.machine import Draw, Machine, Noise, Tuning
+from ppl.infer.mcmc.machine import Machine, Noise, PhasePoint, Tuning
 from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.noise import Steps
-from ppl.infer.mcmc.recording import Trail, fields_of
+from ppl.infer.mcmc.step_records import StepRecords, fields_of
 
 STEPS_AT_ONCE = 32  # leapfrogs between two looks at the chains
 QUORUM = 0.75  # of the chains: when so many have ended a window, chains that pool end it all
@@ -28,10 +28,10 @@ class State(NamedTuple):
     tuning: Tuning
     adaptation: Adaptation
     iteration: Tensor  # (chain,), transitions finished, those of warm-up included
-    waits: Tensor  # (chain,) bool: stands still, until its window ends or for good
+    paused: Tensor  # (chain,) bool: stands still, until its window ends or for good
 
 
-Stride = Callable[[State, Steps], tuple[State, Trail]]
+Stride = Callable[[State, Steps], tuple[State, StepRecords]]
 """Takes one leapfrog for each of several steps."""
 
 
@@ -58,20 +58,20 @@ class Sampler:
         machine = self.machine.start(draw, tuning.metric, noise)
         adaptation = self.warmup.begin(position, steps)
         iteration = torch.zeros_like(steps, dtype=torch.long)
-        waits = torch.zeros_like(steps, dtype=torch.bool)
-        state = State(machine, tuning, adaptation, iteration, waits)
-        return self._search_step_size(state, ~waits) if self.warmup.num_steps else state
+        paused = torch.zeros_like(steps, dtype=torch.bool)
+        state = State(machine, tuning, adaptation, iteration, paused)
+        return self._search_step_size(state, ~paused) if self.warmup.num_steps else state
 
     def move(self, state: State, position: Tensor, noise: Noise) -> State:
         """Return the state with the chains put at `position`, shape ``(chain, dim)``."""
         machine = self.machine.start(self._draw(position), state.tuning.metric, noise)
         return state._replace(machine=machine)
 
-    def _draw(self, position: Tensor) -> Draw:
+    def _draw(self, position: Tensor) -> PhasePoint:
         potential, gradient = self.machine.potential_and_grad(position)
-        return Draw(position, gradient, potential, potential)
+        return PhasePoint(position, gradient, potential, potential)
 
-    def step(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:
+    def step(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, StepRecords]:
         """Return the state one leapfrog later; `warming` says whether any chain is in warm-up.
 
         A chain whose tuning is about to change, or that has all its draws, waits.
@@ -81,21 +81,21 @@ class Sampler:
         if warming:
             adaptation, tuning = self.warmup.update(adaptation, tuning, outcome, state.iteration)
         iteration = state.iteration + outcome.finished
-        stops = torch.tensor(self.stops, device=iteration.device)
-        waits = (iteration[:, None] == stops).any(-1)
-        after = State(machine, tuning, adaptation, iteration, waits & outcome.finished)
-        finished = outcome.finished & ~state.waits
+        pause_iterations = torch.tensor(self.pause_iterations, device=iteration.device)
+        paused = (iteration[:, None] == pause_iterations).any(-1)
+        after = State(machine, tuning, adaptation, iteration, paused & outcome.finished)
+        finished = outcome.finished & ~state.paused
         fields = fields_of(outcome, state.tuning.step_size)
-        trail = Trail(finished, state.iteration, outcome.draw.position, fields, outcome.end)
-        return select(state.waits, state, after), trail
+        records = StepRecords(finished, state.iteration, outcome.draw.position, fields, outcome.end)
+        return select(state.paused, state, after), records
 
-    def stride(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, Trail]:
-        """Return the state after one leapfrog for each row of the noise, and the trail."""
-        trails = []
+    def stride(self, state: State, noise: Noise, warming: bool = True) -> tuple[State, StepRecords]:
+        """Return the state after one leapfrog for each row of the noise, and the records."""
+        rows = []
         for row in zip(*noise, strict=True):
-            state, trail = self.step(state, Noise(*row), warming)
-            trails.append(trail)
-        return state, Trail(*map(torch.stack, zip(*trails, strict=True)))
+            state, records = self.step(state, Noise(*row), warming)
+            rows.append(records)
+        return state, StepRecords(*map(torch.stack, zip(*rows, strict=True)))
 
     @property
     def num_iterations(self) -> float:
@@ -103,55 +103,55 @@ class Sampler:
         return self.warmup.num_steps + self.num_draws
 
     @property
-    def stops(self) -> list[int]:
+    def pause_iterations(self) -> list[int]:
         """The numbers of transitions after which a chain waits."""
-        stops = [*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations]
-        return [int(n) for n in stops if n < math.inf]
+        pause_iterations = [*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations]
+        return [int(n) for n in pause_iterations if n < math.inf]
 
     def is_warming(self, state: State) -> bool:
         """Return whether any chain is in warm-up."""
         return bool((state.iteration < self.warmup.num_steps).any())
 
-    def decide(self, state: State, noise: Callable[[], Noise], trail: Trail) -> State:
+    def adapt(self, state: State, noise: Callable[[], Noise], records: StepRecords) -> State:
         """Return the state with new tuning for the chains that wait for it.
 
         Args:
             state: The state after some leapfrogs.
             noise: Draws the noise of transitions that begin anew.
-            trail: What the chains did since the last decision.
+            records: What the chains did since the last decision.
         """
-        if self.warmup.pooled and self.is_warming(state):
-            state = self._gather(state, noise, trail)
-            decides = state.waits.all()
+        if self.warmup.cross_chain_adaptation and self.is_warming(state):
+            state = self._gather(state, noise, records)
+            decides = state.paused.all()
         else:
-            decides = state.waits.any()
+            decides = state.paused.any()
         if not bool(decides):
             return state
         state = self._end_windows(state, noise)
-        over = state.waits & (state.iteration == self.warmup.num_steps)
-        tuning = self.warmup.settle(state.adaptation, state.tuning, over)
-        return state._replace(tuning=tuning, waits=state.iteration == self.num_iterations)
+        over = state.paused & (state.iteration == self.warmup.num_steps)
+        tuning = self.warmup.finalize(state.adaptation, state.tuning, over)
+        return state._replace(tuning=tuning, paused=state.iteration == self.num_iterations)
 
-    def _gather(self, state: State, noise: Callable[[], Noise], trail: Trail) -> State:
+    def _gather(self, state: State, noise: Callable[[], Noise], records: StepRecords) -> State:
         """Let chains that learn from each other adapt, and the last end a window with the others.
 
-        A chain that is stuck so holds nobody up, and goes on with what the others have learnt.
+        A chain that is stuck goes on with what the others have learnt: they do not wait for it.
         """
-        adaptation, tuning = self.warmup.update_together(state.adaptation, state.tuning, trail)
+        adaptation, tuning = self.warmup.update_together(state.adaptation, state.tuning, records)
         state = state._replace(adaptation=adaptation, tuning=tuning)
-        if float(state.waits.float().mean()) < QUORUM:
+        if float(state.paused.float().mean()) < QUORUM:
             return state
         restarted = self.machine.restart(state.machine, tuning.metric, noise())
         return state._replace(
-            machine=select(state.waits, state.machine, restarted),
+            machine=select(state.paused, state.machine, restarted),
             iteration=state.iteration.max().expand_as(state.iteration),
-            waits=torch.ones_like(state.waits),
+            paused=torch.ones_like(state.paused),
         )
 
     def _end_windows(self, state: State, noise: Callable[[], Noise]) -> State:
         """Renew the metric of the chains whose window has ended, and then their step size."""
-        ends = torch.tensor(self.warmup.window_ends, device=state.waits.device)
-        ended = state.waits & torch.isin(state.iteration, ends)
+        ends = torch.tensor(self.warmup.window_ends, device=state.paused.device)
+        ended = state.paused & torch.isin(state.iteration, ends)
         if not bool(ended.any()):
             return state
         adaptation, tuning = self.warmup.renew_metric(
@@ -164,7 +164,9 @@ class Sampler:
 
     def _shares(self, state: State) -> bool:
         """Whether the chains are to have one tuning."""
-        return self.warmup.pooled and bool((state.iteration >= self.warmup.pools_from).all())
+        return self.warmup.cross_chain_adaptation and bool(
+            (state.iteration >= self.warmup.pools_from).all()
+        )
 
     def _search_step_size(self, state: State, searching: Tensor) -> State:
         if not self.warmup.adapt_step_size:

@@ -19,17 +19,17 @@ from ppl.infer.mcmc.arguments import names_unknown_arguments
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.hmc import HMC
-from ppl.infer.mcmc.in_turn import constrain, set_up, transitions
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.opaque import opaque
-from ppl.infer.mcmc.plan import Hook, Plan, warn_if_empty
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.potential import Params
 from ppl.infer.mcmc.progress import Progress
-from ppl.infer.mcmc.recording import FIELDS
+from ppl.infer.mcmc.run_config import Hook, RunConfig, warn_if_empty
 from ppl.infer.mcmc.runs import is_batch_kernel, prepare
+from ppl.infer.mcmc.sequential import constrain, set_up, transitions
+from ppl.infer.mcmc.step_records import FIELDS
 from ppl.infer.mcmc.target import Target
 from ppl.infer.mcmc.threads import threads_for
 from ppl.ops.streaming import CountMeanVarianceStats, StatsOfDict, StreamingStats
@@ -107,7 +107,7 @@ class StreamingMCMC(Portable):
                 f"{statistics!r}"
             )
         self.kernel = kernel
-        self._plan = driver._plan
+        self._config = driver._config
         self.num_samples: int = driver.num_samples
         self.warmup_steps: int = driver.warmup_steps
         self.num_chains: int = driver.num_chains
@@ -121,7 +121,7 @@ class StreamingMCMC(Portable):
         if self._statistics is not None:
             sites = sorted({name for _, name in self._statistics.get()})
             state = f"statistics of {', '.join(sites)}"
-        return describe(self, self._plan.options(self.kernel), state)
+        return describe(self, self._config.options(self.kernel), state)
 
     @opaque
     @threads_for(0)  # what is around the potential's program is little work
@@ -132,11 +132,11 @@ class StreamingMCMC(Portable):
         """
         refuse_left_out(self)
         self._statistics = copy.deepcopy(self._given)
-        kernel, plan, statistics = self.kernel, self._plan, self._statistics
-        if is_batch_kernel(kernel, plan):
-            self._diagnostics = _run_together(kernel, plan, statistics, args, kwargs)
+        kernel, config, statistics = self.kernel, self._config, self._statistics
+        if is_batch_kernel(kernel, config):
+            self._diagnostics = _run_together(kernel, config, statistics, args, kwargs)
         else:
-            self._diagnostics = _run_in_turn(kernel, plan, statistics, args, kwargs)
+            self._diagnostics = _run_sequentially(kernel, config, statistics, args, kwargs)
 
     def get_statistics(self, group_by_chain: bool = True) -> dict[Any, Any]:
         """Return the statistics, by ``(chain, site)`` or, merged over the chains, by site.
@@ -168,9 +168,9 @@ class StreamingMCMC(Portable):
         See :func:`ppl.infer.mcmc.util.diagnostics_from_stats`; the kernel's entries are those of
         :meth:`ppl.infer.mcmc.MCMC.diagnostics`.
         """
-        plan = self._plan
+        config = self._config
         sites = util.diagnostics_from_stats(
-            self.get_statistics(), plan.num_samples, plan.num_chains
+            self.get_statistics(), config.num_samples, config.num_chains
         )
         return {**sites, **self._diagnostics}
 
@@ -185,33 +185,33 @@ class Stream:
 
     Args:
         target: What is sampled.
-        plan: How.
+        config: How.
         statistics: Updated in place.
     """
 
-    def __init__(self, target: Target, plan: Plan, statistics: StreamingStats) -> None:
+    def __init__(self, target: Target, config: RunConfig, statistics: StreamingStats) -> None:
         self.target = target
-        self.plan = plan
+        self.config = config
         self.statistics = statistics
         self._positions: list[Tensor] = []  # (draw, dim)
         self._chains: list[Tensor] = []  # (draw,)
-        self._accept_prob = torch.zeros(plan.num_chains)
-        self._divergences: list[list[int]] = [[] for _ in range(plan.num_chains)]
+        self._accept_prob = torch.zeros(config.num_chains)
+        self._divergences: list[list[int]] = [[] for _ in range(config.num_chains)]
 
     def take(self, chains: Chains) -> None:
         """Take the draws of the last leapfrogs."""
-        trail, first = chains.trail, self.plan.warmup_steps
-        assert trail is not None
-        is_draw = (trail.iteration >= first) & (trail.iteration < self.plan.num_iterations)
-        step, chain = (trail.finished & is_draw).nonzero(as_tuple=True)
-        fields = trail.fields[step, chain].cpu()
-        self._positions.append(trail.position[step, chain])
+        records, first = chains.records, self.config.warmup_steps
+        assert records is not None
+        is_draw = (records.iteration >= first) & (records.iteration < self.config.num_iterations)
+        step, chain = (records.finished & is_draw).nonzero(as_tuple=True)
+        fields = records.fields[step, chain].cpu()
+        self._positions.append(records.position[step, chain])
         self._chains.append(chain)
         accept_prob = fields[:, FIELDS.index("accept_prob")].to(self._accept_prob.dtype)
         self._accept_prob.index_add_(0, chain.cpu(), accept_prob)
         diverging = fields[:, FIELDS.index("diverging")].nonzero().flatten()
         for draw in diverging.tolist():
-            number = int(trail.iteration[step[draw], chain[draw]]) - first
+            number = int(records.iteration[step[draw], chain[draw]]) - first
             self._divergences[int(chain[draw])].append(number)
         if sum(map(len, self._chains)) >= DRAWS_AT_ONCE:
             self.flush()
@@ -220,14 +220,14 @@ class Stream:
         """Update the statistics with all draws that were taken."""
         if not self._chains:
             return
-        values = self.plan.kept(self.target.constrain(torch.cat(self._positions)[None]))
+        values = self.config.kept(self.target.constrain(torch.cat(self._positions)[None]))
         _update(self.statistics, torch.cat(self._chains).tolist(), values)
         self._positions.clear()
         self._chains.clear()
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
         """Return the indices of divergent draws and the mean acceptance probability by chain."""
-        rates = (self._accept_prob / self.plan.num_samples).tolist()
+        rates = (self._accept_prob / self.config.num_samples).tolist()
         return {
             "divergences": {f"chain {i}": draws for i, draws in enumerate(self._divergences)},
             "acceptance rate": {f"chain {i}": rate for i, rate in enumerate(rates)},
@@ -236,17 +236,17 @@ class Stream:
 
 def _run_together(
     kernel: HMC,
-    plan: Plan,
+    config: RunConfig,
     statistics: StreamingStats,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    target, start = prepare(kernel, plan, args, kwargs)
+    target, start = prepare(kernel, config, args, kwargs)
     warn_if_empty(target.layout)
-    stream = Stream(target, plan, statistics)
+    stream = Stream(target, config, statistics)
     with (
-        validation_enabled(not plan.disable_validation),
-        Progress(plan.num_chains, plan.num_iterations, plan.disable_progbar) as progress,
+        validation_enabled(not config.disable_validation),
+        Progress(config.num_chains, config.num_iterations, config.disable_progbar) as progress,
     ):
 
         def report(chains: Chains) -> None:
@@ -255,33 +255,33 @@ def _run_together(
 
         endless = start(slice(None), math.inf)  # these keep no draws
         try:
-            endless.run(report, plan.num_iterations)
+            endless.run(report, config.num_iterations)
         finally:  # after an interrupt, too
             stream.flush()
             kernel.cleanup()
     return stream.diagnostics()
 
 
-def _run_in_turn(
+def _run_sequentially(
     kernel: MCMCKernel,
-    plan: Plan,
+    config: RunConfig,
     statistics: StreamingStats,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for chain, seed in enumerate(draw_seeds(plan.num_chains)):
+    for chain, seed in enumerate(draw_seeds(config.num_chains)):
         with (
             seeded(seed),
-            validation_enabled(not plan.disable_validation),
-            set_up(kernel, plan, chain, args, kwargs),
+            validation_enabled(not config.disable_validation),
+            set_up(kernel, config, chain, args, kwargs),
         ):
             if chain == 0:
                 warn_if_empty(Layout.of(kernel.initial_params))
-            draws = (x for x, stage, _ in transitions(kernel, plan, chain) if stage == "Sample")
+            draws = (x for x, stage, _ in transitions(kernel, config, chain) if stage == "Sample")
             while block := list(islice(draws, DRAWS_AT_ONCE)):
                 stacked = {n: torch.stack([draw[n] for draw in block])[None] for n in block[0]}
-                values = plan.kept(constrain(kernel, plan, stacked))
+                values = config.kept(constrain(kernel, config, stacked))
                 _update(statistics, [chain] * len(block), values)
         for label, value in kernel.diagnostics().items():
             found.setdefault(label, {})[f"chain {chain}"] = value

@@ -14,12 +14,12 @@ from torch.distributions import Transform
 
 from ppl.errors import ArgumentError
 from ppl.infer.initialization import Strategy
-from ppl.infer.mcmc.each import at_each
 from ppl.infer.mcmc.gradients import warn_of_lost_gradients
+from ppl.infer.mcmc.initial_points import cause_of, check_start
 from ppl.infer.mcmc.initialize import check_names, check_precision, initialize_model
 from ppl.infer.mcmc.layout import Layout
+from ppl.infer.mcmc.mapping import map_draws
 from ppl.infer.mcmc.potential import Params, PotentialFn, flat
-from ppl.infer.mcmc.starts import cause_of, check_start
 
 MOST_FAULTS = 32  # points without density that a report looks at
 
@@ -126,7 +126,7 @@ class Target:
         def one(position: Tensor) -> dict[str, Tensor]:
             return dict(self.constrain_one(self.layout.unpack(position)))
 
-        values = at_each(one, draws.flatten(0, 1))
+        values = map_draws(one, draws.flatten(0, 1))
         return {name: x.unflatten(0, draws.shape[:2]) for name, x in values.items()}
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.integrator import Point
-from ppl.infer.mcmc.machine import Draw
+from ppl.infer.mcmc.machine import PhasePoint
 from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.metric import Metric, velocity
 
@@ -93,7 +93,7 @@ class Subtree(NamedTuple):
     size: Tensor  # (chain,), leaves so far
     momentum_sum: Tensor  # (chain, dim)
     log_weight: Tensor  # (chain,), log of the sum of the leaves' weights
-    proposal: Draw
+    proposal: PhasePoint
     memory: Memory
 
 
@@ -104,18 +104,18 @@ class Tree(NamedTuple):
     near: Tensor  # (chain, dim), momentum
     momentum_sum: Tensor  # (chain, dim)
     log_weight: Tensor  # (chain,)
-    proposal: Draw
+    proposal: PhasePoint
     depth: Tensor  # (chain,), number of doublings
 
 
-def seed_tree(start: Point, draw: Draw) -> Tree:
+def seed_tree(start: Point, draw: PhasePoint) -> Tree:
     """Return the tree that consists of the starting point alone."""
     weight = torch.zeros_like(draw.potential)
     depth = torch.zeros_like(draw.potential, dtype=torch.long)
     return Tree(start, start.momentum, start.momentum, weight, draw, depth)
 
 
-def no_subtree(draw: Draw, max_depth: int) -> Subtree:
+def no_subtree(draw: PhasePoint, max_depth: int) -> Subtree:
     """Return a subtree without leaves."""
     chains, dim = draw.position.shape
     levels = draw.position.new_zeros(chains, max_depth, dim)
@@ -127,7 +127,7 @@ def no_subtree(draw: Draw, max_depth: int) -> Subtree:
 
 def grow(
     subtree: Subtree,
-    leaf: Draw,
+    leaf: PhasePoint,
     momentum: Tensor,
     log_weight: Tensor,
     log_coin: Tensor,

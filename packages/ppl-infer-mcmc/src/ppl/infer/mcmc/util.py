@@ -123,8 +123,8 @@ def diagnostics_from_stats(
             for key in ("mean", "variance")
         )
         between = mean.var(0) if num_chains > 1 else torch.full_like(mean[0], torch.nan)
-        pooled = within.mean(0) * (num_samples - 1) / num_samples + between
-        result[name] = {"r_hat": (pooled / within.mean(0)).sqrt()}
+        cross_chain_adaptation = within.mean(0) * (num_samples - 1) / num_samples + between
+        result[name] = {"r_hat": (cross_chain_adaptation / within.mean(0)).sqrt()}
     return result
 
 

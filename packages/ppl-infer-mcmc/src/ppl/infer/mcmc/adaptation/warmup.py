@@ -12,10 +12,10 @@ from torch import Tensor
 from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation import dual_averaging, welford
 from ppl.infer.mcmc.adaptation.windows import Windows, windows
-from ppl.infer.mcmc.machine import Draw, Outcome, Tuning
+from ppl.infer.mcmc.machine import Outcome, PhasePoint, Tuning
 from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.metric import Metric
-from ppl.infer.mcmc.recording import FIELDS, Trail
+from ppl.infer.mcmc.step_records import FIELDS, StepRecords
 
 
 class Adaptation(NamedTuple):
@@ -48,8 +48,8 @@ class Warmup:
     adapt_mass_matrix: bool = True
     full_mass: bool = False
     step_bounds: tuple[float, float] = (1e-10, 1e10)
-    pooled: bool = False
-    coupled: Tensor | None = None
+    cross_chain_adaptation: bool = False
+    block_mask: Tensor | None = None
     inverse_mass: Tensor | None = None
 
     @property
@@ -58,7 +58,11 @@ class Warmup:
 
         It begins the last window: until then some may be far from where the others are.
         """
-        return (0, *self.window_ends)[-2] if self.pooled and self.window_ends else self.num_steps
+        return (
+            (0, *self.window_ends)[-2]
+            if self.cross_chain_adaptation and self.window_ends
+            else self.num_steps
+        )
 
     @property
     def window_ends(self) -> tuple[int, ...]:
@@ -72,15 +76,15 @@ class Warmup:
 
     @cached_property
     def _windows(self) -> Windows:
-        return windows(self.num_steps, self.pooled)
+        return windows(self.num_steps, self.cross_chain_adaptation)
 
-    def first_metric(self, start: Draw) -> Metric:
+    def first_metric(self, start: PhasePoint) -> Metric:
         """Return the metric that warm-up begins with."""
         if self.inverse_mass is None:
             return self._suggested_metric(start)
         return self._metric(self.inverse_mass)
 
-    def _suggested_metric(self, start: Draw) -> Metric:
+    def _suggested_metric(self, start: PhasePoint) -> Metric:
         """Return the unit metric, or what many chains suggest.
 
         For a normal target with independent coordinates, positions and gradients from anywhere
@@ -88,7 +92,7 @@ class Warmup:
         variance.
         """
         unit = torch.ones_like(start.position)
-        if self.pooled and self.adapt_mass_matrix:
+        if self.cross_chain_adaptation and self.adapt_mass_matrix:
             ratio = start.position.std(0) / start.gradient.std(0)
             usable = ratio.isfinite() & (ratio > 0)
             unit = torch.where(usable, ratio, 1.0).expand_as(unit)
@@ -124,14 +128,14 @@ class Warmup:
         return Adaptation(average, moments), tuning
 
     def update_together(
-        self, adaptation: Adaptation, tuning: Tuning, trail: Trail
+        self, adaptation: Adaptation, tuning: Tuning, records: StepRecords
     ) -> tuple[Adaptation, Tuning]:
         """Return the adaptation and tuning after chains that share a step size took a stride.
 
         The mean acceptance probability of all chains in it counts as one: it has little noise.
         """
-        counts = trail.finished & (trail.iteration >= self.pools_from)
-        accept_prob = trail.fields[..., FIELDS.index("accept_prob")].where(counts, 0.0)
+        counts = records.finished & (records.iteration >= self.pools_from)
+        accept_prob = records.fields[..., FIELDS.index("accept_prob")].where(counts, 0.0)
         number = counts.sum(0)
         if not self.adapt_step_size or not bool(number.any()):
             return adaptation, tuning
@@ -141,7 +145,7 @@ class Warmup:
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)
 
     def renew_metric(
-        self, adaptation: Adaptation, tuning: Tuning, draw: Draw, ended: Tensor, shared: bool
+        self, adaptation: Adaptation, tuning: Tuning, draw: PhasePoint, ended: Tensor, shared: bool
     ) -> tuple[Adaptation, Tuning]:
         """Return the adaptation and tuning where the window of the chains in `ended` has ended.
 
@@ -149,13 +153,13 @@ class Warmup:
         """
         moments = adaptation.moments
         emptied = welford.begin(moments.mean, self.full_mass)
-        if self.pooled and not shared:
+        if self.cross_chain_adaptation and not shared:
             renewed = self._suggested_metric(draw)
         else:
-            moments = welford.pooled(moments) if shared else moments
+            moments = welford.cross_chain_adaptation(moments) if shared else moments
             estimate = welford.shrunk_covariance(moments, tuning.metric.inverse)
-            if self.coupled is not None:
-                estimate = estimate.where(self.coupled, 0.0)
+            if self.block_mask is not None:
+                estimate = estimate.where(self.block_mask, 0.0)
             renewed = self._metric(estimate)
         return (
             adaptation._replace(moments=select(ended, emptied, adaptation.moments)),
@@ -181,7 +185,7 @@ class Warmup:
         step_size = select(ended, step_size, tuning.step_size)
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)
 
-    def settle(self, adaptation: Adaptation, tuning: Tuning, ended: Tensor) -> Tuning:
+    def finalize(self, adaptation: Adaptation, tuning: Tuning, ended: Tensor) -> Tuning:
         """Return the tuning with the averaged step size for the chains whose warm-up has ended."""
         if not self.adapt_step_size:
             return tuning

@@ -35,7 +35,7 @@ def update(moments: Moments, position: Tensor) -> Moments:
     return Moments(count, mean, scatter)
 
 
-def pooled(moments: Moments) -> Moments:
+def cross_chain_adaptation(moments: Moments) -> Moments:
     """Return, for every chain, the moments of the draws of all chains (Chan et al. 1983)."""
     count = moments.num_draws.sum()
     weight = moments.num_draws[:, None] / count.clamp(min=1)

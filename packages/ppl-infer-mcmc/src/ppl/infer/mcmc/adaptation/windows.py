@@ -16,7 +16,7 @@ class Windows(NamedTuple):
     ends: tuple[int, ...]  # after so many iterations a window ends; none: the metric stays
 
 
-def windows(num_warmup: int, pooled: bool = False) -> Windows:
+def windows(num_warmup: int, cross_chain_adaptation: bool = False) -> Windows:
     """Return the windows of a warm-up with so many iterations.
 
     A fast initial phase finds the typical set, windows of doubling length estimate the metric, and
@@ -37,7 +37,9 @@ def windows(num_warmup: int, pooled: bool = False) -> Windows:
     """
     if num_warmup < SHORTEST:
         return Windows(num_warmup, ())
-    start, size, final = _pooled_phases(num_warmup) if pooled else _phases(num_warmup)
+    start, size, final = (
+        _pooled_phases(num_warmup) if cross_chain_adaptation else _phases(num_warmup)
+    )
     last = num_warmup - final
     ends = [start + size]
     while ends[-1] < last:

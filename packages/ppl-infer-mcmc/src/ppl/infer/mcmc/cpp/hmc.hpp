@@ -3,15 +3,15 @@
 #include "machine.hpp"
 
 template <typename number>
-struct Flight {
+struct HMCState {
   using real = number;
   static constexpr double ROUNDING = 1e-3;
   Point<real> edge;
   real* initial_energy;
   int64_t* num_steps;
-  Draw<real> draw;
+  PhasePoint<real> draw;
 
-  Flight at(int64_t chain, const Settings& settings) const {
+  HMCState at(int64_t chain, const Settings& settings) const {
     return {edge.at(chain, settings.dim), initial_energy + chain, num_steps + chain,
             draw.at(chain, settings.dim)};
   }
@@ -34,7 +34,7 @@ struct Flight {
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {
     if (!outcome.finished) return;
-    set_out(draw, edge, context);
+    refresh_momentum(draw, edge, context);
     *initial_energy = *draw.energy;
     *num_steps = 0;
   }

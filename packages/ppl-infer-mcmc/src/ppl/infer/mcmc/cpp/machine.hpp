@@ -24,7 +24,7 @@ struct Context {
 };
 
 template <typename real>
-void copy(const Draw<real>& from, const Draw<real>& to, int64_t dim) {
+void copy(const PhasePoint<real>& from, const PhasePoint<real>& to, int64_t dim) {
   copy(from.position, to.position, dim);
   copy(from.gradient, to.gradient, dim);
   *to.potential = *from.potential;
@@ -73,8 +73,8 @@ void swap(const Point<real>& a, const Point<real>& b, int64_t dim) {
 
 // Puts the point where the draw is, with a fresh momentum, and gives the draw its energy there.
 template <typename real>
-void set_out(const Draw<real>& draw, const Point<real>& point, const Context<real>& context) {
-  const auto& [settings, tuning, noise, coins, scratch] = context;
+void refresh_momentum(const PhasePoint<real>& draw, const Point<real>& point, const Context<real>& context) {
+  const auto& [settings, tuning, noise, log_uniforms, scratch] = context;
   copy(draw.position, point.position, settings.dim);
   copy(draw.gradient, point.gradient, settings.dim);
   noise.draw_normals(scratch.total, settings.dim);

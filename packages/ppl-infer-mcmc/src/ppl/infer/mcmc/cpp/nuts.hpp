@@ -3,7 +3,7 @@
 #include "tree.hpp"
 
 template <typename real>
-struct Account {
+struct TrajectoryStats {
   real* accept_sum;
   int64_t* num_steps;
 };
@@ -15,7 +15,7 @@ struct Trajectory {
   real *direction, *initial_energy, *log_slice;
   Tree<real> tree;
   Subtree<real> subtree;
-  Account<real> account;
+  TrajectoryStats<real> stats;
 
   Trajectory at(int64_t chain, const Settings& settings) const {
     return {edge.at(chain, settings.dim),
@@ -24,32 +24,32 @@ struct Trajectory {
             log_slice + chain,
             tree.at(chain, settings.dim),
             subtree.at(chain, settings),
-            {account.accept_sum + chain, account.num_steps + chain}};
+            {stats.accept_sum + chain, stats.num_steps + chain}};
   }
 
   real time_step(real step_size) const { return *direction * step_size; }
 
   Outcome<real> step(real potential, const real* gradient, const Context<real>& context) const {
     const Settings& settings = context.settings;
-    const real* coins = context.log_uniform;  // leaf, join, direction, slice
+    const real* log_uniforms = context.log_uniform;  // leaf, join, direction, slice
     real energy = kick(edge, time_step(*context.tuning.step_size), potential, gradient, context);
     const real error = energy_error(energy, *initial_energy);
     const bool diverging = error > MAX_ENERGY_ERROR;
-    *account.accept_sum += std::exp(-std::max(error, real(0)));
-    ++*account.num_steps;
+    *stats.accept_sum += std::exp(-std::max(error, real(0)));
+    ++*stats.num_steps;
 
-    const Draw<real> leaf{edge.position, edge.gradient, &potential, &energy};
+    const PhasePoint<real> leaf{edge.position, edge.gradient, &potential, &energy};
     const real log_weight = leaf_weight(error, settings.multinomial);
-    const bool turns = grow(subtree, leaf, edge.momentum, log_weight, coins[0], context);
+    const bool turns = grow(subtree, leaf, edge.momentum, log_weight, log_uniforms[0], context);
     bool finished = turns || diverging;
     const bool joins = !finished && *subtree.size >> *tree.depth > 0;
     if (joins) {
-      finished = join(tree, subtree, edge.momentum, coins[1], context);
+      finished = join(tree, subtree, edge.momentum, log_uniforms[1], context);
       finished = finished || *tree.depth >= settings.max_tree_depth;
     }
-    const real accept_prob = *account.accept_sum / *account.num_steps;
+    const real accept_prob = *stats.accept_sum / *stats.num_steps;
     return {finished,           diverging,   tree.proposal, accept_prob,
-            *account.num_steps, *tree.depth, edge.position, finished || joins};
+            *stats.num_steps, *tree.depth, edge.position, finished || joins};
   }
 
   void go_on(const Outcome<real>& outcome, const Context<real>& context) const {
@@ -71,15 +71,15 @@ struct Trajectory {
 
   void begin_trajectory(const Context<real>& context) const {
     const int64_t dim = context.settings.dim;
-    set_out(tree.proposal, edge, context);
+    refresh_momentum(tree.proposal, edge, context);
     *initial_energy = *tree.proposal.energy;
     *log_slice = context.log_uniform[3];
     copy(edge, tree.far, dim);
     copy(edge.momentum, tree.momentum_sum, dim);
     *tree.log_weight = 0;
     *tree.depth = 0;
-    *account.accept_sum = 0;
-    *account.num_steps = 0;
+    *stats.accept_sum = 0;
+    *stats.num_steps = 0;
   }
 
   void begin_subtree(int64_t dim) const {

@@ -16,7 +16,7 @@ struct Settings {
   int64_t max_tree_depth, multinomial;  // of NUTS
   double trajectory_length;             // of HMC
   int64_t num_stops;
-  const int64_t* stops;  // iterations after which a chain waits
+  const int64_t* pause_iterations;  // iterations after which a chain waits
 
   int64_t metric_size() const { return dense ? dim * dim : dim; }
 };
@@ -31,10 +31,10 @@ struct Point {
 };
 
 template <typename real>
-struct Draw {
+struct PhasePoint {
   real *position, *gradient, *potential, *energy;
 
-  Draw at(int64_t chain, int64_t dim) const {
+  PhasePoint at(int64_t chain, int64_t dim) const {
     return {position + chain * dim, gradient + chain * dim, potential + chain, energy + chain};
   }
 };
@@ -85,12 +85,12 @@ struct Adaptation {
 };
 
 template <typename real>
-struct Trail {
+struct StepRecords {
   bool* finished;
   int64_t* iteration;
   real *position, *fields, *end;
 
-  Trail at(int64_t chain, int64_t dim) const {
+  StepRecords at(int64_t chain, int64_t dim) const {
     return {finished + chain, iteration + chain, position + chain * dim,
             fields + chain * NUM_FIELDS, end + chain * dim};
   }
@@ -100,7 +100,7 @@ struct Trail {
 template <typename real>
 struct Outcome {
   bool finished, diverging;
-  Draw<real> draw;
+  PhasePoint<real> draw;
   real accept_prob;
   int64_t num_steps, tree_depth;
   const real* end;
@@ -114,10 +114,10 @@ struct State {
   Tuning<real> tuning;
   Adaptation<real> adaptation;
   int64_t* iteration;
-  bool* waits;
+  bool* paused;
 
   State at(int64_t chain, const Settings& settings) const {
     return {machine.at(chain, settings), tuning.at(chain, settings),
-            adaptation.at(chain, settings), iteration + chain, waits + chain};
+            adaptation.at(chain, settings), iteration + chain, paused + chain};
   }
 };

@@ -15,25 +15,25 @@ void begin(const State<Machine>& state, const Settings& settings, real* scratch)
 }
 
 template <typename real>
-void record(const Trail<real>& trail, const Outcome<real>& outcome, real step_size, int64_t dim) {
+void record(const StepRecords<real>& records, const Outcome<real>& outcome, real step_size, int64_t dim) {
   const real fields[NUM_FIELDS] = {
       outcome.accept_prob, step_size, real(outcome.tree_depth), real(outcome.num_steps),
       *outcome.draw.energy, real(outcome.diverging), *outcome.draw.potential};
-  copy(outcome.draw.position, trail.position, dim);
-  copy(fields, trail.fields, NUM_FIELDS);
-  copy(outcome.end, trail.end, dim);
+  copy(outcome.draw.position, records.position, dim);
+  copy(fields, records.fields, NUM_FIELDS);
+  copy(outcome.end, records.end, dim);
 }
 
 template <typename Machine, typename real = typename Machine::real>
 void complete(const State<Machine>& state, const Settings& settings, real potential,
-              const real* gradient, const Context<real>& context, const Trail<real>& trail) {
+              const real* gradient, const Context<real>& context, const StepRecords<real>& records) {
   const Outcome<real> outcome = state.machine.step(potential, gradient, context);
-  *trail.finished = outcome.finished;
+  *records.finished = outcome.finished;
   if (outcome.finished) {
-    record(trail, outcome, *state.tuning.step_size, settings.dim);
+    record(records, outcome, *state.tuning.step_size, settings.dim);
     adapt(state.adaptation, outcome, *state.iteration, settings, state.tuning.step_size);
     ++*state.iteration;
-    *state.waits = std::count(settings.stops, settings.stops + settings.num_stops, *state.iteration);
+    *state.paused = std::count(settings.pause_iterations, settings.pause_iterations + settings.num_stops, *state.iteration);
   }
   state.machine.go_on(outcome, context);
 }
@@ -43,30 +43,30 @@ void begin_all(const State<Machine>& states, const Settings& settings) {
   std::vector<real> scratch(settings.dim);
   for (int64_t chain = 0; chain < settings.chains; ++chain) {
     const State<Machine> state = states.at(chain, settings);
-    if (!*state.waits) begin(state, settings, scratch.data());
+    if (!*state.paused) begin(state, settings, scratch.data());
   }
 }
 
 template <typename Machine, typename real = typename Machine::real>
 void complete_all(const State<Machine>& states, const Settings& settings, const real* potential,
                   const real* gradient, const int64_t* seeds, int64_t step,
-                  const Trail<real>& trails, bool begins_next) {
+                  const StepRecords<real>& trails, bool begins_next) {
   const int64_t dim = settings.dim;
   std::vector<real> room(4 * dim);
   real* next = room.data();
   const Scratch<real> scratch{next, next + dim, next + 2 * dim, next + 3 * dim};
   for (int64_t chain = 0; chain < settings.chains; ++chain) {
     const State<Machine> state = states.at(chain, settings);
-    const Trail<real> trail = trails.at(chain, dim);
-    *trail.finished = false;
-    *trail.iteration = *state.iteration;
-    if (*state.waits) continue;
+    const StepRecords<real> records = trails.at(chain, dim);
+    *records.finished = false;
+    *records.iteration = *state.iteration;
+    if (*state.paused) continue;
     const Noise<real> noise{uint64_t(seeds[chain]), uint64_t(step)};
-    real coins[NUM_COINS];
-    noise.draw_log_uniforms(coins);
-    const Context<real> context{settings, state.tuning, noise, coins, scratch};
-    complete(state, settings, potential[chain], gradient + chain * dim, context, trail);
-    if (begins_next && !*state.waits) begin(state, settings, scratch.drift);
+    real log_uniforms[NUM_COINS];
+    noise.draw_log_uniforms(log_uniforms);
+    const Context<real> context{settings, state.tuning, noise, log_uniforms, scratch};
+    complete(state, settings, potential[chain], gradient + chain * dim, context, records);
+    if (begins_next && !*state.paused) begin(state, settings, scratch.drift);
   }
 }
 
@@ -85,5 +85,5 @@ void complete_all(const State<Machine>& states, const Settings& settings, const 
 
 EXPORT(nuts_float, Trajectory, float)
 EXPORT(nuts_double, Trajectory, double)
-EXPORT(hmc_float, Flight, float)
-EXPORT(hmc_double, Flight, double)
+EXPORT(hmc_float, HMCState, float)
+EXPORT(hmc_double, HMCState, double)

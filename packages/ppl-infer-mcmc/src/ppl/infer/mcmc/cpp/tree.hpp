@@ -21,7 +21,7 @@ template <typename real>
 struct Subtree {
   int64_t* size;
   real *momentum_sum, *log_weight;
-  Draw<real> proposal;
+  PhasePoint<real> proposal;
   Memory<real> memory;
 
   Subtree at(int64_t chain, const Settings& settings) const {
@@ -34,7 +34,7 @@ template <typename real>
 struct Tree {
   Point<real> far;
   real *near, *momentum_sum, *log_weight;
-  Draw<real> proposal;
+  PhasePoint<real> proposal;
   int64_t* depth;
 
   Tree at(int64_t chain, int64_t dim) const {
@@ -46,7 +46,7 @@ struct Tree {
 template <typename real>
 bool disagrees(const real* a, const real* b, const real* first, const real* last,
                const Context<real>& context) {
-  const auto& [settings, tuning, noise, coins, scratch] = context;
+  const auto& [settings, tuning, noise, log_uniforms, scratch] = context;
   add(a, b, scratch.total, settings.dim);
   velocity(tuning.metric, settings, scratch.total, scratch.drift);
   return dot(scratch.drift, first, settings.dim) <= 0 ||
@@ -79,7 +79,7 @@ bool blocks_turn(const Subtree<real>& subtree, int64_t lowest, int64_t highest,
 
 // Adds a leaf to the subtree; returns whether a block that it completes turns.
 template <typename real>
-bool grow(const Subtree<real>& subtree, const Draw<real>& leaf, const real* momentum,
+bool grow(const Subtree<real>& subtree, const PhasePoint<real>& leaf, const real* momentum,
           real log_weight, real log_coin, const Context<real>& context) {
   const int64_t dim = context.settings.dim, n = *subtree.size;
   const Memory<real>& memory = subtree.memory;

@@ -27,7 +27,7 @@ Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
-class Plan(Portable):
+class RunConfig(Portable):
     """What to run; the fields are the arguments of :class:`~ppl.infer.mcmc.MCMC`."""
 
     num_samples: int
@@ -110,7 +110,7 @@ class Plan(Portable):
 
 
 @dataclass(frozen=True)
-class Draws(Portable):
+class RunResult(Portable):
     """What a run has found.
 
     Attributes:
@@ -138,7 +138,7 @@ class Draws(Portable):
         chains, draws, *_ = found[0].shape
         return chains, draws
 
-    def first(self, num_draws: int) -> Draws:
+    def first(self, num_draws: int) -> RunResult:
         """Return the first draws of each chain."""
         return replace(
             self,
@@ -148,7 +148,7 @@ class Draws(Portable):
         )
 
     @classmethod
-    def join(cls, chains: Sequence[Draws]) -> Draws:
+    def join(cls, chains: Sequence[RunResult]) -> RunResult:
         """Return the draws of all chains; where one was stopped, the most that have one length."""
         stopped = next((c.stopped for c in chains if c.stopped is not None), None)
         chains, length = most_draws(chains, lambda chain: chain.shape[1])

@@ -7,7 +7,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import ppl.distributions as dist
-import ppl.infer.mcmc.tiers as tiers
+import ppl.infer.mcmc.execution as execution
 from ppl import inductor, settings
 from ppl.cpp import find_compiler
 from ppl.errors import SiteError
@@ -30,23 +30,23 @@ def run_nuts(num_samples=100, seed=0, kernel=NUTS, **options):
 
 @needs_compiler
 @pytest.mark.parametrize("kernel", [HMC, NUTS])
-@pytest.mark.parametrize("tier", tiers.TIERS)
-def test_every_tier_samples_the_posterior(tier, kernel):
+@pytest.mark.parametrize("mode", execution.MODES)
+def test_every_mode_samples_the_posterior(mode, kernel):
     options = {"trajectory_length": 2.0} if kernel is HMC else {}
-    with settings.context(mcmc_tier=tier):
+    with settings.context(mcmc_execution=mode):
         x = run_nuts(300, kernel=kernel, **options)
     assert abs(float(x.mean()) - 1.2) < 0.2  # more than four standard errors at 400 effective draws
     assert abs(float(x.std()) - 0.8**0.5) < 0.15
 
 
-@pytest.mark.parametrize("tier", tiers.TIERS)
-def test_data_in_another_precision_than_the_sites_are_sampled_all_the_same(tier):
+@pytest.mark.parametrize("mode", execution.MODES)
+def test_data_in_another_precision_than_the_sites_are_sampled_all_the_same(mode):
     def mixed():
         x = sample("x", dist.Normal(torch.tensor(0.0), 2.0))
         sample("y", dist.Normal(x, 1.0), obs=torch.tensor(1.5, dtype=torch.float64))
 
     torch.manual_seed(0)
-    with settings.context(mcmc_tier=tier):
+    with settings.context(mcmc_execution=mode):
         mcmc = MCMC(NUTS(mixed), 200, num_chains=3, disable_progbar=True)
         mcmc.run()
     x = mcmc.get_samples()["x"]
@@ -61,11 +61,11 @@ def test_a_compiled_run_is_repeated_by_its_seed():
     assert not torch.equal(one, third)
 
 
-@pytest.mark.parametrize("tier,num_samples", [("graph", 300), ("eager", 10), ("auto", 40)])
-def test_what_is_short_or_shall_not_be_is_not_compiled(monkeypatch, tier, num_samples):
+@pytest.mark.parametrize("mode,num_samples", [("graph", 300), ("eager", 10), ("auto", 40)])
+def test_what_is_short_or_shall_not_be_is_not_compiled(monkeypatch, mode, num_samples):
     compiled = []
-    monkeypatch.setattr(tiers, "compile_program", lambda *args: compiled.append(args))
-    with settings.context(mcmc_tier=tier):
+    monkeypatch.setattr(execution, "compile_program", lambda *args: compiled.append(args))
+    with settings.context(mcmc_execution=mode):
         run_nuts(num_samples)
     assert not compiled
 
@@ -75,16 +75,16 @@ def fail(*args):
 
 
 def test_a_long_run_is_compiled_and_a_failing_compiler_costs_a_warning(monkeypatch):
-    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
-    monkeypatch.setattr(tiers, "compile_program", fail)
-    monkeypatch.setattr(tiers, "choose_stride", lambda *args: None)
+    monkeypatch.setattr(execution, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(execution, "compile_program", fail)
+    monkeypatch.setattr(execution, "choose_stride", lambda *args: None)
     with pytest.warns(UserWarning, match="without compilation.*no space left"):
         assert run_nuts(300).shape == (900,)
 
 
 def test_a_compiler_that_fails_on_the_sampler_costs_a_warning(monkeypatch):
-    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
-    monkeypatch.setattr(tiers, "NativeStride", fail)
+    monkeypatch.setattr(execution, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(execution, "NativeStride", fail)
     with pytest.warns(UserWarning, match="without its C.*no space left"):
         assert run_nuts(20).shape == (60,)
 
@@ -92,7 +92,7 @@ def test_a_compiler_that_fails_on_the_sampler_costs_a_warning(monkeypatch):
 def test_without_a_compiler_a_run_is_recorded_and_says_so_only_if_compilation_was_asked_for(
     monkeypatch, recwarn
 ):
-    monkeypatch.setattr(tiers, "find_compiler", lambda: None)
+    monkeypatch.setattr(execution, "find_compiler", lambda: None)
     run_nuts(20)
     assert not [w for w in recwarn if "compil" in str(w.message)]
     with pytest.warns(UserWarning, match="no C.* compiler"):
@@ -103,16 +103,16 @@ def test_a_compiler_that_is_wrong_is_not_believed_and_one_warning_says_so(monkey
     def wrong(program, *others):
         return lambda inputs: [1.01 * x for x in tree_leaves(program(*inputs))]
 
-    monkeypatch.setattr(tiers, "find_compiler", lambda: "c++")
-    monkeypatch.setattr(tiers, "choose_stride", lambda *args: None)
+    monkeypatch.setattr(execution, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(execution, "choose_stride", lambda *args: None)
     monkeypatch.setattr(inductor, "_generated", type(inductor._generated)())
     monkeypatch.setattr(inductor, "_compile", wrong)
     with pytest.warns(UserWarning, match="without compilation.*other values") as seen:
         x = run_nuts(300)
     assert sum("compil" in str(w.message) for w in seen) == 1
-    assert abs(float(x.mean()) - 1.2) < 0.2  # as for every tier
+    assert abs(float(x.mean()) - 1.2) < 0.2  # as for every mode
 
 
-def test_an_unknown_tier_is_refused():
+def test_an_unknown_mode_is_refused():
     with pytest.raises(SiteError, match="'fast'"):
-        settings.set(mcmc_tier="fast")
+        settings.set(mcmc_execution="fast")

@@ -1,4 +1,4 @@
-"""A cohort: parameters that share their options, and so one torch optimizer and one fused step."""
+"""A group: parameters that share their options, and so one torch optimizer and one fused step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch.optim.lr_scheduler import LRScheduler
 _FUSED_DTYPES_CPU = (torch.float32, torch.float64)
 
 
-class Cohort:
+class ParamGroup:
     """Parameters with equal options and an equal history of learning rates.
 
     Args:
         optimizer: A torch optimizer with one group of parameters.
-        arguments: What the user asked for; cohorts that differ here are never merged.
+        arguments: What the user asked for; groups that differ here are never merged.
         scheduler: What changes the learning rate of ``optimizer``, if anything does.
     """
 
@@ -47,7 +47,7 @@ class Cohort:
         group = self.optimizer.param_groups[0]
         return {name: value for name, value in group.items() if name != "params"}
 
-    def accepts(self, other: Cohort) -> bool:
+    def accepts(self, other: ParamGroup) -> bool:
         """Whether the parameters of ``other`` would be treated the same here."""
         return (
             self.is_open
@@ -56,7 +56,7 @@ class Cohort:
             and _equal(_state_of(self.scheduler), _state_of(other.scheduler))
         )
 
-    def join(self, other: Cohort) -> None:
+    def join(self, other: ParamGroup) -> None:
         """Take over the parameters of ``other`` and their state."""
         self.params.extend(other.params)
         self.optimizer.state.update(other.optimizer.state)
@@ -78,7 +78,7 @@ class Cohort:
         return copy.deepcopy(own)
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`get_state` returned; this cohort must have a single parameter."""
+        """Restore what :meth:`get_state` returned; this group must have a single parameter."""
         # a copy, since torch would update the caller's tensors in place
         own: dict[str, Any] = copy.deepcopy(dict(state))
         if self.scheduler is not None:

@@ -21,7 +21,7 @@ FIELDS = (
 )
 
 
-class Trail(NamedTuple):
+class StepRecords(NamedTuple):
     """What the chains did in successive leapfrogs."""
 
     finished: Tensor  # (step, chain) bool: a transition ended here
@@ -31,8 +31,8 @@ class Trail(NamedTuple):
     end: Tensor  # (step, chain, dim), where the transition's last leapfrog led
 
 
-class Recording(NamedTuple):
-    """Buffers with one slot more than draws: what is no draw is written there and forgotten."""
+class DrawBuffer(NamedTuple):
+    """Buffers with one slot more than draws: the extra slot takes what is not kept."""
 
     position: Tensor  # (chain, draw + 1, dim)
     fields: Tensor  # (chain, draw + 1, field)
@@ -48,10 +48,10 @@ class Recording(NamedTuple):
         return self.fields[:, :-1, FIELDS.index(name)]
 
 
-def begin(position: Tensor, num_draws: int) -> Recording:
+def begin(position: Tensor, num_draws: int) -> DrawBuffer:
     """Return empty buffers for chains at positions of shape ``(chain, dim)``."""
     chains, dim = position.shape
-    return Recording(
+    return DrawBuffer(
         position.new_zeros(chains, num_draws + 1, dim),
         position.new_zeros(chains, num_draws + 1, len(FIELDS)),
         Divergences.none(position),
@@ -72,20 +72,20 @@ def fields_of(outcome: Outcome, step_size: Tensor) -> Tensor:
     return torch.stack([value.to(step_size.dtype) for value in values], -1)
 
 
-def write(recording: Recording, trail: Trail, num_warmup: int) -> Recording:
-    """Write the draws of a trail, those after the first `num_warmup` transitions of each chain.
+def write(buffer: DrawBuffer, records: StepRecords, num_warmup: int) -> DrawBuffer:
+    """Write the draws of records, those after the first `num_warmup` transitions of each chain.
 
     The spare slot takes the rest: leapfrogs that did not finish a transition, or one of warm-up.
     Returns the recording, with the same buffers and the divergences that came.
     """
-    draw = trail.iteration - num_warmup
+    draw = records.iteration - num_warmup
     chain = torch.arange(draw.shape[1], device=draw.device).expand_as(draw)
-    spare = recording.position.shape[1] - 1
-    slot = torch.where(trail.finished & (draw >= 0), draw.clamp(max=spare), spare)
-    recording.position[chain, slot] = trail.position
-    recording.fields[chain, slot] = trail.fields
-    diverging = trail.fields[..., FIELDS.index("diverging")].bool() & (slot < spare)
+    spare = buffer.position.shape[1] - 1
+    slot = torch.where(records.finished & (draw >= 0), draw.clamp(max=spare), spare)
+    buffer.position[chain, slot] = records.position
+    buffer.fields[chain, slot] = records.fields
+    diverging = records.fields[..., FIELDS.index("diverging")].bool() & (slot < spare)
     if not bool(diverging.any()):
-        return recording
-    found = Divergences(chain[diverging], slot[diverging], trail.end[diverging])
-    return recording._replace(divergences=Divergences.join([recording.divergences, found]))
+        return buffer
+    found = Divergences(chain[diverging], slot[diverging], records.end[diverging])
+    return buffer._replace(divergences=Divergences.join([buffer.divergences, found]))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from .orientation import is_dense
+from .batch_first_matmul import is_dense
 
 aten = torch.ops.aten
 LARGE = 10**6  # multiplications: smaller products are over before other threads wake up

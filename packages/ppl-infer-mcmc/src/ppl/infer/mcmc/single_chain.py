@@ -13,7 +13,7 @@ from ppl.infer.mcmc.target import Target
 from ppl.validation import validation_enabled
 
 
-class Walk:
+class SingleChain:
     """A chain that is asked for one draw after another.
 
     Args:
@@ -49,11 +49,11 @@ class Walk:
         return {"divergences": self.divergences.draw.tolist(), "acceptance rate": rate}
 
     def _note(self, draw: int) -> None:
-        fields, trail = self.chains.last_fields(), self.chains.trail
-        if draw < 0 or trail is None:
+        fields, records = self.chains.last_fields(), self.chains.records
+        if draw < 0 or records is None:
             return
         self._accept_probs.append(fields["accept_prob"])
         if fields["diverging"]:
-            first = torch.zeros(1, dtype=torch.long, device=trail.end.device)
-            found = Divergences(first, first + draw, trail.end[-1])
+            first = torch.zeros(1, dtype=torch.long, device=records.end.device)
+            found = Divergences(first, first + draw, records.end[-1])
             self.divergences = Divergences.join([self.divergences, found])

@@ -14,7 +14,7 @@ from ppl.errors import NotFiniteError
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc.faults import described, is_numerical, is_of_point
 from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.potential import ModelPotential, Params, at_once, flat
+from ppl.infer.mcmc.potential import ModelPotential, Params, flat, vmap_potential
 from ppl.validation import validation_enabled
 
 MAX_TRIES = 100
@@ -83,7 +83,9 @@ def first_start(execute: Callable[[], Result], faults: Callable[[], list[str]]) 
                 raise NotFiniteError(no_start(causes)) from error
 
 
-def find_starts(draw_starts: DrawStarts, potential: ModelPotential, num_chains: int) -> Samples:
+def find_initial_points(
+    draw_starts: DrawStarts, potential: ModelPotential, num_chains: int
+) -> Samples:
     """Return starting points, ``(chain, *site)``, at which density and gradient are finite.
 
     All are tested at once; those that fail are drawn again.
@@ -142,7 +144,7 @@ def check_start(
 
 @validation_enabled(False)
 def _is_finite(potential: Callable[[Tensor], Tensor], position: Tensor) -> Tensor:
-    value, gradient = at_once(potential)(position)
+    value, gradient = vmap_potential(potential)(position)
     return value.isfinite() & gradient.isfinite().all(-1)
 
 

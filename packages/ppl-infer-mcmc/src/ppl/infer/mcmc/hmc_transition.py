@@ -10,12 +10,12 @@ from torch import Tensor
 from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
 from ppl.infer.mcmc.machine import (
     MAX_ENERGY_ERROR,
-    Draw,
     Noise,
     Outcome,
+    PhasePoint,
     Tuning,
     energy_error,
-    set_out,
+    refresh_momentum,
 )
 from ppl.infer.mcmc.masking import select
 from ppl.infer.mcmc.metric import Metric, kinetic_energy
@@ -23,13 +23,13 @@ from ppl.infer.mcmc.metric import Metric, kinetic_energy
 ROUNDING = 1e-3  # of a step: a length of four steps has four, however the division rounds
 
 
-class Flight(NamedTuple):
+class HMCState(NamedTuple):
     """Where each chain is in its transition."""
 
     edge: Point  # the next leapfrog starts here
     initial_energy: Tensor  # (chain,)
     num_steps: Tensor  # (chain,), leapfrogs so far
-    draw: Draw  # the draw the transition started from
+    draw: PhasePoint  # the draw the transition started from
 
 
 class FixedLength:
@@ -49,17 +49,17 @@ class FixedLength:
         self.trajectory_length = trajectory_length
         self.native_settings: dict[str, float] = {"trajectory_length": trajectory_length}
 
-    def start(self, draw: Draw, metric: Metric, noise: Noise) -> Flight:
+    def start(self, draw: PhasePoint, metric: Metric, noise: Noise) -> HMCState:
         """Return the state in which every chain begins a transition at `draw`."""
-        point, draw = set_out(draw, metric, noise)
+        point, draw = refresh_momentum(draw, metric, noise)
         num_steps = torch.zeros_like(draw.potential, dtype=torch.long)
-        return Flight(point, draw.energy, num_steps, draw)
+        return HMCState(point, draw.energy, num_steps, draw)
 
-    def restart(self, state: Flight, metric: Metric, noise: Noise) -> Flight:
+    def restart(self, state: HMCState, metric: Metric, noise: Noise) -> HMCState:
         """Return the state in which every chain begins its transition anew from its last draw."""
         return self.start(state.draw, metric, noise)
 
-    def step(self, state: Flight, tuning: Tuning, noise: Noise) -> tuple[Flight, Outcome]:
+    def step(self, state: HMCState, tuning: Tuning, noise: Noise) -> tuple[HMCState, Outcome]:
         """Return the state one leapfrog later, and the outcome of the transitions that ended."""
         edge, potential = leapfrog(
             self.potential_and_grad, tuning.metric, state.edge, tuning.step_size
@@ -71,10 +71,10 @@ class FixedLength:
         arrived = (num_steps + 1 - ROUNDING) * tuning.step_size > self.trajectory_length
         finished = arrived | diverging
         accepted = arrived & ~diverging & (noise.log_uniform[:, 0] < -error)
-        end = Draw(edge.position, edge.gradient, potential, energy)
+        end = PhasePoint(edge.position, edge.gradient, potential, energy)
         draw = select(accepted, end, state.draw)
         depth = torch.zeros_like(num_steps)  # no tree
         accept_prob = torch.exp(-error.clamp(min=0.0))
         outcome = Outcome(finished, draw, accept_prob, num_steps, depth, diverging, edge.position)
-        after = Flight(edge, state.initial_energy, num_steps, draw)
+        after = HMCState(edge, state.initial_energy, num_steps, draw)
         return select(finished, self.start(draw, tuning.metric, noise), after), outcome

@@ -17,24 +17,25 @@ from ppl.errors import SiteError, warn
 from ppl.inductor import compile_program
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.native import DTYPES, NativeStride
-from ppl.infer.mcmc.potential import RecordedPotential, batched, one_by_one
+from ppl.infer.mcmc.potential import RecordedPotential, loop_potential, recorded_potential
 from ppl.infer.mcmc.progress import announced
 from ppl.infer.mcmc.sampler import Sampler, Stride
 from ppl.infer.mcmc.threads import threads_for
 
-Tier = Literal["auto", "eager", "graph", "inductor"]
-TIERS = ("auto", "eager", "graph", "inductor")
+Mode = Literal["auto", "eager", "graph", "inductor"]
+MODES = ("auto", "eager", "graph", "inductor")
 ENOUGH = 500  # transitions of a chain: from here on a compiled run is faster from a cold start
 
-mcmc_tier: Tier = "auto"
+mcmc_execution: Mode = "auto"
 
 
-def _check_tier(tier: Tier) -> None:
-    if tier not in TIERS:
-        raise SiteError(f"mcmc_tier must be one of {TIERS}, got {tier!r}")
+def _check_mode(mode: Mode) -> None:
+    if mode not in MODES:
+        raise SiteError(f"mcmc_execution must be one of {MODES}, got {mode!r}")
 
 
-settings.register("mcmc_tier", __name__, "mcmc_tier", _check_tier)
+settings.register("mcmc_execution", __name__, "mcmc_execution", _check_mode)
+settings.register("mcmc_tier", __name__, "mcmc_execution", _check_mode)  # its earlier name
 
 
 def choose_potential(
@@ -53,15 +54,15 @@ def choose_potential(
         num_iterations: How many transitions each chain will make.
         jit_compile: Compile, whatever the setting and the work.
     """
-    tier = "inductor" if jit_compile else mcmc_tier
-    if tier == "eager":
-        return one_by_one(potential)
-    recorded = batched(potential, position)
+    mode = "inductor" if jit_compile else mcmc_execution
+    if mode == "eager":
+        return loop_potential(potential)
+    recorded = recorded_potential(potential, position)
     wanted = will_compile(num_iterations, jit_compile)
     if not wanted or not isinstance(recorded, RecordedPotential):  # a warning has said why not
         return recorded
     if find_compiler() is None:
-        if tier == "inductor":
+        if mode == "inductor":
             warn("the model runs without compilation: there is no C++ compiler; install g++")
         return recorded
     seconds = round(3 + len(recorded.program.graph.nodes) / 40)  # type: ignore[attr-defined]
@@ -72,9 +73,8 @@ def choose_potential(
 
 def will_compile(num_iterations: float, jit_compile: bool) -> bool:
     """Return whether a run of so many transitions is compiled, if its potential can be recorded."""
-    return (
-        jit_compile or mcmc_tier == "inductor" or (mcmc_tier == "auto" and num_iterations >= ENOUGH)
-    )
+    is_long = mcmc_execution == "auto" and num_iterations >= ENOUGH
+    return jit_compile or mcmc_execution == "inductor" or is_long
 
 
 def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
@@ -99,7 +99,7 @@ def choose_stride(sampler: Sampler, position: Tensor) -> Stride | None:
     It is there for chains on the CPU, unless the setting wants tensor programs.
     """
     is_native = position.device.type == "cpu" and position.dtype in DTYPES
-    if mcmc_tier in ("eager", "graph") or not is_native or find_compiler() is None:
+    if mcmc_execution in ("eager", "graph") or not is_native or find_compiler() is None:
         return None
     try:
         return NativeStride(sampler, position)

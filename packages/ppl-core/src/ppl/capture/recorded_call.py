@@ -22,7 +22,7 @@ from .surroundings import Surroundings, unchanged
 Leaves = dict[str, Leaf]
 
 
-class Plan:
+class RecordedCall:
     """The recorded program of a function, and how arguments and results go in and out.
 
     Its inputs are the tensors of the call, the leaves of the parameters, and the leaves that the

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.infer.mcmc import each
-from ppl.infer.mcmc.each import at_each
+from ppl.infer.mcmc import mapping
+from ppl.infer.mcmc.mapping import map_draws
 
 from .targets import generator
 
@@ -30,11 +30,11 @@ def stateful(calls=[]):  # noqa: B006  the state is the point
     return float(len(calls))
 
 
-WAYS = [each._replay, each._run_together]
+WAYS = [mapping._replay, mapping._run_together]
 POSITIONS = torch.randn(1000, 3, generator=generator(0))
 
 
-@pytest.mark.parametrize("way", [*WAYS, at_each])
+@pytest.mark.parametrize("way", [*WAYS, map_draws])
 @pytest.mark.parametrize("fn", [plain, wasteful])
 def test_every_way_gives_the_values_of_single_draws(fn, way):
     rows = [fn(z) for z in POSITIONS]
@@ -42,21 +42,21 @@ def test_every_way_gives_the_values_of_single_draws(fn, way):
         assert_close(values, torch.stack([row[name] for row in rows]))
 
 
-@pytest.mark.parametrize("num_draws", [1, 1000, each.FEW_DRAWS + 1])
+@pytest.mark.parametrize("num_draws", [1, 1000, mapping.FEW_DRAWS + 1])
 def test_a_function_that_branches_on_values_runs_draw_by_draw(num_draws):
     positions = torch.randn(num_draws, 3, generator=generator(1))
     sign = torch.where(positions[:, :1] > 0, 1.0, -1.0)
-    assert_close(at_each(branching, positions)["a"], sign * positions)
+    assert_close(map_draws(branching, positions)["a"], sign * positions)
 
 
 def test_what_the_results_do_not_need_is_left_out_of_the_recording():
-    program = each._without_dead_code(each.record(wasteful, POSITIONS[0]))
-    assert each._bytes_of(program) == 2 * 3 * 4  # the position and its square
+    program = mapping._without_dead_code(mapping.record(wasteful, POSITIONS[0]))
+    assert mapping._bytes_of(program) == 2 * 3 * 4  # the position and its square
 
 
 def test_the_batches_of_a_recording_are_bounded_in_memory(monkeypatch):
     sizes = []
-    monkeypatch.setattr(each, "BYTES_AT_ONCE", 2400)  # a hundred draws of 24 bytes
+    monkeypatch.setattr(mapping, "BYTES_AT_ONCE", 2400)  # a hundred draws of 24 bytes
     vmap = torch.func.vmap
 
     def noting(program, chunk_size, **options):
@@ -64,23 +64,23 @@ def test_the_batches_of_a_recording_are_bounded_in_memory(monkeypatch):
         return vmap(program, chunk_size=chunk_size, **options)
 
     monkeypatch.setattr(torch.func, "vmap", noting)
-    assert_close(each._replay(wasteful, POSITIONS)["a"], POSITIONS**2)
+    assert_close(mapping._replay(wasteful, POSITIONS)["a"], POSITIONS**2)
     assert sizes == [100]
 
 
 def test_a_recording_that_does_not_repeat_the_function_is_not_used():
-    positions = torch.zeros(each.FEW_DRAWS + 1, 1)
-    with pytest.raises(each.CaptureError):
-        each._replay(lambda z: {"a": z + stateful()}, positions)
+    positions = torch.zeros(mapping.FEW_DRAWS + 1, 1)
+    with pytest.raises(mapping.CaptureError):
+        mapping._replay(lambda z: {"a": z + stateful()}, positions)
 
 
 def test_a_failed_factorization_is_nan_for_its_draw_only():
     def fragile(z):
         return {"root": torch.linalg.cholesky(z[0] * torch.eye(2))}
 
-    positions = torch.ones(each.FEW_DRAWS + 1, 1)
+    positions = torch.ones(mapping.FEW_DRAWS + 1, 1)
     positions[7] = -1.0
-    bad = at_each(fragile, positions)["root"].isnan().any(-1).any(-1)
+    bad = map_draws(fragile, positions)["root"].isnan().any(-1).any(-1)
     assert bad.nonzero().flatten().tolist() == [7]
 
 
@@ -93,15 +93,15 @@ def through_a_list(z):
 
 
 @pytest.mark.parametrize("fn", [through_numpy, through_a_list])
-@pytest.mark.parametrize("num_draws", [10, each.FEW_DRAWS + 1])
+@pytest.mark.parametrize("num_draws", [10, mapping.FEW_DRAWS + 1])
 def test_values_that_python_computes_are_those_of_each_draw(fn, num_draws):
     positions = torch.randn(num_draws, 2, generator=generator(2))
-    assert_close(at_each(fn, positions)["a"], (positions[:, 0] > 0).float())
+    assert_close(map_draws(fn, positions)["a"], (positions[:, 0] > 0).float())
 
 
 def test_a_recording_is_compared_at_several_draws():
-    middle = torch.linspace(0, each.FEW_DRAWS, each.NUM_COMPARED).long()[3]
-    positions = torch.zeros(each.FEW_DRAWS + 1, 1)
+    middle = torch.linspace(0, mapping.FEW_DRAWS, mapping.NUM_COMPARED).long()[3]
+    positions = torch.zeros(mapping.FEW_DRAWS + 1, 1)
     positions[middle] = 1.0
     calls = []
 
@@ -109,5 +109,5 @@ def test_a_recording_is_compared_at_several_draws():
         calls.append(None)
         return {"a": z * (1.0 if len(calls) < 3 else 2.0)}
 
-    with pytest.raises(each.CaptureError):
-        each._replay(changing, positions)
+    with pytest.raises(mapping.CaptureError):
+        mapping._replay(changing, positions)

@@ -18,7 +18,7 @@ NUM_COMPARED = 8  # draws at which a recording is compared with the function
 Values = dict[str, Tensor]
 
 
-def at_each(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
+def map_draws(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     """Return what a function of a position ``(dim,)`` gives at each of many, stacked.
 
     For many draws the function is recorded once, without what its results do not depend on, and
