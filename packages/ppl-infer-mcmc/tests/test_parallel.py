@@ -126,7 +126,7 @@ def test_an_error_of_a_chain_comes_with_its_traceback():
     with pytest.raises(NotFiniteError, match="never") as caught:
         run(NUTS(impossible), "parallel", mp_context="spawn")
     assert isinstance(caught.value.__cause__, ChainError)
-    assert "find_starts" in str(caught.value.__cause__)
+    assert "find_initial_points" in str(caught.value.__cause__)
     assert not multiprocessing.active_children()
 
 

@@ -238,8 +238,16 @@ def test_a_new_module_goes_on_with_the_parameters_of_one_that_is_gone(case):
 
 
 @every_tree
-def test_two_modules_of_one_name_are_refused_and_both_keep_their_values(case):
-    module, other = case.make("same"), case.make("same")
+def test_two_modules_that_were_given_one_name_have_the_same_parameters(case):
+    mine = leaves(traced(module := case.make("same")))
+    theirs = leaves(traced(other := case.make("same")))
+    assert all(a is b for a, b in zip(mine, theirs, strict=True))
+    assert len(mine) == len(case.params) and other is not module
+
+
+@every_tree
+def test_two_modules_without_a_name_are_refused_and_both_keep_their_values(case):
+    module, other = case.make(""), case.make("")
     expected = values(traced(module))
     if not case.params:
         return

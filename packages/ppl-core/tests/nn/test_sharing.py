@@ -42,15 +42,22 @@ def test_a_value_of_the_store_goes_before_that_of_a_new_module():
 
 
 def test_a_second_module_does_not_train_the_parameters_of_the_first():
-    first, second = Reader(torch.tensor(2.0)), Reader(torch.tensor(5.0))
+    first, second = Reader(torch.tensor(2.0), ""), Reader(torch.tensor(5.0), "")
     first()
-    with pytest.raises(SiteError, match=r"'root\.x': it belongs to another module, a Reader"):
+    with pytest.raises(SiteError, match=r"'x': it belongs to another module, a Reader"):
         second()
     assert_close((first.x, second.x), (torch.tensor(2.0), torch.tensor(5.0)))
 
 
-def test_a_module_that_only_a_cycle_holds_is_gone():
+def test_modules_that_were_given_one_name_share_their_parameters():
     first, second = Reader(torch.tensor(2.0)), Reader(torch.tensor(5.0))
+    first()
+    assert_close(second(), torch.tensor(2.0))
+    assert first.x_unconstrained is second.x_unconstrained
+
+
+def test_a_module_that_only_a_cycle_holds_is_gone():
+    first, second = Reader(torch.tensor(2.0), ""), Reader(torch.tensor(5.0), "")
     first()
     first.__dict__["me"] = first
     del first

@@ -21,11 +21,13 @@ class Context:
 
     The object is only an identity. Its state is that of the thread or task that makes the call, so
     calls side by side do not mix, and there is nothing to copy or pickle; but the modules of a
-    copied tree know that they are copies.
+    copied tree know that they are copies, and those of a tree whether their names begin with one
+    that its maker chose.
     """
 
     def __init__(self, is_copy: bool = False) -> None:
         self.is_copy = is_copy
+        self.is_named = False
 
     def __reduce__(self) -> Any:
         return Context, (True,)

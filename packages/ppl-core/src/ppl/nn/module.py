@@ -57,7 +57,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
     tell when a name passes on to another member.
 
     Args:
-        name: The name of a root module, the first part of all names; submodules ignore it.
+        name: The name of a root module, the first part of all names; submodules ignore it.  Roots
+            of one name that was given share their parameters, those without a name must not meet.
 
     Example:
         >>> import torch
@@ -83,6 +84,7 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
 
     def __init__(self, name: str = "") -> None:
         self.__dict__["_pyro_name"] = name
+        self._pyro_context.is_named = bool(name)
         super().__init__()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,8 +141,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         kind = self._pyro_params.get(name, _PLAIN)
         if not self._pyro_context.active:
             return constrain(self._parameters[key], kind.constraint)  # type: ignore[arg-type]
-        path, is_copy = self._path(name), self._pyro_context.is_copy
-        read = partial(read_param, path, self, key, is_copy, *kind)
+        path, context = self._path(name), self._pyro_context
+        read = partial(read_param, path, self, key, context, *kind)
         if kind.event_dim is not None:  # the value depends on the plates around
             return read()
         return self._pyro_context.once(path, read)
@@ -188,8 +190,8 @@ class PyroModule(nn.Module, metaclass=PyroModuleMeta):
         place(module, path, self._pyro_context)  # it may have got new members
         for site, owner, key in slots(module, path):
             if not isinstance(owner, PyroModule):
-                is_copy = self._pyro_context.is_copy
-                self._pyro_context.once(site, partial(read_param, site, owner, key, is_copy))
+                context = self._pyro_context
+                context.once(site, partial(read_param, site, owner, key, context))
 
     def _path(self, name: str) -> str:
         return join(self._pyro_name, name)

@@ -19,6 +19,7 @@ from ..params import ParamStoreDict
 from ..params.param_store import _LeafReference, _unconstrain
 from ..poutine.runtime import apply_stack, new_message
 from ..primitives import get_param_store
+from .context import Context
 from .tree import Slot
 
 # the module that a leaf of the store came from; a leaf from a file or an assignment has none
@@ -32,7 +33,7 @@ def read_param(
     name: str,
     owner: nn.Module,
     key: str,
-    is_copy: bool,
+    context: Context,
     constraint: constraints.Constraint = constraints.real,
     event_dim: int | None = None,
 ) -> Tensor:
@@ -40,16 +41,16 @@ def read_param(
 
     Unless a handler decides otherwise, the module and the store agree on one leaf first: the
     store's if it knows the name, otherwise the module's. What the store has from another module
-    that is still there belongs to that one: a copy of a module keeps to its own values, others are
-    refused. A frozen parameter
-    (``requires_grad=False``) is a constant and no site. With the setting ``module_local_params``
+    that is still there belongs to that one: a copy of a module keeps to its own values, and others
+    are refused unless their root was given its name. A frozen parameter (``requires_grad=False``)
+    is a constant and no site. With the setting ``module_local_params``
     the store is left alone.
 
     Args:
         name: The name of the site.
         owner: The module that holds the unconstrained leaf, as ``owner._parameters[key]``.
         key: See ``owner``.
-        is_copy: Whether the module is a copy of another one.
+        context: That of the module's tree.
         constraint: What the value fulfils.
         event_dim: The number of dimensions that plates leave alone, as in ``param``.
 
@@ -60,7 +61,7 @@ def read_param(
     leaf: Any = owner._parameters[key]
     if isinstance(leaf, nn.Parameter) and not leaf.requires_grad:
         return constrain(leaf, constraint)
-    fn = partial(_agreed_value, owner, key, is_copy)
+    fn = partial(_agreed_value, owner, key, context)
     kwargs = {"constraint": constraint, "event_dim": event_dim}
     value: Tensor = apply_stack(new_message("param", name, fn, (name,), kwargs))["value"]
     return value
@@ -96,7 +97,7 @@ def forget_params(slots: Iterable[Slot]) -> None:
 def _agreed_value(
     owner: nn.Module,
     key: str,
-    is_copy: bool,
+    context: Context,
     name: str,
     constraint: constraints.Constraint,
     event_dim: int | None = None,
@@ -114,12 +115,13 @@ def _agreed_value(
     stored = value.unconstrained()
     if stored is leaf:
         return value  # type: ignore[no-any-return]
-    if is_copy and stored in _owners:
+    if context.is_copy and stored in _owners:
         if _other_owner(stored, owner) is not None:
             return _local_value(leaf, constraint)
         _adopt(store, name, owner, leaf, constraint)
     else:
-        _refuse_other_owner(name, stored, owner)
+        if not context.is_named:
+            _refuse_other_owner(name, stored, owner)
         _follow(store, name, owner, key, constraint)
     return store[name]
 
@@ -154,10 +156,10 @@ def _refuse_other_owner(name: str, stored: Tensor, module: nn.Module) -> None:
     if other is not None:
         raise SiteError(
             f"parameter {name!r}: it belongs to another module, a {type(other).__name__} that is "
-            "still in use; to share it, use that module itself; to keep two of them apart, give "
-            "the root modules different names, super().__init__('second'), or make both attributes "
-            "of one PyroModule; for separate experiments: clear_param_store() or a block with "
-            "ppl.param_store()",
+            "still in use; to share it, use that module itself, or give both root modules one "
+            "name, super().__init__('shared'); to keep two of them apart, give them different "
+            "names, super().__init__('second'), or make both attributes of one PyroModule; for "
+            "separate experiments: clear_param_store() or a block with ppl.param_store()",
             site=name,
         )
 
