@@ -156,7 +156,7 @@ class CompiledFunction:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: it records anew."""
-        own = ("_plans", "_num_recordings", "_lock", "_surroundings")
+        own = ("_known", "_num_recordings", "_lock", "_surroundings")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -249,7 +249,7 @@ class CompiledFunction:
 
     @contextmanager
     def _unless_it_fails(self, known: RecordedCall) -> Iterator[None]:
-        """Give a plan up when it turns out that the function cannot be recorded."""
+        """Give a recording up when it turns out that the function cannot be recorded."""
         try:
             yield
         except CaptureError as error:
@@ -257,7 +257,7 @@ class CompiledFunction:
             self._warn(f"{self._name} runs without recording, which is slow: {error}")
 
     def _compile(self, known: RecordedCall, call: Call, result: Any) -> None:
-        """Compile the program of a plan, unless there is no compiler or it gets it wrong."""
+        """Compile the program of a recording, unless there is no compiler or it gets it wrong."""
         assert known.program is not None and self.compiler is not None
         recorded = known.program
         known.program = recorded.map(self.compiler)

@@ -52,7 +52,7 @@ class LocScaleReparam(Reparam):
     def __init__(
         self,
         centered: float | Tensor | None = None,
-        shape_params: Sequence[str] | None = None,
+        shape_params: Sequence[str] = (),
     ) -> None:
         if not (centered is None or _in_unit_interval(centered)):
             raise NotInUnitInterval(
@@ -96,7 +96,7 @@ class LocScaleReparam(Reparam):
             raise self._refuse(msg, msg["fn"], needed)
         if getattr(core, "coords", "S0") != "S0":
             raise self._refuse(msg, msg["fn"], "a Stable with coords='S0', where loc is a location")
-        unknown = set(self.shape_params or ()) - set(names)
+        unknown = set(self.shape_params) - set(names)
         if unknown:
             raise self._refuse(msg, core, f"the parameters {sorted(unknown)} of shape_params")
         return {key: getattr(core, key) for key in names if key not in ("loc", "scale")}
