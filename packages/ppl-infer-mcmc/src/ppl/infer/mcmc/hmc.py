@@ -201,7 +201,7 @@ class HMC(MCMCKernel):
 
     # copies and pickles have the tuning, and no chains
 
-    _of_a_run = ("_chains", "_walk")
+    _of_a_run = ("_chains", "_single_chain")
     _own = ("_learnt", "_layout", "_warmup")
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The sampler's leapfrogs in C++, around a potential that is evaluated for all chains at once.
 
-The C++ in ``cpp/`` does what `machine`, `integrator`, `tree`, `nuts`, `fixed_length` and the
+The C++ in ``cpp/`` does what `machine`, `integrator`, `tree`, `nuts`, `hmc_transition` and the
 running averages of `adaptation` do, chain by chain and in place: a tensor program has to test all
 levels of a tree where a chain needs one, and takes ten times as long.
 """

@@ -1,4 +1,4 @@
-// The transition of Hamiltonian Monte Carlo, one leapfrog a step: see fixed_length.py.
+// The transition of Hamiltonian Monte Carlo, one leapfrog a step: see hmc_transition.py.
 #pragma once
 #include "machine.hpp"
 

@@ -4,7 +4,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int64_t NUM_COINS = 4, NUM_FIELDS = 7;  // as in machine.py and recording.py
+constexpr int64_t NUM_COINS = 4, NUM_FIELDS = 7;  // as in machine.py and step_records.py
 
 // What is fixed during a run; every field has eight bytes.
 struct Settings {

@@ -50,14 +50,14 @@ void begin_all(const State<Machine>& states, const Settings& settings) {
 template <typename Machine, typename real = typename Machine::real>
 void complete_all(const State<Machine>& states, const Settings& settings, const real* potential,
                   const real* gradient, const int64_t* seeds, int64_t step,
-                  const StepRecords<real>& trails, bool begins_next) {
+                  const StepRecords<real>& rows, bool begins_next) {
   const int64_t dim = settings.dim;
   std::vector<real> room(4 * dim);
   real* next = room.data();
   const Scratch<real> scratch{next, next + dim, next + 2 * dim, next + 3 * dim};
   for (int64_t chain = 0; chain < settings.chains; ++chain) {
     const State<Machine> state = states.at(chain, settings);
-    const StepRecords<real> records = trails.at(chain, dim);
+    const StepRecords<real> records = rows.at(chain, dim);
     *records.finished = false;
     *records.iteration = *state.iteration;
     if (*state.paused) continue;
