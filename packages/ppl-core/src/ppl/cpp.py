@@ -38,8 +38,8 @@ def find_compiler() -> str | None:
 
 
 @cache
-def load(source: Path) -> ctypes.CDLL:
-    """Return the library made of a source file and the headers beside it.
+def load(source: Path, headers: Path | None = None) -> ctypes.CDLL:
+    """Return the library made of a source file and the headers beside it, and in another folder.
 
     Libraries are kept in :func:`cache_folder`, under a name that says what they were made of and
     for which machine.  Where nothing can be written there, the process compiles for itself.
@@ -47,7 +47,7 @@ def load(source: Path) -> ctypes.CDLL:
     Raises:
         OSError: If there is no compiler, or it fails; says what it printed.
     """
-    name = f"{source.stem}-{_fingerprint(source)}.so"
+    name = f"{source.stem}-{_fingerprint(source, headers)}.so"
     library = cache_folder() / name
     if library.exists():
         try:
@@ -55,26 +55,27 @@ def load(source: Path) -> ctypes.CDLL:
         except OSError:  # it is damaged, such as by a disk that was full: make it anew
             pass
     library = _writable(library.parent, "PPL_CACHE_DIR") / name
-    _compile(source, library)
+    _compile(source, library, headers)
     return ctypes.CDLL(str(library))
 
 
-def _compile(source: Path, library: Path) -> None:
+def _compile(source: Path, library: Path, headers: Path | None) -> None:
     compiler = find_compiler()
     if compiler is None:
         raise OSError("there is no C++ compiler: install one, such as g++ or clang++")
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         unfinished = os.path.join(folder, library.name)
-        done = subprocess.run(
-            [compiler, *FLAGS, str(source), "-o", unfinished], capture_output=True, text=True
-        )
+        paths = [f"-I{headers}"] if headers else []
+        command = [compiler, *FLAGS, *paths, str(source), "-o", unfinished]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise OSError(f"{compiler} could not compile {source.name}:\n{done.stderr}")
         os.replace(unfinished, library)  # at once: another process may be doing the same
 
 
-def _fingerprint(source: Path) -> str:
-    files = sorted([source, *source.parent.glob("*.hpp")])
+def _fingerprint(source: Path, headers: Path | None) -> str:
+    folders = [source.parent, *([headers] if headers else [])]
+    files = [source, *(file for folder in folders for file in sorted(folder.glob("*.hpp")))]
     machine = (platform.node(), platform.machine(), _processor(), find_compiler())
     text = repr((FLAGS, machine)).encode() + b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(text).hexdigest()[:16]

@@ -41,7 +41,7 @@ _generated: OrderedDict[tuple[Any, ...], Generated] = OrderedDict()
 
 def compile_program(
     program: GraphModule, inputs: Sequence[Tensor], options: Options = OPTIONS
-) -> Compiled:
+) -> CompiledProgram:
     """Return a compiled version of a recorded program.
 
     Tensors that the program holds become further inputs of what is compiled, so that programs
@@ -93,11 +93,11 @@ class CompiledProgram:
     def __init__(
         self, generated: Generated, constants: Sequence[Tensor], recorded: GraphModule
     ) -> None:
-        self._generated, self._constants, self._recorded = generated, constants, recorded
+        self.generated, self.constants, self.recorded = generated, constants, recorded
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Return the results at inputs laid out like the first ones."""
-        return self._generated([*inputs, *self._constants])
+        return self.generated([*inputs, *self.constants])
 
     def flat(self, *inputs: Tensor) -> list[Tensor]:
         """Return the results as a list."""
@@ -105,10 +105,10 @@ class CompiledProgram:
 
     def flat_recorded(self, *inputs: Tensor) -> list[Tensor]:
         """Return the results of the program itself, as a list."""
-        return tree_leaves(self._recorded(*inputs))
+        return tree_leaves(self.recorded(*inputs))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _same, (self._recorded,)
+        return _same, (self.recorded,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledProgram:
         return self  # never changes

@@ -118,6 +118,14 @@ class Chains:
         self.state, self.record = checkpoint.state, checkpoint.record
         self.stream.restore(checkpoint.stream)
 
+    @property
+    def accept_prob(self) -> Tensor:
+        """Mean acceptance probabilities of transitions of late."""
+        number = step_records.FIELDS.index("accept_prob")
+        if self.records is None:
+            return self.record.fields[:, -1, number]
+        return self.records.fields[self.records.finished][:, number]
+
     def last_fields(self) -> dict[str, float]:
         """Return the `step_records.FIELDS` of the last leapfrog of a single chain."""
         if self.records is None:

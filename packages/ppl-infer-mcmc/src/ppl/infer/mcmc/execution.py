@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -12,18 +13,21 @@ from torch.fx import GraphModule
 
 from ppl import settings
 from ppl.capture import Pass, fold_constants, optimize, split_products
+from ppl.capture.agreement import points_near
 from ppl.cpp import find_compiler
+from ppl.engine.replay import Replay, ReplayError
 from ppl.errors import SiteError, warn
-from ppl.inductor import compile_program
+from ppl.inductor import CompiledProgram, compile_program
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.native import DTYPES, NativeStride
 from ppl.infer.mcmc.potential import RecordedPotential, loop_potential, recorded_potential
 from ppl.infer.mcmc.progress import announced
 from ppl.infer.mcmc.sampler import Sampler, Stride
-from ppl.infer.mcmc.threads import threads_for
+from ppl.infer.mcmc.threads import at_most, threads_for
 
 Mode = Literal["auto", "eager", "graph", "inductor"]
 MODES = ("auto", "eager", "graph", "inductor")
+CHAINS_TO_POOL = 16  # chains: so many learn from each other during warm-up
 ENOUGH = 500  # transitions of a chain: from here on a compiled run is faster from a cold start
 
 mcmc_execution: Mode = "auto"
@@ -69,6 +73,72 @@ def choose_potential(
     notice = f"Compiling (about {seconds} s, kept for next time)"
     with announced(notice), threads_for(recorded.work):
         return _compiled(recorded, position)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the potential of chains is evaluated.
+
+    Attributes:
+        potential_and_grad: Of so many chains at once.
+        width: How many chains are one batch.
+        new_replay: Makes a replay of it in C++, for one chain at a time; None if there is none.
+    """
+
+    potential_and_grad: PotentialAndGrad
+    width: int
+    new_replay: Callable[[], Replay] | None = None
+
+
+def choose_execution(
+    potential: Callable[[Tensor], Tensor],
+    start: Tensor,
+    width: int,
+    num_iterations: float,
+    jit_compile: bool = False,
+    may_run_free: bool = True,
+) -> Execution:
+    """Return how chains that start at `start`, ``(chain, dim)``, are run, by `width` at a time.
+
+    A few chains on the CPU run free of each other where their potential is compiled.
+    """
+    batch = start[:width]
+    is_compiled = will_compile(num_iterations, jit_compile)
+    if not (may_run_free and is_compiled and _may_run_free(batch)):
+        found = choose_potential(potential, batch, num_iterations, jit_compile)
+        return Execution(found, width)
+    with at_most(1):  # each chain has a thread
+        found = choose_potential(potential, start[:1], num_iterations, jit_compile)
+    if not isinstance(found, RecordedPotential):
+        return Execution(found, width)
+    try:
+        new_replay = partial(_replay, found, start[:1])
+        new_replay()
+        return Execution(found, 1, new_replay)
+    except (ReplayError, OSError) as error:
+        warn(f"chains run together instead of free of each other, perhaps slower: {error}")
+    return Execution(choose_potential(potential, batch, num_iterations, jit_compile), width)
+
+
+def _may_run_free(position: Tensor) -> bool:
+    is_native = position.device.type == "cpu" and position.dtype in DTYPES
+    return is_native and position.shape[1] > 0 and len(position) < CHAINS_TO_POOL
+
+
+def _replay(potential: RecordedPotential, position: Tensor) -> Replay:
+    """Return a replay of a compiled potential, compared with it."""
+    program = potential.program
+    if not isinstance(program, CompiledProgram):
+        raise ReplayError("the potential is not compiled")
+    replay = Replay(program, [position])
+    for point in points_near([position]):
+        if not all(map(_has_same_bits, replay(*point), program(*point))):
+            raise ReplayError("the replay of the compiled potential gives other values")
+    return replay
+
+
+def _has_same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def will_compile(num_iterations: float, jit_compile: bool) -> bool:

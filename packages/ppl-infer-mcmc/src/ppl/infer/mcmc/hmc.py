@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Transform
+from torch.utils._pytree import tree_map
 
+from ppl.engine.replay import Replay
 from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc import arguments
@@ -33,12 +35,14 @@ from ppl.infer.mcmc.blocks import (
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.divergences import Divergences
-from ppl.infer.mcmc.execution import choose_potential, choose_stride
+from ppl.infer.mcmc.execution import CHAINS_TO_POOL, choose_potential, choose_stride
+from ppl.infer.mcmc.free_chains import FreeChain
 from ppl.infer.mcmc.hmc_transition import ROUNDING, FixedLength
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.machine import Machine, Tuning
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.native import NativeStride
 from ppl.infer.mcmc.noise import draw_seeds
 from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.portable import refuse_left_out
@@ -48,8 +52,6 @@ from ppl.infer.mcmc.single_chain import SingleChain
 from ppl.infer.mcmc.target import Target
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
-
-CHAINS_TO_POOL = 16  # chains: so many learn from each other during warm-up
 
 
 @names_unknown_arguments
@@ -159,7 +161,7 @@ class HMC(MCMCKernel):
         )
         self._given_params: Params | None = None
         self._layout: Layout | None = None
-        self._chains: Chains | None = None
+        self._chains: list[Chains] = []  # of a run that is under way
         self._single_chain: SingleChain | None = None
         self._learnt: Tuning | None = None  # of chains that are gone
 
@@ -210,13 +212,17 @@ class HMC(MCMCKernel):
     @property
     def _tuning(self) -> Tuning | None:
         """What is in use, or was when the last run ended."""
-        return self._learnt if self._chains is None else self._chains.state.tuning
+        if not self._chains:
+            return self._learnt
+        tunings = [chains.state.tuning for chains in self._chains]
+        return tree_map(lambda *parts: torch.cat(parts), *tunings)  # type: ignore[no-any-return]
 
     # many chains at once
 
     def target(self, num_chains: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Target:
         """Return what is to be sampled, and where `num_chains` chains start."""
         refuse_left_out(self)
+        self._chains = []
         given = self._given_params
         if self.potential_fn is not None:
             target = Target.of_potential(self.potential_fn, self.transforms, num_chains, given)
@@ -242,28 +248,45 @@ class HMC(MCMCKernel):
         seeds: Sequence[int],
         warmup_steps: int,
         num_samples: float = math.inf,
+        some: slice = slice(None),
+        replay: Replay | None = None,
     ) -> Chains:
-        """Return chains that start at `position`, shape ``(chain, dim)``."""
-        machine = self._machine(potential_and_grad, position.device)
-        sampler = Sampler(machine, self._warmup_of(warmup_steps, position), num_samples)
-        stride = choose_stride(sampler, position)
-        step_size = _step_size_of(self._step_size, position)
-        self._chains = Chains(sampler, position, step_size, seeds, stride)
-        return self._chains
+        """Return some of the chains that start at `position`, shape ``(chain, dim)``.
 
-    def _warmup_of(self, num_steps: int, position: Tensor) -> Warmup:
-        """Return the warm-up of chains at `position`, with the mass matrix that it begins with."""
+        Args:
+            potential_and_grad: That of so many chains.
+            position: Where all chains start.
+            seeds: A seed for each of them.
+            warmup_steps: Transitions of warm-up.
+            num_samples: Draws of each chain after it.
+            some: Which chains.
+            replay: The potential in C++, with which a single chain runs free.
+        """
+        machine = self._machine(potential_and_grad, position.device)
+        sampler = Sampler(machine, self._warmup_of(warmup_steps, position, some), num_samples)
+        step_size = _step_size_of(self._step_size, position)[some]
+        position, seeds = position[some], seeds[some]
+        stride = choose_stride(sampler, position)
+        if replay is not None and isinstance(stride, NativeStride):
+            chains: Chains = FreeChain(sampler, position, step_size, seeds, stride, replay)
+        else:
+            chains = Chains(sampler, position, step_size, seeds, stride)
+        self._chains.append(chains)
+        return chains
+
+    def _warmup_of(self, num_steps: int, position: Tensor, some: slice) -> Warmup:
+        """Return the warm-up of some chains, with the mass matrix that it begins with."""
         layout, given = self._layout, self._inverse_mass
         assert layout is not None
         if isinstance(given, MassMatrix):
             given = self._configured(given, layout).inverse_mass_matrix
         if given is not None:
-            given = inverse_mass(given, layout, position, self._full_mass)
+            given = inverse_mass(given, layout, position, self._full_mass)[some]
         mask = block_mask(layout, self._full_mass)
         return replace(
             self._warmup,
             num_steps=num_steps,
-            cross_chain_adaptation=len(position) >= CHAINS_TO_POOL,
+            cross_chain_adaptation=len(position[some]) >= CHAINS_TO_POOL,
             block_mask=None if mask is None else mask.to(position.device),
             inverse_mass=given,
         )
@@ -332,7 +355,7 @@ class HMC(MCMCKernel):
 
     def cleanup(self) -> None:
         """Forget the chain; what was adapted can still be read."""
-        self._learnt, self._chains, self._single_chain = self._tuning, None, None
+        self._learnt, self._chains, self._single_chain = self._tuning, [], None
 
     def clear_cache(self) -> None:
         """Do nothing: potentials and gradients are part of the state, not of a cache."""
@@ -455,7 +478,7 @@ class HMC(MCMCKernel):
         """Let the next run begin with the tuning of the last one."""
         if self._tuning is not None:
             self._step_size, self._inverse_mass = self.step_size, self.flat_inverse_mass_matrix
-            self._chains, self._learnt = None, None
+            self._chains, self._learnt = [], None
 
 
 def _checked_mass(inverse: Any) -> InverseMass | None:
@@ -487,11 +510,10 @@ def _trajectory_length(
 
 
 def _step_size_of(step_size: float | Tensor, position: Tensor) -> Tensor:
-    steps = torch.as_tensor(step_size).to(position)
-    num_chains = len(position)
+    steps, num_chains = torch.as_tensor(step_size).to(position), len(position)
     if tuple(steps.shape) not in ((), (num_chains,)):
         raise ShapeError(
             f"step_size has shape {tuple(steps.shape)}, but {num_chains} chains run together: give "
             f"a number, or one for each of them, shape {(num_chains,)}"
         )
-    return steps
+    return steps.expand(num_chains)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_bool, c_double, c_int64, c_void_p
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ppl import cpp
+from ppl.engine.replay import HEADERS
 from ppl.infer.mcmc.noise import Steps
 from ppl.infer.mcmc.sampler import Sampler, State
 from ppl.infer.mcmc.step_records import FIELDS, StepRecords
@@ -58,24 +60,26 @@ class NativeStride:
     """
 
     def __init__(self, sampler: Sampler, position: Tensor) -> None:
-        library = cpp.load(SOURCE)
-        name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
-        self._begin, self._complete = library[f"{name}_begin"], library[f"{name}_complete"]
+        self._library = cpp.load(SOURCE, HEADERS)
+        self._name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
+        self._begin, self._complete = self.function("begin"), self.function("complete")
         self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]
         self._stops = torch.tensor(sampler.pause_iterations)  # C++ holds its address
         self._settings = _settings(sampler, position, self._stops)
+        self.settings: int = ctypes.addressof(self._settings)
         self._potential_and_grad = sampler.machine.potential_and_grad
+
+    def function(self, name: str) -> Any:
+        """Return a function of the library, for this machine and precision."""
+        return self._library[f"{self._name}_{name}"]
 
     def __call__(self, state: State, steps: Steps) -> tuple[State, StepRecords]:
         """Return the state after the steps, one leapfrog each, and the records."""
-        leaves, spec = tree_flatten(state)
-        leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
-        state = tree_unflatten(leaves, spec)
+        state, states = held(state)
         edge, seeds = state.machine.edge.position, steps.seeds.data_ptr()
         first = int(steps.first)
         records = _empty_records(edge, steps.number)
-        states = (c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
-        settings = ctypes.byref(self._settings)
+        settings = c_void_p(self.settings)
         self._begin(states, settings)
         for row, to in enumerate(zip(*map(_row_addresses, records), strict=True)):
             found = [x.contiguous() for x in self._potential_and_grad(edge)]
@@ -83,6 +87,14 @@ class NativeStride:
             goes_on = row + 1 < steps.number
             self._complete(states, settings, *addresses, seeds, first + row, goes_on, *to)
         return state, records
+
+
+def held(state: State) -> tuple[State, Any]:
+    """Return a copy of a state that C++ may change, and the addresses of its tensors."""
+    leaves, spec = tree_flatten(state)
+    leaves = [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
+    addresses = (c_void_p * len(leaves))(*[leaf.data_ptr() for leaf in leaves])
+    return tree_unflatten(leaves, spec), addresses
 
 
 def _settings(sampler: Sampler, position: Tensor, pause_iterations: Tensor) -> Settings:

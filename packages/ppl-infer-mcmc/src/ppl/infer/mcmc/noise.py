@@ -64,6 +64,11 @@ class NoiseStream:
         last = Steps(steps.seeds, steps.first + steps.number - 1, 1)
         return Noise(*(rows[0] for rows in self.draw(last)))
 
+    def move_to(self, step: int, number: int) -> Steps:
+        """Go on with a step, and return so many steps that come before it."""
+        self._next = step
+        return Steps(self._seeds, torch.tensor(step - number), number)
+
     def state(self) -> StreamState:
         """Return plain tensors from which `restore` continues the stream."""
         return StreamState(self._seeds, torch.tensor(self._next))

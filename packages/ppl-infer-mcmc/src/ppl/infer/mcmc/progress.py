@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from ppl.infer.mcmc.step_records import FIELDS, StepRecords
+import torch
 
 if TYPE_CHECKING:
     from ppl.infer.mcmc.chains import Chains
@@ -124,22 +124,22 @@ class Progress:
     def __exit__(self, *exception: Any) -> None:
         self.bar.close()
 
-    def __call__(self, chains: Chains) -> None:
-        """Show where the chains are."""
-        if self.disable or chains.records is None:
+    def __call__(self, *parts: Chains) -> None:
+        """Show where the chains are, all in one or in several parts."""
+        if self.disable:
             return
-        warming = chains.sampler.is_warming(chains.state)
+        states = [chains.state for chains in parts]
+        warming = any(map(parts[0].sampler.is_warming, states))
         self.bar.set_description("Warmup" if warming else "Sample", refresh=False)
+        step_size = torch.cat([state.tuning.step_size for state in states]).median()
+        accept_prob = torch.cat([chains.accept_prob for chains in parts]).mean()
         self.bar.set_postfix(
             {
-                "step size": f"{float(chains.state.tuning.step_size.median()):.2e}",
-                "acc. prob": f"{_mean_accept_prob(chains.records):.3f}",
-                "divergences": int(chains.record.field("diverging").sum()),
+                "step size": f"{float(step_size):.2e}",
+                "acc. prob": f"{float(accept_prob):.3f}",
+                "divergences": sum(len(chains.record.divergences.draw) for chains in parts),
             },
             refresh=False,
         )
-        self.bar.update(int(chains.state.iteration.sum()) - self.bar.n)
-
-
-def _mean_accept_prob(records: StepRecords) -> float:
-    return float(records.fields[records.finished][:, FIELDS.index("accept_prob")].mean())
+        done = sum(int(state.iteration.sum()) for state in states)
+        self.bar.update(done - self.bar.n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_map_only
 from ppl.errors import warn
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.divergences import Divergences
-from ppl.infer.mcmc.execution import choose_potential, will_compile
+from ppl.infer.mcmc.execution import Execution, choose_execution, will_compile
 from ppl.infer.mcmc.for_one_run import for_one_run
+from ppl.infer.mcmc.free_chains import FreeChain, run_in_threads
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.initial_points import MAX_CAUSES
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
@@ -142,9 +143,9 @@ def run_together(
         kwargs: Keyword arguments of the model.
         only: Run only this chain, as it would run among the others.
     """
-    firsts = range(0, config.num_chains, config.width) if only is None else [only]
+    chains = range(config.num_chains) if only is None else [only]
     try:
-        return _run_batches(config, *prepare(kernel, config, args, kwargs), firsts)
+        return _run_batches(config, prepare(kernel, config, args, kwargs), chains)
     finally:
         kernel.cleanup()
 
@@ -154,10 +155,11 @@ def run_in_batches(
 ) -> RunResult:
     """Run the chains in batches, each in a process that is forked when all is prepared."""
     with at_most(1):  # processes cannot share those of a compiled program
-        target, start = prepare(kernel, config, args, kwargs)
+        problem = prepare(kernel, config, args, kwargs)
 
     def task(number: int) -> RunResult:
-        return _run_batches(config, target, start, [number * config.width])
+        first = number * config.width
+        return _run_batches(config, problem, range(first, first + config.width))
 
     try:
         batches = run_in_processes(
@@ -173,35 +175,30 @@ def run_in_batches(
     return RunResult.join(batches)
 
 
-def _run_batches(
-    config: RunConfig,
-    target: Target,
-    start: Callable[[slice, float], Chains],
-    firsts: Sequence[int],
-) -> RunResult:
-    """Run the batches that begin with the given chains, one after another."""
+def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> RunResult:
+    """Run some chains, as batches one after another or free of each other."""
+    target, firsts = problem.target, chains[:: problem.width]
     runs: list[Chains] = []
     stopped: BaseException | None = None
     with validation_enabled(not config.disable_validation):
         try:
             for first in firsts:
-                runs.append(start(slice(first, first + config.width), config.num_samples))
-                with Progress(
-                    config.width, config.num_iterations, config.disable_progbar
-                ) as progress:
-                    runs[-1].run(progress)
+                runs.append(problem.start(first, config.num_samples))
+            _advance(runs, config)
         except BaseException as error:  # an interrupt, too: what was drawn is kept
             stopped = error
-        runs, num_draws = most_draws(runs, lambda chains: chains.num_draws)
+        kept, num_draws = most_draws(
+            list(zip(firsts, runs, strict=False)), lambda part: part[1].num_draws
+        )
         if stopped is not None and num_draws < config.thinning:
             raise stopped
-        records = [chains.record for chains in runs]
+        firsts, records = [first for first, _ in kept], [chains.record for _, chains in kept]
         draws = torch.cat([record.draws[:, :num_draws] for record in records])
         samples = config.kept(target.constrain(draws[:, config.kept_draws]))
     fields = {n: torch.cat([r.field(n)[:, :num_draws] for r in records]) for n in FIELDS}
     divergences = Divergences.join(
         record.divergences.thinned(1, num_draws).numbered_from(first)
-        for record, first in zip(records, firsts, strict=False)
+        for record, first in zip(records, firsts, strict=True)
     )
     faults = target.faults_at(divergences.position)
     divergences = divergences.thinned(config.thinning, num_draws // config.thinning)
@@ -210,31 +207,75 @@ def _run_batches(
     return RunResult(samples, layout, kept, divergences, diagnostics, faults, stopped)
 
 
+def _advance(runs: Sequence[Chains], config: RunConfig) -> None:
+    """Run chains to their end, in threads if they are free and are not to run one after another."""
+    length, is_silent = config.num_iterations, config.disable_progbar
+    num_threads = min(len(runs), torch.get_num_threads())
+    if isinstance(runs[0], FreeChain) and config.chain_method != "sequential" and num_threads > 1:
+        with Progress(len(runs), length, is_silent) as progress:
+            run_in_threads(runs, num_threads, lambda chains: progress(*chains))
+        return
+    for chains in runs:
+        with Progress(len(chains.state.iteration), length, is_silent) as progress:
+            chains.run(progress)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is sampled, and how.
+
+    Attributes:
+        target: What is sampled.
+        width: How many chains are one batch.
+        start: Starts a batch, given its first chain and the number of draws of each.
+    """
+
+    target: Target
+    width: int
+    start: Callable[[int, float], Chains]
+
+
 def prepare(
-    kernel: HMC, config: RunConfig, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Target, Callable[[slice, float], Chains]]:
-    """Return what is sampled, and what starts some of the chains for so many draws each."""
+    kernel: HMC,
+    config: RunConfig,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    is_endless: bool = False,
+) -> Problem:
+    """Return what is sampled, and how.
+
+    Args:
+        kernel: The kernel.
+        config: The config.
+        args: Arguments of the model.
+        kwargs: Keyword arguments of the model.
+        is_endless: Whether chains are asked for each of their leapfrogs.
+    """
     with for_one_run(kernel, config):
         target = kernel.target(config.num_chains, args, kwargs)
     if config.save_params is not None:
         config.check_sites(target.constrain(target.start[:1, None]))
     seeds = draw_seeds(config.num_chains)
+    execution = Execution(loop_potential(target.potential), config.width)
     if config.disable_validation:
-        with validation_enabled(False):
-            batch = target.start[: config.width]
-            with shown(not config.disable_progbar):
-                potential_and_grad = choose_potential(
-                    target.potential, batch, config.num_iterations, kernel.jit_compile
-                )
-    else:
-        potential_and_grad = loop_potential(target.potential)
+        work = config.num_iterations, kernel.jit_compile
+        with validation_enabled(False), shown(not config.disable_progbar):
+            execution = choose_execution(
+                target.potential, target.start, config.width, *work, may_run_free=not is_endless
+            )
 
-    def start(some: slice, num_samples: float) -> Chains:
+    def start(first: int, num_samples: float) -> Chains:
         return kernel.start(
-            potential_and_grad, target.start[some], seeds[some], config.warmup_steps, num_samples
+            execution.potential_and_grad,
+            target.start,
+            seeds,
+            config.warmup_steps,
+            num_samples,
+            slice(first, first + execution.width),
+            execution.new_replay() if execution.new_replay else None,
         )
 
-    return target, start
+    return Problem(target, execution.width, start)
 
 
 def _chain_diagnostics(fields: Samples, first: int = 0) -> dict[str, dict[str, Any]]:

@@ -112,15 +112,17 @@ class Sampler:
         """Return whether any chain is in warm-up."""
         return bool((state.iteration < self.warmup.num_steps).any())
 
-    def adapt(self, state: State, noise: Callable[[], Noise], records: StepRecords) -> State:
+    def adapt(self, state: State, noise: Callable[[], Noise], records: StepRecords | None) -> State:
         """Return the state with new tuning for the chains that wait for it.
 
         Args:
             state: The state after some leapfrogs.
             noise: Draws the noise of transitions that begin anew.
-            records: What the chains did since the last decision.
+            records: What the chains did since the last decision; None if they do not learn from
+                each other.
         """
         if self.warmup.cross_chain_adaptation and self.is_warming(state):
+            assert records is not None
             state = self._gather(state, noise, records)
             decides = state.paused.all()
         else:

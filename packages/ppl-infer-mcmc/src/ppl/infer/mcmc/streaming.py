@@ -241,9 +241,9 @@ def _run_together(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    target, start = prepare(kernel, config, args, kwargs)
-    warn_if_empty(target.layout)
-    stream = Stream(target, config, statistics)
+    problem = prepare(kernel, config, args, kwargs, is_endless=True)
+    warn_if_empty(problem.target.layout)
+    stream = Stream(problem.target, config, statistics)
     with (
         validation_enabled(not config.disable_validation),
         Progress(config.num_chains, config.num_iterations, config.disable_progbar) as progress,
@@ -253,7 +253,7 @@ def _run_together(
             progress(chains)
             stream.take(chains)
 
-        endless = start(slice(None), math.inf)  # these keep no draws
+        endless = problem.start(0, math.inf)  # these keep no draws
         try:
             endless.run(report, config.num_iterations)
         finally:  # after an interrupt, too

@@ -2,41 +2,7 @@
 //
 // A stride calls `..._begin` once and then, for each leapfrog, evaluates the potential at the edges'
 // positions and calls `..._complete`, which also begins the next leapfrog unless it is the last.
-#include <vector>
-
-#include "hmc.hpp"
-#include "nuts.hpp"
-#include "warmup.hpp"
-
-template <typename Machine, typename real = typename Machine::real>
-void begin(const State<Machine>& state, const Settings& settings, real* scratch) {
-  const real step = state.machine.time_step(*state.tuning.step_size);
-  kick_and_drift(state.machine.edge, step, settings, state.tuning, scratch);
-}
-
-template <typename real>
-void record(const StepRecords<real>& records, const Outcome<real>& outcome, real step_size, int64_t dim) {
-  const real fields[NUM_FIELDS] = {
-      outcome.accept_prob, step_size, real(outcome.tree_depth), real(outcome.num_steps),
-      *outcome.draw.energy, real(outcome.diverging), *outcome.draw.potential};
-  copy(outcome.draw.position, records.position, dim);
-  copy(fields, records.fields, NUM_FIELDS);
-  copy(outcome.end, records.end, dim);
-}
-
-template <typename Machine, typename real = typename Machine::real>
-void complete(const State<Machine>& state, const Settings& settings, real potential,
-              const real* gradient, const Context<real>& context, const StepRecords<real>& records) {
-  const Outcome<real> outcome = state.machine.step(potential, gradient, context);
-  *records.finished = outcome.finished;
-  if (outcome.finished) {
-    record(records, outcome, *state.tuning.step_size, settings.dim);
-    adapt(state.adaptation, outcome, *state.iteration, settings, state.tuning.step_size);
-    ++*state.iteration;
-    *state.paused = std::count(settings.pause_iterations, settings.pause_iterations + settings.num_stops, *state.iteration);
-  }
-  state.machine.go_on(outcome, context);
-}
+#include "free.hpp"
 
 template <typename Machine, typename real = typename Machine::real>
 void begin_all(const State<Machine>& states, const Settings& settings) {
@@ -81,6 +47,11 @@ void complete_all(const State<Machine>& states, const Settings& settings, const 
                                   real* fields, real* end) {                                    \
     complete_all(*states, *settings, potential, gradient, seeds, step,                          \
                  {finished, iteration, position, fields, end}, begins_next);                    \
+  }                                                                                             \
+  extern "C" bool name##_advance(const State<Machine<real>>* state, const Settings* settings,   \
+                                 const engine::Program* potential, int64_t seed, int64_t stride, \
+                                 DrawBuffer<real>* buffer, Cursor* cursor) {                     \
+    return advance(*state, *settings, *potential, seed, stride, *buffer, *cursor);              \
   }
 
 EXPORT(nuts_float, Trajectory, float)

@@ -1,0 +1,1 @@
+"""The engine: programs that were recorded from Python, compiled and replayed."""
