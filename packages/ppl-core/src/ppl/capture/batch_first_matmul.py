@@ -28,6 +28,9 @@ def batch_first(program: GraphModule) -> GraphModule:
     return program
 
 
+batch_first.operation = aten.mm.default  # type: ignore[attr-defined]
+
+
 def is_dense(operation: Node) -> bool:
     """Return whether what an operation takes and returns is known to be dense: not sparse."""
     nodes = (operation, *operation.all_input_nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.fx import GraphModule
@@ -12,7 +13,10 @@ from ..errors import warn
 from .agreement import points_near, same_function
 
 Pass = Callable[[GraphModule], GraphModule]
-"""Changes a program in place and returns it."""
+"""Changes a program in place and returns it.
+
+One whose attribute ``operation`` is an operation of torch has nothing to do where that is absent.
+"""
 
 
 def optimize(program: GraphModule, inputs: Sequence[Tensor], passes: Sequence[Pass]) -> GraphModule:
@@ -26,8 +30,16 @@ def optimize(program: GraphModule, inputs: Sequence[Tensor], passes: Sequence[Pa
         passes: Ways to rearrange it.
     """
     for change in passes:
-        program = _after(change, program, inputs)
+        if _has_work(change, program):
+            program = _after(change, program, inputs)
     return program
+
+
+def _has_work(change: Pass, program: GraphModule) -> bool:
+    operation = getattr(_function(change), "operation", None)
+    if operation is None:
+        return True
+    return bool(program.graph.find_nodes(op="call_function", target=operation))
 
 
 def _after(change: Pass, program: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
@@ -43,4 +55,8 @@ def _after(change: Pass, program: GraphModule, inputs: Sequence[Tensor]) -> Grap
 
 
 def _name(change: Pass) -> str:
-    return getattr(getattr(change, "func", change), "__name__", repr(change))
+    return getattr(_function(change), "__name__", repr(change))
+
+
+def _function(change: Any) -> Any:
+    return getattr(change, "func", change)  # of a partial one

@@ -16,6 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map_only
 
 from ..cpp import check_torch_cache
+from ..engine.torch_internals import cheap_values
 from ..lines import line_of_error, quote
 from ..poutine.messenger import Messenger
 from ..validation import unchecked
@@ -74,7 +75,7 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
             return fn(*args)
 
     try:
-        with one_at_a_time, unchecked(), _while_recording(), last:
+        with one_at_a_time, unchecked(), cheap_values(), _while_recording(), last:
             program: GraphModule = make_fx(watched)(*example_args)
     except Exception as error:
         kind = "" if isinstance(error, CaptureError) else f"{type(error).__name__}: "

@@ -42,6 +42,9 @@ def split_products(program: GraphModule, num_threads: int) -> GraphModule:
     return program
 
 
+split_products.operation = aten.mm.default  # type: ignore[attr-defined]
+
+
 def by_columns(a: Tensor, b: Tensor, parts: int) -> Tensor:
     """Return ``a @ b``, a part of the columns at a time."""
     columns = b.mT.unflatten(0, (parts, -1)).mT  # (part, inner, column)

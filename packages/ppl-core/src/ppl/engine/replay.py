@@ -136,6 +136,7 @@ class _Notes:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._kept: list[Any] = []  # memory whose addresses are in the calls
+        self._handles: list[int] = []
 
     def watch(self, generated: Callable[..., Any], inputs: list[Tensor]) -> Sequence[Tensor]:
         """Run a generated function and note what it calls."""
@@ -174,6 +175,15 @@ class _Notes:
         self._kept.append(tensor)
         return tensor
 
+    def handle(self, tensor: Tensor) -> int:
+        """Return a handle for the memory of a tensor, which lasts as long as these notes."""
+        self._handles.append(_handle(self.keep(tensor)))
+        return self._handles[-1]
+
+    def __del__(self) -> None:
+        for handle in self._handles:
+            _libtorch().aoti_torch_delete_tensor_object(c_void_p(handle))
+
     def note(self, kind: int, args: Sequence[int], **fields: Any) -> None:
         """Note a call."""
         words = _words(args)
@@ -191,7 +201,7 @@ class _Notes:
 
     def product(self, name: str, out: Tensor, args: Sequence[Tensor], **scales: float) -> None:
         """Make and note a product of matrices."""
-        handles = [_handle(self.keep(x)) for x in (out, *args)]
+        handles = [self.handle(x) for x in (out, *args)]
         function = _address(f"aoti_torch_cpu_{name}_out")
         self.note(PRODUCTS[name], handles, function=function, **scales)
         getattr(torch, name)(*args, **scales, out=out)
@@ -221,7 +231,7 @@ class _Notes:
     def _word(self, op: Any, argument: Any, value: Any) -> int:
         """Return an argument of an operator as torch's C interface wants it."""
         if isinstance(value, Tensor):
-            return _handle(self.keep(value))
+            return self.handle(value)
         if value is None or isinstance(value, bool):
             return int(bool(value))
         if isinstance(value, int) and str(argument.type) == "int":
@@ -324,7 +334,7 @@ def _torch() -> Torch:
 
 
 def _handle(x: Tensor) -> int:
-    """Return a new handle for the memory of a tensor, which lasts as long as the process."""
+    """Return a new handle for the memory of a tensor, in torch's C interface."""
     library, handle = _libtorch(), c_void_p()
     dtype = getattr(library, f"aoti_torch_dtype_{str(x.dtype).removeprefix('torch.')}")()
     error = library.aoti_torch_create_tensor_from_blob(

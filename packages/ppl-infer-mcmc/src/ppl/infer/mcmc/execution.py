@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from ppl.infer.mcmc.native import DTYPES, NativeStride
 from ppl.infer.mcmc.potential import RecordedPotential, loop_potential, recorded_potential
 from ppl.infer.mcmc.progress import announced
 from ppl.infer.mcmc.sampler import Sampler, Stride
-from ppl.infer.mcmc.threads import at_most, threads_for
+from ppl.infer.mcmc.threads import ENOUGH_WORK, at_most, threads_for
 
 Mode = Literal["auto", "eager", "graph", "inductor"]
 MODES = ("auto", "eager", "graph", "inductor")
@@ -107,10 +108,13 @@ def choose_execution(
     if not (may_run_free and is_compiled and _may_run_free(batch)):
         found = choose_potential(potential, batch, num_iterations, jit_compile)
         return Execution(found, width)
-    with at_most(1):  # each chain has a thread
+    with at_most(1) if len(start) > 1 else nullcontext():  # each chain has a thread
         found = choose_potential(potential, start[:1], num_iterations, jit_compile)
-    if not isinstance(found, RecordedPotential):
+    is_alone = len(start) == 1 and getattr(found, "work", 0) >= ENOUGH_WORK  # has all threads
+    if is_alone or not isinstance(found, RecordedPotential):
         return Execution(found, width)
+    if not isinstance(found.program, CompiledProgram):  # a warning has said why
+        return Execution(recorded_potential(potential, batch), width)
     try:
         new_replay = partial(_replay, found, start[:1])
         new_replay()
@@ -122,14 +126,13 @@ def choose_execution(
 
 def _may_run_free(position: Tensor) -> bool:
     is_native = position.device.type == "cpu" and position.dtype in DTYPES
-    return is_native and position.shape[1] > 0 and len(position) < CHAINS_TO_POOL
+    is_small = position.shape[1] > 0 and len(position) < CHAINS_TO_POOL
+    return is_native and is_small and find_compiler() is not None
 
 
 def _replay(potential: RecordedPotential, position: Tensor) -> Replay:
     """Return a replay of a compiled potential, compared with it."""
-    program = potential.program
-    if not isinstance(program, CompiledProgram):
-        raise ReplayError("the potential is not compiled")
+    program: Any = potential.program
     replay = Replay(program, [position])
     for point in points_near([position]):
         if not all(map(_has_same_bits, replay(*point), program(*point))):

@@ -29,7 +29,7 @@ from ppl.infer.mcmc.run_config import RunConfig, RunResult, Samples, most_draws
 from ppl.infer.mcmc.sequential import run_chain, run_sequentially
 from ppl.infer.mcmc.step_records import FIELDS
 from ppl.infer.mcmc.target import Target
-from ppl.infer.mcmc.threads import at_most
+from ppl.infer.mcmc.threads import at_most, most_threads
 from ppl.validation import validation_enabled
 
 
@@ -210,7 +210,7 @@ def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> 
 def _advance(runs: Sequence[Chains], config: RunConfig) -> None:
     """Run chains to their end, in threads if they are free and are not to run one after another."""
     length, is_silent = config.num_iterations, config.disable_progbar
-    num_threads = min(len(runs), torch.get_num_threads())
+    num_threads = min(len(runs), most_threads())
     if isinstance(runs[0], FreeChain) and config.chain_method != "sequential" and num_threads > 1:
         with Progress(len(runs), length, is_silent) as progress:
             run_in_threads(runs, num_threads, lambda chains: progress(*chains))

@@ -24,6 +24,11 @@ def work_of(program: Any) -> int:
     return sum(x.numel() for x in values if isinstance(x, Tensor))
 
 
+def most_threads() -> int:
+    """Return how many threads of torch may be used for whatever work."""
+    return _most.get() or torch.get_num_threads()
+
+
 @contextmanager
 def threads_for(work: int) -> Iterator[None]:
     """Use one thread of torch inside a ``with`` block unless there is work for more.
@@ -31,7 +36,7 @@ def threads_for(work: int) -> Iterator[None]:
     Threads that wait for a little work cost more than they do, above all where others want the
     processors.  The choice depends on the work and on no clock, and ends with the block.
     """
-    most = _most.get() or torch.get_num_threads()
+    most = most_threads()
     with _threads(most if work >= ENOUGH_WORK else 1, most):
         yield
 
