@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -236,6 +237,8 @@ class _Notes:
             return int(bool(value))
         if isinstance(value, int) and str(argument.type) == "int":
             return value
+        if isinstance(value, float) and str(argument.type) == "float":
+            return int.from_bytes(struct.pack("=d", value), sys.byteorder)
         raise ReplayError(f"{op} has an argument {argument.name}={value!r}")
 
 
