@@ -409,6 +409,26 @@ def test_a_subsample_adds_nothing_to_the_density():
     assert_close(trace.log_prob_sum(), pruned.log_prob_sum())
 
 
+def given_rows(indices):
+    with plate("rows", 4, subsample=indices) as chosen:
+        return chosen
+
+
+@pytest.mark.parametrize("given", [torch.tensor([3, 1]), [3, 1]], ids=["tensor", "list"])
+def test_a_given_subsample_is_recorded_and_replayed(given):
+    trace = poutine.trace(given_rows).get_trace(given)
+    assert list(trace.nodes["rows"]["value"]) == [3, 1]
+    assert trace.log_prob_sum() == 0.0
+    for program, argument in [(draw_a_subsample, 2), (given_rows, torch.tensor([0, 2]))]:
+        assert list(poutine.replay(program, trace=trace)(argument)) == [3, 1]
+
+
+def test_a_given_subsample_of_another_size_than_the_replayed_one_is_refused():
+    trace = poutine.trace(given_rows).get_trace([3, 1])
+    with pytest.raises(PlateError, match="asks for subsample_size=3, but .* has 2"):
+        poutine.replay(given_rows, trace=trace)([0, 1, 2])
+
+
 def test_a_subsample_of_another_size_is_replayed_with_its_own_scale():
     trace = poutine.trace(draw_a_subsample).get_trace(2)
     replayed = poutine.trace(poutine.replay(draw_a_subsample, trace=trace)).get_trace(None)

@@ -24,7 +24,8 @@ class PlateMessenger(SubsampleMessenger):
         name: A name, unique within the program.
         size: The number of elements.
         subsample_size: How many elements to draw without replacement; default: all, in order.
-        subsample: The indices to use, instead of drawing them.
+        subsample: The indices to use, instead of drawing them; those of a trace that is replayed
+            come first.
         dim: The (negative) batch dimension; by default the rightmost that no enclosing plate uses.
         use_cuda: Deprecated spelling of ``device="cuda"``.
         device: Where indices live.

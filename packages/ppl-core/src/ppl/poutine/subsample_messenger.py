@@ -17,24 +17,32 @@ from .runtime import am_i_wrapped, apply_stack, new_message
 
 
 class _Subsample(Distribution):
-    """The indices of a plate, as a sample site: replayed with the trace it is in, never scored."""
+    """The indices of a plate, as a sample site: replayed with the trace it is in, never scored.
+
+    They are drawn, unless they are ``given``.
+    """
 
     is_subsample = True
 
-    def __init__(self, size: int, subsample_size: int, device: str | torch.device | None) -> None:
+    def __init__(
+        self, size: int, subsample_size: int, device: str | torch.device | None, given: Any
+    ) -> None:
         self.size, self.subsample_size, self.device = size, subsample_size, device
+        self.given = given
         self.batch_shape, self.event_shape = torch.Size(), torch.Size((subsample_size,))
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Any:
+        if self.given is not None:
+            return self.given
         if self.subsample_size >= self.size:
             return torch.arange(self.size, device=self.device)
         return torch.randperm(self.size, device=self.device)[: self.subsample_size]
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Any) -> Tensor:
         """Return zero, so that a scaled subsample estimates the full log density without bias."""
-        return torch.zeros((), device=x.device)
+        return torch.zeros((), device=getattr(x, "device", None))
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> Any:
         return self.sample()
 
 
@@ -45,7 +53,8 @@ class SubsampleMessenger(IndepMessenger):
         name: A name, unique within the program.
         size: The number of elements; None if ``subsample`` holds all of them.
         subsample_size: How many elements to draw without replacement; default: all, in order.
-        subsample: The indices to use, instead of drawing them.
+        subsample: The indices to use, instead of drawing them; those of a trace that is replayed
+            come first.
         dim: The (negative) batch dimension.
         use_cuda: Deprecated spelling of ``device="cuda"``.
         device: Where indices live.
@@ -97,10 +106,9 @@ class SubsampleMessenger(IndepMessenger):
                     site=self.name,
                 )
             subsample_size = len(subsample)
-        wanted = subsample_size
-        subsample_size = self.size if wanted is None else min(wanted, self.size)
-        fn = _Subsample(self.size, subsample_size, self.device)
-        chosen = subsample if subsample is not None else _emit(self.name, fn)
+        wanted = None if subsample_size is None else min(subsample_size, self.size)
+        subsample_size = self.size if wanted is None else wanted
+        chosen = _emit(self.name, _Subsample(self.size, subsample_size, self.device, subsample))
         if len(chosen) != subsample_size:  # replayed from an execution with another batch size
             subsample_size = self._replayed_size(wanted, len(chosen))
         if subsample_size == 0 < self.size:
@@ -175,11 +183,10 @@ class SubsampleMessenger(IndepMessenger):
         return [int(index) for index in self._indices]
 
 
-def _emit(name: str, fn: _Subsample) -> Tensor:
-    """Draw the indices as a sample site, so that traces record and replay them."""
+def _emit(name: str, fn: _Subsample) -> Any:
+    """Make the indices a sample site, so that traces record and replay them."""
     if not am_i_wrapped():
         return fn()
     msg = new_message("sample", name, fn, (), {})
     msg["infer"] = {"is_auxiliary": True}
-    value: Tensor = apply_stack(msg)["value"]
-    return value
+    return apply_stack(msg)["value"]
