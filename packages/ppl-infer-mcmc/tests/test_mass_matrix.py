@@ -142,6 +142,26 @@ def test_a_kernel_shows_its_mass_by_blocks_and_begins_with_what_is_set(
     assert_close(other.mass_matrix_adapter.inverse_mass_matrix, adapter.inverse_mass_matrix)
 
 
+@pytest.mark.parametrize("where", ["adapter", "kernel"])
+def test_a_chain_that_was_set_up_goes_on_with_the_mass_that_is_set(where):
+    kernel = NUTS(model, adapt_mass_matrix=False)
+    kernel.setup(0)
+    owner = kernel.mass_matrix_adapter if where == "adapter" else kernel
+    inverse = {("a", "b", "c"): torch.arange(1.0, 6.0)}
+    owner.inverse_mass_matrix = inverse
+    kernel.sample(kernel.initial_params)
+    assert_close(kernel.inverse_mass_matrix, inverse)
+    assert_close(kernel.mass_matrix_adapter.inverse_mass_matrix, inverse)
+
+
+def test_a_chain_that_was_set_up_goes_on_with_the_step_size_that_is_set():
+    kernel = NUTS(model, adapt_step_size=False)
+    kernel.setup(0)
+    kernel.step_size = 0.125
+    kernel.sample(kernel.initial_params)
+    assert kernel.fields()["step_size"] == 0.125
+
+
 def test_there_is_no_mass_matrix_before_the_first_run():
     for kernel in (NUTS(model), NUTS(model, inverse_mass_matrix=torch.ones(5))):
         with pytest.raises(NotRunError, match="before the first run"):

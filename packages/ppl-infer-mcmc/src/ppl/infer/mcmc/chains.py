@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ppl.infer.mcmc import step_records
-from ppl.infer.mcmc.machine import Noise
+from ppl.infer.mcmc.machine import Noise, Tuning
 from ppl.infer.mcmc.noise import NoiseStream, Steps, StreamState
 from ppl.infer.mcmc.sampler import STEPS_AT_ONCE, Sampler, State, Stride
 from ppl.infer.mcmc.step_records import DrawBuffer, StepRecords
@@ -94,6 +94,12 @@ class Chains:
     def move(self, position: Tensor) -> None:
         """Put the chains at `position`, shape ``(chain, dim)``."""
         self.state = self.sampler.move(self.state, position, self._next_noise())
+
+    @torch.no_grad()
+    def retune(self, tuning: Tuning) -> None:
+        """Let the chains go on from where they are with another step size and metric."""
+        self.state = self.state._replace(tuning=tuning)
+        self.move(self.state.machine.draw.position)
 
     def _next_noise(self) -> Noise:
         return self.stream.draw_last(self.stream.next())

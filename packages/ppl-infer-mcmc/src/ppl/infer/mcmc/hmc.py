@@ -394,6 +394,7 @@ class HMC(MCMCKernel):
         step_size = arguments.step_size("step_size", step_size)
         self._keep_tuning()
         self._step_size = step_size
+        self._retune()
 
     @property
     def num_steps(self) -> int:
@@ -411,10 +412,12 @@ class HMC(MCMCKernel):
         leading dimension for them.
 
         The next run begins with what is set, in this form or as one tensor as the argument of the
-        same name, and with the step size that is in use.
+        same name, and with the step size that is in use; a chain that was set up goes on with it.
         """
         if self._tuning is None and isinstance(self._inverse_mass, Mapping):
             return dict(self._inverse_mass)
+        if self._tuning is None and isinstance(self._inverse_mass, MassMatrix):
+            return self._inverse_mass.inverse_mass_matrix
         if self._layout is None:
             raise NotRunError(
                 "there are no groups of sites before the first run; flat_inverse_mass_matrix is a "
@@ -424,9 +427,7 @@ class HMC(MCMCKernel):
 
     @inverse_mass_matrix.setter
     def inverse_mass_matrix(self, inverse: InverseMass | None) -> None:
-        inverse = _checked_mass(inverse)
-        self._keep_tuning()
-        self._inverse_mass = inverse
+        self._use_mass(_checked_mass(inverse))
 
     @property
     def flat_inverse_mass_matrix(self) -> Tensor:
@@ -444,19 +445,21 @@ class HMC(MCMCKernel):
 
     @property
     def mass_matrix_adapter(self) -> MassMatrix:
-        """The mass matrix in use by blocks of sites, in a copy; of several chains the mean.
+        """The mass matrix in use by blocks of sites; of several chains the mean.
 
-        The next run begins with the inverse mass of what is set, with a multiple of the unit matrix
-        if it has not been configured yet; warm-up learns from the covariance of its draws.
+        The next run begins with the inverse mass of what is set, be it this attribute or its
+        `inverse_mass_matrix`, with a multiple of the unit matrix if it has not been configured yet;
+        warm-up learns from the covariance of its draws.
         """
         if self._tuning is None and isinstance(self._inverse_mass, MassMatrix):
             return self._inverse_mass
-        adapter, inverse = BlockMassMatrix(), self.flat_inverse_mass_matrix
+        adapter, inverse = _MassInUse(), self.flat_inverse_mass_matrix
         if self._layout is None:
             raise NotRunError("there is no mass matrix by sites before the first run")
         if inverse.dim() > 1 + bool(self._full_mass):
             inverse = inverse.mean(0)
         adapter.inverse_mass_matrix = split_blocks(inverse, self._layout, self._full_mass)
+        adapter.use = self._use_mass
         return adapter
 
     @mass_matrix_adapter.setter
@@ -471,14 +474,45 @@ class HMC(MCMCKernel):
                 f"the next run begins with the mass of {type(adapter).__name__}, but its warm-up "
                 "learns the covariance of draws by the blocks of full_mass"
             )
+        self._use_mass(adapter)
+
+    def _use_mass(self, inverse: InverseMass | MassMatrix | None) -> None:
         self._keep_tuning()
-        self._inverse_mass = adapter
+        self._inverse_mass = inverse
+        self._retune()
 
     def _keep_tuning(self) -> None:
         """Let the next run begin with the tuning of the last one."""
         if self._tuning is not None:
             self._step_size, self._inverse_mass = self.step_size, self.flat_inverse_mass_matrix
             self._chains, self._learnt = [], None
+
+    def _retune(self) -> None:
+        """Let a chain that was set up go on with the tuning that was set."""
+        if self._single_chain is None:
+            return
+        self._chains = chains = self._single_chain.chains
+        draw = chains.state.machine.draw
+        warmup = self._warmup_of(chains.sampler.warmup.num_steps, draw.position)
+        step_size = torch.as_tensor(_step_size_of(self._step_size, draw.position))
+        steps = torch.ones_like(draw.potential) * step_size
+        chains.retune(Tuning(steps, warmup.first_metric(draw)))
+
+
+class _MassInUse(BlockMassMatrix):
+    """The mass matrix of a kernel, which hears of what is put in its place."""
+
+    use: Callable[[MassMatrix], None] | None = None
+
+    @property
+    def inverse_mass_matrix(self) -> dict[Names, Tensor]:
+        return super().inverse_mass_matrix
+
+    @inverse_mass_matrix.setter
+    def inverse_mass_matrix(self, inverse: Mapping[Names, Tensor]) -> None:
+        BlockMassMatrix.inverse_mass_matrix.__set__(self, inverse)
+        if self.use is not None:
+            self.use(self)
 
 
 def _checked_mass(inverse: Any) -> InverseMass | None:
