@@ -23,7 +23,8 @@ class BlockMessenger(Messenger):
         expose_all: Expose everything that is not hidden.
         hide: Names to hide, even of a type that is exposed.
         expose: Names to expose.
-        hide_types: Types to hide: "sample", "param", or "observe" for observed sample sites.
+        hide_types: Types to hide: "param", "sample" for what is drawn, "observe" for sample sites
+            that are observed.
         expose_types: Types to expose.
     """
 
@@ -79,8 +80,8 @@ def _matcher(names: Sequence[str] | None, types: Sequence[str] | None) -> Predic
 
 
 def _matches(names: Sequence[str], types: Sequence[str], msg: Any) -> bool:
-    observed = msg["type"] == "sample" and msg["is_observed"]
-    return msg["name"] in names or msg["type"] in types or (observed and "observe" in types)
+    is_observed = msg["type"] == "sample" and msg["is_observed"]
+    return msg["name"] in names or ("observe" if is_observed else msg["type"]) in types
 
 
 def _all_but(exposed: Predicate, hidden: Predicate | None, msg: Any) -> bool:
