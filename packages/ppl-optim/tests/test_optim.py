@@ -396,6 +396,18 @@ def test_clipped_adam_clips_each_entry_and_decays_the_rate_of_each_step():
     assert_close(torch.tensor(seen), torch.tensor(expected), rtol=1e-12, atol=0)
 
 
+def test_clipped_adam_may_scale_by_the_spread_around_the_mean_gradient():
+    x = torch.zeros(3, requires_grad=True)
+    optimizer = clipped_adam.ClippedAdam(
+        [x], lr=0.1, clip_norm=0.5, weight_decay=0.1, betas=(0.8, 0.9), centered_variance=True
+    )
+    for shift in range(3):
+        x.grad = torch.arange(3.0) - 1 + shift
+        optimizer.step()
+    # made once with the ClippedAdam of another library
+    torch.testing.assert_close(x, torch.tensor([0.1776, -0.2180, -0.4168]), atol=5e-5, rtol=0)
+
+
 def test_adagrad_rmsprop_follows_its_equations():
     x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     optimizer = adagrad_rmsprop.AdagradRMSProp([x], eta=0.5, delta=0.2, t=0.3)

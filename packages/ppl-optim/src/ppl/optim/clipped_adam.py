@@ -26,6 +26,8 @@ class ClippedAdam(DecayingAdam):
         weight_decay: Coefficient of the L2 penalty.
         clip_norm: Bound of each entry of a gradient.
         lrd: Factor of the learning rate at each step; 0.1 ** (1 / n) divides it by ten in n steps.
+        centered_variance: Scale by the running mean square of the gradient's distance from its
+            running mean, which grows the steps where gradients are steady.
 
     Example:
         >>> x = torch.ones(1, requires_grad=True)
@@ -45,6 +47,7 @@ class ClippedAdam(DecayingAdam):
         weight_decay: float = 0,
         clip_norm: float = 10.0,
         lrd: float = 1.0,
+        centered_variance: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -53,6 +56,7 @@ class ClippedAdam(DecayingAdam):
             "weight_decay": weight_decay,
             "clip_norm": clip_norm,
             "lrd": lrd,
+            "centered_variance": centered_variance,
         }
         super().__init__(params, defaults)
 
@@ -64,6 +68,8 @@ class ClippedAdam(DecayingAdam):
         torch._foreach_clamp_min_(gradients, -group["clip_norm"])
         torch._foreach_add_(gradients, params, alpha=group["weight_decay"])
         torch._foreach_lerp_(means, gradients, 1 - group["betas"][0])
+        if group.get("centered_variance"):  # older checkpoints lack it
+            gradients = list(torch._foreach_sub(gradients, means))
         torch._foreach_mul_(squares, group["betas"][1])
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["betas"][1])
         roots = torch._foreach_sqrt(squares)
