@@ -295,6 +295,38 @@ def test_a_factor_of_a_guide_must_say_how_it_depends_on_samples():
         Trace_ELBO().loss(program(), guide_with(has_rsample=answer))
 
 
+@pytest.mark.parametrize("program_that_draws", ["guide", "model"])
+def test_a_site_marked_for_enumeration_is_reported_where_it_is_drawn(program_that_draws):
+    def coin():
+        ppl.sample("k", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+
+    guide = coin if program_that_draws == "guide" else lambda: None
+    match = f"'k'.* of the {program_that_draws} .*TraceEnum_ELBO"
+    with pytest.warns(PPLWarning, match=match):
+        Trace_ELBO().loss(coin, guide)
+
+
+def test_an_estimator_of_a_user_averages_over_the_pairs_of_traces():
+    """As it is written for Pyro, with `_get_traces` and a `_get_trace` of its own."""
+
+    class LogRatio(ELBO):
+        def _get_trace(self, model, guide, args, kwargs):
+            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+            model_trace = poutine.trace(poutine.replay(model, trace=guide_trace))
+            return model_trace.get_trace(*args, **kwargs), guide_trace
+
+        def loss(self, model, guide, *args, **kwargs):
+            pairs = self._get_traces(model, guide, args, kwargs)
+            return -sum(m.log_prob_sum() - g.log_prob_sum() for m, g in pairs) / self.num_particles
+
+    losses = []
+    for estimator in (LogRatio, Trace_ELBO):
+        ppl.set_rng_seed(0)
+        loss = estimator(num_particles=3).loss(model, guide_of(dist.Normal), DATA)
+        losses.append(torch.as_tensor(loss).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_marks_for_enumeration_are_reported(strict, recwarn):
     def coin():

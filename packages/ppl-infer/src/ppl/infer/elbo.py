@@ -136,6 +136,8 @@ class ELBO:
             together = [self._vectorized(program, nesting) for program in (model, guide)]
             yield self._get_trace(together[0], together[1], args, kwargs)
 
+    _get_traces = _particles  # the name that estimators written for Pyro use
+
     def _nesting(self, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         return self._guessed.of(self.max_plate_nesting, model, args, kwargs)
 
