@@ -71,6 +71,16 @@ def test_a_wrapped_distribution_can_be_pickled_and_copied(name):
         assert_close(twin.log_prob(value), ours.log_prob(value))
 
 
+def test_a_class_of_a_user_with_its_own_init_expands():
+    class Around(torch.distributions.Normal):
+        def __init__(self, loc):
+            super().__init__(loc, 2.0)
+
+    x = torch.randn(3, 1)
+    for expanded in (wrap(Around(torch.tensor(1.0))).expand([3, 1]), wrap(Around(1.0)).expand([1])):
+        assert_close(expanded.log_prob(x), torch.distributions.Normal(1.0, 2.0).log_prob(x))
+
+
 def test_the_base_of_a_wrapped_independent_is_ours_too():
     theirs = torch.distributions.Independent(FOREIGN["normal"](), 1)
     ours = wrap(theirs)

@@ -54,7 +54,7 @@ class TorchDistributionMixin(Distribution):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         expand = cls.expand  # perhaps one of torch
-        if "__init__" in vars(cls) and "expand" not in vars(cls):
+        if _place(cls, "__init__") < _place(cls, "expand"):
             expand = _expand_or_wrap(expand)
         cls.expand = keeps_flags(expand)  # type: ignore[method-assign]
 
@@ -173,6 +173,11 @@ class TorchDistributionMixin(Distribution):
         from .masked import MaskedDistribution  # which derives from this class
 
         return MaskedDistribution(self, mask)
+
+
+def _place(cls: type, name: str) -> int:
+    """Return how many classes are between a class and the one that its attribute is from."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
 
 def _expand_or_wrap(expand: Any) -> Any:
