@@ -67,6 +67,13 @@ class TestBothWays:
         # a mean of 12 squared normals: chi-square with 12 degrees, within [0.2, 3] but for 1e-5
         assert ((ratio > 0.35) & (ratio < 1.9)).all()
 
+    @pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4)], ids=str)
+    def test_samples_are_returned_in_the_shape_of_their_site(self, parallel, shape):
+        samples = {"effect": torch.randn(3, *shape)}
+        draws = Predictive(model, samples, return_sites=["effect"], parallel=parallel)()
+        padded = samples["effect"].reshape(3, *(1,) * (2 - len(shape)), *shape)
+        torch.testing.assert_close(draws["effect"], padded.expand(3, 1, 4))
+
     def test_return_sites_restricts(self, parallel):
         draws = Predictive(model, num_samples=3, return_sites=("x", "scale"), parallel=parallel)()
         assert set(draws) == {"x", "scale"}

@@ -103,7 +103,7 @@ def _at_once(at_draw: Callable[[Values], Values], given: Values, num: int) -> Va
 
 
 def _fitted(name: str, value: Tensor, fn: Any) -> Tensor:
-    """Return a value without the leading dimensions of size 1 that its site does not have."""
+    """Return a value in the shape of its site: it may have more leading ones, or broadcast."""
     if not hasattr(fn, "batch_shape"):
         return value
     shape = fn.batch_shape + fn.event_shape
@@ -116,7 +116,7 @@ def _fitted(name: str, value: Tensor, fn: Any) -> Tensor:
             "arguments of the same size, or leave the site out to draw it from its prior",
             site=name,
         )
-    return value
+    return value.expand(shape)
 
 
 def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
