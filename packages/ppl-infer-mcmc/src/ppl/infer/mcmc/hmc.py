@@ -504,13 +504,8 @@ class _MassInUse(BlockMassMatrix):
 
     use: Callable[[MassMatrix], None] | None = None
 
-    @property
-    def inverse_mass_matrix(self) -> dict[Names, Tensor]:
-        return super().inverse_mass_matrix
-
-    @inverse_mass_matrix.setter
-    def inverse_mass_matrix(self, inverse: Mapping[Names, Tensor]) -> None:
-        BlockMassMatrix.inverse_mass_matrix.__set__(self, inverse)
+    def _put(self, inverse: Mapping[Names, Tensor]) -> None:
+        super()._put(inverse)
         if self.use is not None:
             self.use(self)
 

@@ -53,6 +53,9 @@ class BlockMassMatrix(MassMatrix):
 
     @inverse_mass_matrix.setter
     def inverse_mass_matrix(self, inverse: Mapping[Names, Tensor]) -> None:
+        self._put(inverse)
+
+    def _put(self, inverse: Mapping[Names, Tensor]) -> None:
         self._metrics = {tuple(names): _metric(block[None]) for names, block in inverse.items()}
         self._moments = {n: WelfordCovariance(x.dim() == 1) for n, x in inverse.items()}
 
