@@ -117,6 +117,11 @@ def test_mistakes_are_named(kind):
 # of a kernel
 
 
+def test_full_mass_that_is_no_bool_and_no_list_is_refused():
+    with pytest.raises(SiteError, match="full_mass needs tuples of site names.*None"):
+        NUTS(model, full_mass=None)
+
+
 @pytest.mark.parametrize(
     ("full_mass", "shapes"),
     [

@@ -22,7 +22,7 @@ def check_blocks(argument: str, blocks: Iterable[Any]) -> None:
     Raises:
         SiteError: Otherwise.
     """
-    blocks = list(blocks)
+    blocks = list(blocks) if isinstance(blocks, Iterable) else [blocks]
     if not all(isinstance(b, (tuple, list)) and all(isinstance(n, str) for n in b) for b in blocks):
         raise SiteError(
             f"{argument} needs tuples of site names, such as ('a', 'b') and ('c',), got {blocks}"
