@@ -169,7 +169,7 @@ def run_in_threads(
         look(some)
         some.run(look)
 
-    with at_most(1), ThreadPoolExecutor(num_threads) as pool:
+    with at_most(1), ThreadPoolExecutor(num_threads, "ppl-chain") as pool:
         futures = [pool.submit(copy_context().run, run, some) for some in chains]
         try:
             while wait(futures, PAUSE, FIRST_EXCEPTION).not_done:
