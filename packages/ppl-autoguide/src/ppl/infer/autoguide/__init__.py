@@ -8,7 +8,19 @@ from ppl.infer.initialization import init_to_sample as init_to_sample
 from ppl.infer.initialization import init_to_uniform as init_to_uniform
 from ppl.infer.initialization import init_to_value as init_to_value
 
+from .auto_callable import AutoCallable as AutoCallable
+from .auto_continuous import AutoContinuous as AutoContinuous
 from .auto_delta import AutoDelta as AutoDelta
+from .auto_diagonal_normal import AutoDiagonalNormal as AutoDiagonalNormal
+from .auto_discrete_parallel import AutoDiscreteParallel as AutoDiscreteParallel
+from .auto_guide_list import AutoGuideList as AutoGuideList
+from .auto_iaf_normal import AutoIAFNormal as AutoIAFNormal
+from .auto_laplace_approximation import AutoLaplaceApproximation as AutoLaplaceApproximation
+from .auto_low_rank_multivariate_normal import (
+    AutoLowRankMultivariateNormal as AutoLowRankMultivariateNormal,
+)
+from .auto_multivariate_normal import AutoMultivariateNormal as AutoMultivariateNormal
 from .auto_normal import AutoNormal as AutoNormal
+from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
 from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide

@@ -11,22 +11,22 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.errors import ShapeError, SiteError
-from ppl.infer.initialization import InitMessenger, Strategy
-from ppl.nn import PyroModule
-from ppl.nn.tree import SUFFIX, place
+from ppl.infer.initialization import InitMessenger, Strategy, init_to_feasible
+from ppl.nn.tree import SUFFIX
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import get_param_store, plate
 from ppl.util import get_rng_state, set_rng_state
 
-from .loading import hold, is_of_another, put_in, sizes_of, take_out
+from .guide_module import GuideModule
+from .loading import hold, put_in, sizes_of, take_out
 
 Site = dict[str, Any]
 CreatePlates = Callable[..., Any]
 
 
-class AutoGuide(PyroModule):
+class AutoGuide(GuideModule):
     """Base class of guides that are made from a model.
 
     The model runs once, at the first call, to learn its latent sites; derived classes declare their
@@ -54,18 +54,19 @@ class AutoGuide(PyroModule):
         self,
         model: Callable[..., Any],
         *,
-        init_loc_fn: Strategy,
+        init_loc_fn: Strategy = init_to_feasible,
         create_plates: CreatePlates | None = None,
     ) -> None:
         require_program("model", model)
         require_instance(f"the model of {type(self).__name__}", model)
-        super().__init__(name=type(self).__name__)
+        super().__init__()
         self._model = (model,)  # inside a tuple: the model is no submodule of its guide
         self.init_loc_fn = init_loc_fn
         self.create_plates = create_plates
         self.prototype_trace: poutine.Trace | None = None
         self.plates: dict[str, plate] = {}
-        self._has_name = False  # of its own in the parameter store
+        self._shared: dict[str, plate] | None = None  # the plates of the guides that run with it
+        self._held: dict[str, Tensor] = {}  # what was loaded before the first call
         self._seen: set[Any] = set()  # the sizes of arguments that fit
 
     def __repr__(self) -> str:
@@ -76,22 +77,25 @@ class AutoGuide(PyroModule):
         model = getattr(self.model, "__name__", type(self.model).__name__)
         return f"{type(self).__name__}({model}; {sites})"
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._has_name = False  # a copy is another guide
-
     @property
     def model(self) -> Callable[..., Any]:
         """The model."""
         return self._model[0]
 
-    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Sample the guide and return the constrained values of the latent sites by name."""
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Make the parameters, as the first call does, without a draw.
+
+        Args:
+            args: The arguments of the model.
+            kwargs: The same by name.
+        """
         self._claim_name()
         if self.prototype_trace is None:
             self._setup_prototype(*args, **kwargs)
-        self._check_sizes(args, kwargs)
-        self._create_plates(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Sample the guide and return the constrained values of the latent sites by name."""
+        self._begin(args, kwargs)
         return {name: self._sample_in_plates(name, site) for name, site in self._latent_sites()}
 
     def call(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
@@ -99,15 +103,32 @@ class AutoGuide(PyroModule):
         values = self(*args, **kwargs)
         return tuple(values[name] for name in sorted(values))
 
+    def sample_latent(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Sample the vector of all latent sites, on the unconstrained scale."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no vector of all latent sites, as AutoContinuous has; call "
+            "the guide for values by site"
+        )
+
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the median of each latent site, on the constrained scale."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement median")
+        raise NotImplementedError(f"{type(self).__name__} does not say what its medians are")
 
     # for derived classes
 
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Begin an execution: all that comes before the sites."""
+        self.setup(*args, **kwargs)
+        self._check_sizes(args, kwargs)
+        self._create_plates(*args, **kwargs)
+
+    def _setup_sites(self) -> None:
+        """Declare the parameters of all latent sites."""
+        for name, site in self._latent_sites():
+            self._setup_site(name, site)
+
     def _setup_site(self, name: str, site: Site) -> None:
         """Declare the parameters of a site."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement _setup_site")
 
     def _sample_site(self, name: str, site: Site) -> Tensor:
         """Sample a site and return its constrained value."""
@@ -124,16 +145,27 @@ class AutoGuide(PyroModule):
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model at initial values, hidden from all handlers, and declare parameters."""
         self.prototype_trace = trace = self._run_model(args, kwargs)
-        held = take_out(self)
+        held = self._held = take_out(self)
         self._leave_out_unknown(trace, held)
         for name, site in self._latent_sites():
-            _refuse_discrete(type(self).__name__, name, site)
+            self._refuse_kind(name, site)
             for frame in site["cond_indep_stack"]:
                 _refuse_sequential(type(self).__name__, name, frame)
-            with torch.no_grad():
-                self._setup_site(name, site)
+        with torch.no_grad():
+            self._setup_sites()
         put_in(self, held)
+        self._held = {}
         self._seen.add(sizes_of(args, kwargs))
+
+    def _refuse_kind(self, name: str, site: Site) -> None:
+        """Refuse a site that the family has no distribution for."""
+        if site["fn"].support.is_discrete:
+            guide = type(self).__name__
+            raise SiteError(
+                f"site {name!r} is discrete ({site['fn']}), which {guide} cannot approximate; hide "
+                f"it with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or add a "
+                "guide"
+            )
 
     def _run_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
         start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
@@ -160,30 +192,6 @@ class AutoGuide(PyroModule):
         for name in latent if known else ():
             if name not in known:
                 trace.remove_node(name)
-
-    def _claim_name(self) -> None:
-        """Take a root name under which the parameter store has no parameter of another guide."""
-        if self._has_name:
-            return
-        self._has_name = True
-        base = type(self).__name__
-        if self._pyro_name.rpartition("_")[0] != base and self._pyro_name != base:
-            return  # a part of another module, which gives names
-        mine = set(self.parameters())
-        others = {n for n, x in get_param_store().named_parameters() if is_of_another(x, mine)}
-        names = [base, *(f"{base}_{i}" for i in range(1, len(others) + 1))]
-        free = (n for n in names if not any(other.startswith(f"{n}.") for other in others))
-        place(self, next(free), self._pyro_context)
-
-    def _read_store(self) -> None:
-        """Take over the values that the parameter store has got otherwise: by ``load``."""
-        self._claim_name()
-        store = get_param_store()
-        with poutine.block(), self._pyro_context.call():
-            for module in self.modules():
-                for name in getattr(module, "_pyro_params", ()):
-                    if module._path(name) in store:  # type: ignore[operator]
-                        getattr(module, name)
 
     def _check_sizes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse arguments with which plates of latent sites have other sizes than at first.
@@ -214,16 +222,20 @@ class AutoGuide(PyroModule):
             hold(self, {k[len(prefix) :]: x for k, x in state_dict.items() if k.startswith(prefix)})
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _create_plates(self, *args: Any, **kwargs: Any) -> None:
+    def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, plate]:
         """Make this execution's plates, with the subsample sizes of the model's."""
-        given = self.create_plates(*args, **kwargs) if self.create_plates is not None else ()
-        self.plates = {p.name: p for p in ([given] if isinstance(given, plate) else given)}
+        self.plates = self._given_plates(args, kwargs) if self._shared is None else self._shared
         for _, site in self._latent_sites():
             for frame in site["cond_indep_stack"]:
                 if frame.name not in self.plates:
                     self.plates[frame.name] = plate(
                         frame.name, frame.full_size, subsample_size=frame.size, dim=frame.dim
                     )
+        return self.plates
+
+    def _given_plates(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, plate]:
+        given = self.create_plates(*args, **kwargs) if self.create_plates is not None else ()
+        return {p.name: p for p in ([given] if isinstance(given, plate) else given)}
 
     def _sample_in_plates(self, name: str, site: Site) -> Tensor:
         with self._inside(site["cond_indep_stack"]):
@@ -257,14 +269,6 @@ def full_size(value: Tensor, site: Site, event_dim: int) -> Tensor:
             index = torch.arange(frame.full_size, device=value.device) % frame.size
             value = value.index_select(dim, index)
     return value
-
-
-def _refuse_discrete(guide: str, name: str, site: Site) -> None:
-    if site["fn"].support.is_discrete:
-        raise SiteError(
-            f"site {name!r} is discrete ({site['fn']}), which {guide} cannot approximate; hide it "
-            f"with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or add a guide"
-        )
 
 
 def _refuse_sequential(guide: str, name: str, frame: CondIndepStackFrame) -> None:

@@ -15,30 +15,36 @@ from .attributes import deep_getattr, deep_setattr
 
 
 def hold(guide: PyroModule, values: Mapping[str, Tensor]) -> None:
-    """Give a guide plain parameters with these (unconstrained) values, at these paths."""
-    known = dict(guide.named_parameters())
+    """Give a guide plain parameters with these (unconstrained) values, at these paths.
+
+    What is no floating-point number is a buffer, such as a permutation.
+    """
+    known = {*dict(guide.named_parameters()), *dict(guide.named_buffers())}
     for path, value in values.items():
         if path not in known:
-            deep_setattr(guide, path, nn.Parameter(value.detach().clone()))
+            copied = value.detach().clone()
+            held = nn.Parameter(copied) if copied.is_floating_point() else nn.Buffer(copied)
+            deep_setattr(guide, path, held)
 
 
-def take_out(guide: PyroModule) -> dict[str, nn.Parameter]:
-    """Remove all parameters of a guide and return them by path."""
-    held = dict(guide.named_parameters())
+def take_out(guide: PyroModule) -> dict[str, Tensor]:
+    """Remove all parameters and buffers of a guide and return them by path."""
+    held = {**dict(guide.named_parameters()), **dict(guide.named_buffers())}
     for path in held:
         owner, _, key = path.rpartition(".")
         delattr(deep_getattr(guide, owner) if owner else guide, key)
     return held
 
 
-def put_in(guide: PyroModule, held: Mapping[str, nn.Parameter]) -> None:
+def put_in(guide: PyroModule, held: Mapping[str, Tensor]) -> None:
     """Put parameters in the place of those that a guide has declared by now.
 
     Raises:
         ShapeError: If one has another shape.
         SiteError: If the guide has no parameter of that path.
     """
-    declared = dict(guide.named_parameters())
+    buffers = dict(guide.named_buffers())
+    declared: dict[str, Tensor] = {**dict(guide.named_parameters()), **buffers}
     for path, leaf in held.items():
         if path not in declared:
             raise SiteError(
@@ -51,6 +57,9 @@ def put_in(guide: PyroModule, held: Mapping[str, nn.Parameter]) -> None:
                 f"model gives {tuple(declared[path].shape)}; call the guide with arguments of the "
                 "size that it was fitted with"
             )
+        if path in buffers:
+            buffers[path].copy_(leaf.detach())
+            continue
         owner, _, key = path.rpartition(".")
         module: Any = deep_getattr(guide, owner) if owner else guide
         module._parameters[key] = leaf

@@ -1,0 +1,120 @@
+"""The mode, and the normal with the curvature there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ppl.distributions as dist
+import ppl.poutine as poutine
+from ppl.errors import NotFiniteError
+from ppl.nn import pyro_method
+from ppl.ops.hessian import hessian
+
+from .auto_continuous import AutoContinuous
+from .auto_multivariate_normal import AutoMultivariateNormal
+
+
+class AutoLaplaceApproximation(AutoContinuous):
+    """A point for all latent sites, which :meth:`laplace_approximation` makes a normal of.
+
+    Fitting finds the mode of the posterior on the unconstrained scale, where the volume of the
+    transforms counts: not that of :class:`AutoDelta`.
+
+    Args:
+        model: The model.
+        init_loc_fn: A strategy for the first location.
+        create_plates: See :class:`AutoGuide`.
+
+    Example:
+        >>> from ppl.primitives import sample
+        >>> def model():
+        ...     sample("z", dist.Normal(torch.zeros(2), 3.0).to_event(1))
+        >>> guide = AutoLaplaceApproximation(model, lambda site: torch.zeros(2))
+        >>> guide.laplace_approximation().get_posterior().stddev.detach()
+        tensor([3., 3.])
+    """
+
+    def _setup_latent(self, loc: Tensor) -> None:
+        self.loc = torch.nn.Parameter(loc)
+
+    @pyro_method
+    def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a point mass at ``loc``."""
+        return dist.Delta(self.loc, event_dim=1)
+
+    def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Return the image of the point, on the constrained scale."""
+        self._latent_sites()
+        with torch.no_grad(), self._reading():
+            return self._constrain(self.loc)
+
+    def laplace_approximation(self, *args: Any, **kwargs: Any) -> AutoMultivariateNormal:
+        """Return a normal guide with the mode as mean and the inverse Hessian as covariance.
+
+        The Hessian is that of the negative log posterior density on the unconstrained scale. It
+        costs ``latent_dim`` times as much as a gradient.
+
+        Args:
+            args: The arguments of the model.
+            kwargs: The same by name.
+
+        Raises:
+            NotFiniteError: If the Hessian is not positive definite.
+        """
+        self.setup(*args, **kwargs)
+        with poutine.block():
+            loc, precision = self._curvature(args, kwargs)
+        tril = _inverse_root(precision, self._component_names())
+        guide = AutoMultivariateNormal(
+            self.model, self.init_loc_fn, create_plates=self.create_plates
+        )
+        guide.setup(*args, **kwargs)
+        with torch.no_grad():
+            scale = tril.diagonal()
+            guide.loc.copy_(loc)
+            guide.scale = scale
+            guide.scale_tril = tril / scale.unsqueeze(-1)
+        return guide
+
+    def _curvature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return the mode and the Hessian of the negative log density there."""
+        loc = self.get_posterior().v.detach().requires_grad_()
+        at_loc = poutine.condition(self, data={f"_{self._pyro_name}_latent": loc})
+        guide_trace = poutine.trace(at_loc).get_trace(*args, **kwargs)
+        model = poutine.replay(self.model, trace=guide_trace)
+        model_trace = poutine.trace(model).get_trace(*args, **kwargs)
+        jacobian = sum(
+            guide_trace.nodes[name]["fn"].log_density.sum() for name in self.layout.names
+        )
+        return loc.detach(), hessian(jacobian - model_trace.log_prob_sum(), loc).detach()
+
+    def _component_names(self) -> list[str]:
+        layout = self.layout
+        pairs = zip(layout.names, layout.sizes, strict=True)
+        return [name for name, size in pairs for _ in range(size)]
+
+
+def _inverse_root(precision: Tensor, names: list[str]) -> Tensor:
+    """Return the Cholesky factor of the inverse, with the site of each component for errors."""
+    flipped, info = torch.linalg.cholesky_ex(precision.flip(-2, -1))
+    if bool(info) or not bool(flipped.isfinite().all()):
+        raise NotFiniteError(
+            "the Hessian of the negative log density is not positive definite at the point that "
+            f"the guide has found{_flattest(precision, names)}; train the guide until it is at a "
+            "mode, or change a model whose density has no curvature there"
+        )
+    root = flipped.flip(-2, -1).mT  # upper: precision = root.mT @ root, lower is its flip
+    eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
+    return torch.linalg.solve_triangular(root, eye, upper=False)
+
+
+def _flattest(precision: Tensor, names: list[str]) -> str:
+    if not bool(precision.isfinite().all()):
+        bad = sorted({names[i] for i in (~precision.isfinite()).any(-1).nonzero().flatten()})
+        return f": it is not finite at sites {bad}"
+    values, vectors = torch.linalg.eigh(precision)
+    site = names[int(vectors[:, 0].abs().argmax())]
+    return f": its smallest eigenvalue is {values[0].item():.3g}, mostly of site {site!r}"
