@@ -14,7 +14,6 @@ from ppl.errors import ShapeError, UnsupportedModelError
 from ppl.infer.initialization import Strategy, init_to_median
 from ppl.infer.layout import Layout
 from ppl.nn import pyro_method
-from ppl.nn.tree import SUFFIX
 from ppl.primitives import get_param_store, sample, subsample
 
 from .constrained import sample_at, unconstrained_event_dim
@@ -23,13 +22,13 @@ from .levels import normal_quantiles
 
 
 class AutoContinuous(AutoGuide):
-    """Base class of guides with a joint distribution of all latent sites, on the unconstrained scale.
+    """Base class of guides with one distribution of all latent sites.
 
-    The sites lie one after another in one vector of ``latent_dim`` components, so that a step of
-    inference has a handful of tensors, however many sites there are (Kucukelbir et al. 2017,
-    "Automatic differentiation variational inference", section 2.3). Derived classes declare their
-    parameters in :meth:`_setup_latent` and implement :meth:`get_base_dist` and
-    :meth:`get_transform`, or :meth:`get_posterior`.
+    On the unconstrained scale the sites lie one after another in one vector of ``latent_dim``
+    components, so that a step of inference has a handful of tensors, however many sites there are
+    (Kucukelbir et al. 2017, "Automatic differentiation variational inference", section 2.3).
+    Derived classes declare their parameters in :meth:`_setup_latent`, and implement
+    :meth:`get_base_dist` and :meth:`get_transform`, or :meth:`get_posterior`.
 
     Args:
         model: The model.
@@ -124,9 +123,8 @@ class AutoContinuous(AutoGuide):
 
     def _check_loaded(self) -> None:
         """Refuse parameters in the store, or a loaded state, of another number of components."""
-        store = get_param_store()
-        name = f"{self._pyro_name}.loc" if self._pyro_name else "loc"
-        loaded = self._held.get("loc", store[name] if name in store else None)
+        stored = dict(get_param_store().named_parameters())
+        loaded = self._held.get("loc", stored.get(f"{self._pyro_name}.loc"))
         if loaded is not None and loaded.numel() != self.latent_dim:
             raise ShapeError(
                 f"{self._pyro_name}: the parameters that were loaded are for {loaded.numel()} "
@@ -188,8 +186,8 @@ class AutoContinuous(AutoGuide):
             kwargs: The same by name.
         """
         self._latent_sites()
-        with self._reading():
-            return self._constrain(self._vector_quantiles(quantiles, args, kwargs))
+        self._read_store()
+        return self._constrain(self._vector_quantiles(quantiles, args, kwargs))
 
     def _vector_quantiles(
         self,

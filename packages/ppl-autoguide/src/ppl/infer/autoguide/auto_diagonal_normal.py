@@ -21,7 +21,7 @@ from .guide import CreatePlates
 class AutoDiagonalNormal(AutoContinuous):
     """A normal with diagonal covariance, for all latent sites on the unconstrained scale.
 
-    It is the family of :class:`AutoNormal`, with one vector ``loc`` and one ``scale`` for all sites.
+    The family of :class:`AutoNormal`, with one vector ``loc`` and one ``scale`` for all sites.
 
     Args:
         model: The model.
@@ -42,6 +42,9 @@ class AutoDiagonalNormal(AutoContinuous):
         ((3,), 4)
     """
 
+    loc: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -56,7 +59,7 @@ class AutoDiagonalNormal(AutoContinuous):
     def _setup_latent(self, loc: Tensor) -> None:
         self.loc = torch.nn.Parameter(loc)
         scale = torch.full_like(loc, self._init_scale)
-        self.scale = PyroParam(scale, constraints.softplus_positive)
+        self.scale = PyroParam(scale, constraints.softplus_positive)  # type: ignore[assignment]
 
     @pyro_method
     def get_base_dist(self) -> Any:

@@ -52,7 +52,7 @@ class AutoGuideList(AutoGuide, PyroModuleList):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self))})"
 
-    def append(self, part: nn.Module | Callable[..., Any]) -> Self:  # type: ignore[override]
+    def append(self, part: nn.Module | Callable[..., Any]) -> Self:
         """Add a guide of some sites of the model, and return this guide.
 
         Args:

@@ -68,17 +68,13 @@ class AutoIAFNormal(AutoNormalizingFlow):
 
     def _make_flow(self, latent_dim: int) -> Any:
         hidden_dims = self._hidden_dims or [3 * latent_dim + 1]
+        make: Any = transforms.AffineAutoregressive
         order = torch.arange(latent_dim)  # not random: a guide that is made anew must be the same
-        networks = [
-            ppl.nn.AutoRegressiveNN(
-                latent_dim, hidden_dims, permutation=order.flip(0) if i % 2 else order
-            )
-            for i in range(self._num_transforms)
-        ]
-        flows = [
-            transforms.AffineAutoregressive(network, **self._transform_kwargs)
-            for network in networks
-        ]
+        flows = []
+        for _ in range(self._num_transforms):
+            network = ppl.nn.AutoRegressiveNN(latent_dim, hidden_dims, permutation=order)
+            flows.append(make(network, **self._transform_kwargs))
+            order = order.flip(0)
         return transforms.ComposeTransformModule(flows)
 
 

@@ -37,6 +37,8 @@ class AutoLaplaceApproximation(AutoContinuous):
         tensor([3., 3.])
     """
 
+    loc: Tensor
+
     def _setup_latent(self, loc: Tensor) -> None:
         self.loc = torch.nn.Parameter(loc)
 
@@ -48,8 +50,8 @@ class AutoLaplaceApproximation(AutoContinuous):
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the image of the point, on the constrained scale."""
         self._latent_sites()
-        with torch.no_grad(), self._reading():
-            return self._constrain(self.loc)
+        self._read_store()
+        return self._constrain(self.loc.detach())
 
     def laplace_approximation(self, *args: Any, **kwargs: Any) -> AutoMultivariateNormal:
         """Return a normal guide with the mode as mean and the inverse Hessian as covariance.
@@ -108,7 +110,8 @@ def _inverse_root(precision: Tensor, names: list[str]) -> Tensor:
         )
     root = flipped.flip(-2, -1).mT  # upper: precision = root.mT @ root, lower is its flip
     eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
-    return torch.linalg.solve_triangular(root, eye, upper=False)
+    tril: Tensor = torch.linalg.solve_triangular(root, eye, upper=False)
+    return tril
 
 
 def _flattest(precision: Tensor, names: list[str]) -> str:

@@ -19,10 +19,11 @@ from .guide import CreatePlates
 
 
 class AutoLowRankMultivariateNormal(AutoDiagonalNormal):
-    """A normal whose covariance is a diagonal plus a matrix of low rank, on the unconstrained scale.
+    """A normal whose covariance is a diagonal plus a matrix of low rank.
 
-    Its parameters are ``loc``, ``scale`` and a matrix ``cov_factor`` of shape ``(dim, rank)``; the
-    covariance is ``diag(scale) @ (1 + cov_factor @ cov_factor.T) @ diag(scale)``. A step costs
+    It is on the unconstrained scale. Its parameters are ``loc``, ``scale`` and a matrix
+    ``cov_factor`` of shape ``(dim, rank)``; the covariance is
+    ``diag(scale) @ (1 + cov_factor @ cov_factor.T) @ diag(scale)``. A step costs
     ``dim * rank**2``.
 
     Args:
@@ -39,11 +40,15 @@ class AutoLowRankMultivariateNormal(AutoDiagonalNormal):
 
     Example:
         >>> from ppl.primitives import sample
-        >>> guide = AutoLowRankMultivariateNormal(lambda: sample("z", dist.Normal(torch.zeros(9), 1)))
+        >>> def model():
+        ...     sample("z", dist.Normal(torch.zeros(9), 1.0).to_event(1))
+        >>> guide = AutoLowRankMultivariateNormal(model)
         >>> guide.setup()
         >>> guide.rank, guide.get_posterior().stddev.detach()[:2]
         (3, tensor([0.1000, 0.1000]))
     """
+
+    cov_factor: Tensor
 
     def __init__(
         self,

@@ -38,10 +38,12 @@ class AutoMultivariateNormal(AutoDiagonalNormal):
         tensor([0.0100, 0.0100])
     """
 
+    scale_tril: Tensor
+
     def _setup_latent(self, loc: Tensor) -> None:
         super()._setup_latent(loc)
         eye = torch.eye(len(loc), dtype=loc.dtype, device=loc.device)
-        self.scale_tril = PyroParam(eye, constraints.unit_lower_cholesky)
+        self.scale_tril = PyroParam(eye, constraints.unit_lower_cholesky)  # type: ignore[assignment]
 
     def _cholesky(self) -> Tensor:
         tril: Tensor = self.scale.unsqueeze(-1) * self.scale_tril

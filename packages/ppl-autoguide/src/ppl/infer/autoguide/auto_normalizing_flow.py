@@ -55,9 +55,10 @@ class AutoNormalizingFlow(AutoContinuous):
 
     def _setup_latent(self, loc: Tensor) -> None:
         with torch.enable_grad():  # the parameters of a module are leaves
-            self.transform = self._init_transform_fn(self.latent_dim)
-        if isinstance(self.transform, torch.nn.Module):
-            self.transform.to(loc)
+            transform = self._init_transform_fn(self.latent_dim)
+        if isinstance(transform, torch.nn.Module):
+            transform.to(loc)
+        self.transform = transform
         self.register_buffer("_like", torch.zeros_like(loc), persistent=False)
 
     def get_base_dist(self) -> Any:

@@ -123,7 +123,7 @@ class AutoGuide(GuideModule):
         self._create_plates(*args, **kwargs)
 
     def _setup_sites(self) -> None:
-        """Declare the parameters of all latent sites."""
+        """Declare the parameters of all latent sites, and read none: others may replace them."""
         for name, site in self._latent_sites():
             self._setup_site(name, site)
 

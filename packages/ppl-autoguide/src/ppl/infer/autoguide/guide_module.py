@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import ppl.poutine as poutine
 from ppl.nn import PyroModule
-from ppl.nn.tree import place
+from ppl.nn.tree import is_managed, place, public_name
 from ppl.primitives import get_param_store
 
-from .loading import is_of_another
+from .loading import is_of_another, is_owned
 
 
 class GuideModule(PyroModule):
@@ -42,18 +40,14 @@ class GuideModule(PyroModule):
         free = (n for n in names if not any(other.startswith(f"{n}.") for other in others))
         place(self, next(free), self._pyro_context)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Read parameters as in a call, though no handler sees it."""
-        self._claim_name()
-        with poutine.block(), self._pyro_context.call():
-            yield
-
     def _read_store(self) -> None:
         """Take over the values that the parameter store has got otherwise: by ``load``."""
-        store = get_param_store()
-        with self._reading():
-            for module in self.modules():
-                for name in getattr(module, "_pyro_params", ()):
-                    if module._path(name) in store:  # type: ignore[operator]
-                        getattr(module, name)
+        self._claim_name()
+        stored = get_param_store().named_parameters()
+        if all(is_owned(x) for n, x in stored if n.startswith(f"{self._pyro_name}.")):
+            return
+        with poutine.block(), self._pyro_context.call():
+            for module in filter(is_managed, self.modules()):
+                params = (public_name(module, key) for key in module._parameters)
+                for name in (*params, *module._modules):
+                    getattr(module, name)

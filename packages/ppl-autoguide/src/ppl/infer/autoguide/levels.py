@@ -33,4 +33,5 @@ def normal_quantiles(quantiles: Sequence[float] | Tensor, like: Tensor) -> Tenso
     Raises:
         SupportError: If ``quantiles`` is no sequence of numbers between 0 and 1.
     """
-    return torch.special.ndtri(probabilities(quantiles, like))
+    levels: Tensor = torch.special.ndtri(probabilities(quantiles, like))
+    return levels

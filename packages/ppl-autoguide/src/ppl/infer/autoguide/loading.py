@@ -70,4 +70,9 @@ def is_of_another(leaf: Tensor, mine: set[nn.Parameter]) -> bool:
 
     What comes from a file is a plain tensor, which no module has taken over yet.
     """
-    return isinstance(leaf, nn.Parameter) and leaf not in mine
+    return is_owned(leaf) and leaf not in mine
+
+
+def is_owned(leaf: Tensor) -> bool:
+    """Return whether a leaf of the parameter store is a module's."""
+    return isinstance(leaf, nn.Parameter)
