@@ -152,3 +152,32 @@ class TestEveryGuide:
 
         with pytest.raises(SiteError, match=r"Model\(\)"):
             guide_type(Model)
+
+
+def test_a_call_that_failed_leaves_the_guide_as_it_was():
+    is_discrete = True
+
+    def fickle():
+        if is_discrete:
+            ppl.sample("k", dist.Bernoulli(0.5))
+        ppl.sample("z", dist.Normal(0.0, 1.0))
+
+    guide = AutoNormal(fickle)
+    state = {"locs.z_unconstrained": torch.tensor(2.0), "scales.z_unconstrained": torch.tensor(0.0)}
+    guide.load_state_dict(state)
+    with pytest.raises(SiteError, match="discrete"):
+        guide()
+    is_discrete = False
+    guide()
+    assert guide.median()["z"] == 2.0
+
+
+def test_parameters_that_a_guide_has_of_its_own_stay():
+    class Own(AutoNormal):
+        def __init__(self, model):
+            super().__init__(model)
+            self.extra = torch.nn.Parameter(torch.ones(()))
+
+    guide = Own(local_model)
+    guide(X)
+    assert guide.extra == 1.0

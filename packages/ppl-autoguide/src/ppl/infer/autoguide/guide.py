@@ -66,7 +66,8 @@ class AutoGuide(GuideModule):
         self.prototype_trace: poutine.Trace | None = None
         self.plates: dict[str, plate] = {}
         self._shared: dict[str, plate] | None = None  # the plates of the guides that run with it
-        self._held: dict[str, Tensor] = {}  # what was loaded before the first call
+        self._loaded: set[str] = set()  # the paths of what was loaded before the first call
+        self._held: dict[str, Tensor] = {}  # and what was there
         self._seen: set[Any] = set()  # the sizes of arguments that fit
 
     def __repr__(self) -> str:
@@ -144,9 +145,19 @@ class AutoGuide(GuideModule):
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model at initial values, hidden from all handlers, and declare parameters."""
-        self.prototype_trace = trace = self._run_model(args, kwargs)
-        held = self._held = take_out(self)
-        self._leave_out_unknown(trace, held)
+        self.prototype_trace = self._run_model(args, kwargs)
+        held = self._held = take_out(self, self._loaded)
+        try:
+            self._declare(held)
+        except Exception:
+            self.prototype_trace = None  # the next call begins afresh
+            hold(self, held)
+            raise
+        self._held, self._loaded = {}, set()
+        self._seen.add(sizes_of(args, kwargs))
+
+    def _declare(self, held: dict[str, Tensor]) -> None:
+        self._leave_out_unknown(held)
         for name, site in self._latent_sites():
             self._refuse_kind(name, site)
             for frame in site["cond_indep_stack"]:
@@ -154,8 +165,6 @@ class AutoGuide(GuideModule):
         with torch.no_grad():
             self._setup_sites()
         put_in(self, held)
-        self._held = {}
-        self._seen.add(sizes_of(args, kwargs))
 
     def _refuse_kind(self, name: str, site: Site) -> None:
         """Refuse a site that the family has no distribution for."""
@@ -173,7 +182,7 @@ class AutoGuide(GuideModule):
             trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
         return prune_subsample_sites(trace)  # type: ignore[no-any-return]
 
-    def _leave_out_unknown(self, trace: poutine.Trace, held: Iterable[str]) -> None:
+    def _leave_out_unknown(self, held: Iterable[str]) -> None:
         """Remove latent sites that a trained guide, whose parameters were loaded, does not have."""
         if self._site_prefix is None:
             return
@@ -182,7 +191,7 @@ class AutoGuide(GuideModule):
         paths = [*stored, *(path.removesuffix(SUFFIX) for path in held)]
         prefix = self._site_prefix
         known = {path.removeprefix(prefix) for path in paths if path.startswith(prefix)}
-        latent = trace.stochastic_nodes
+        latent = dict(self._latent_sites())
         if known and known.isdisjoint(latent):
             raise SiteError(
                 f"{self._pyro_name}: the parameters that were loaded are for the sites "
@@ -191,7 +200,7 @@ class AutoGuide(GuideModule):
             )
         for name in latent if known else ():
             if name not in known:
-                trace.remove_node(name)
+                self.prototype_trace.remove_node(name)  # type: ignore[union-attr]
 
     def _check_sizes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse arguments with which plates of latent sites have other sizes than at first.
@@ -219,7 +228,9 @@ class AutoGuide(GuideModule):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Load parameters, also before the first call: they are kept for it."""
         if self.prototype_trace is None:
-            hold(self, {k[len(prefix) :]: x for k, x in state_dict.items() if k.startswith(prefix)})
+            self._loaded |= hold(
+                self, {k[len(prefix) :]: x for k, x in state_dict.items() if k.startswith(prefix)}
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, plate]:

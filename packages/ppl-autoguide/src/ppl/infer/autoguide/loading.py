@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from ppl.errors import ShapeError, SiteError
 from ppl.infer.arguments import sizes_of as sizes_of
 from ppl.nn import PyroModule
 
-from .attributes import deep_getattr, deep_setattr
+from .attributes import deep_setattr
 
 
-def hold(guide: PyroModule, values: Mapping[str, Tensor]) -> None:
+def hold(guide: PyroModule, values: Mapping[str, Tensor]) -> set[str]:
     """Give a guide plain parameters with these (unconstrained) values, at these paths.
 
-    What is no floating-point number is a buffer, such as a permutation.
+    What is no floating-point number is a buffer, such as a permutation. Returns the paths that the
+    guide had not.
     """
     known = {*dict(guide.named_parameters()), *dict(guide.named_buffers())}
     for path, value in values.items():
@@ -25,14 +24,17 @@ def hold(guide: PyroModule, values: Mapping[str, Tensor]) -> None:
             copied = value.detach().clone()
             held = nn.Parameter(copied) if copied.is_floating_point() else nn.Buffer(copied)
             deep_setattr(guide, path, held)
+    return set(values) - known
 
 
-def take_out(guide: PyroModule) -> dict[str, Tensor]:
-    """Remove all parameters and buffers of a guide and return them by path."""
-    held = {**dict(guide.named_parameters()), **dict(guide.named_buffers())}
+def take_out(guide: PyroModule, paths: Iterable[str]) -> dict[str, Tensor]:
+    """Remove the parameters and buffers at these paths and return them."""
+    modules = dict(guide.named_modules())
+    leaves = {**dict(guide.named_parameters()), **dict(guide.named_buffers())}
+    held = {path: leaves[path] for path in paths}
     for path in held:
         owner, _, key = path.rpartition(".")
-        delattr(deep_getattr(guide, owner) if owner else guide, key)
+        delattr(modules[owner], key)
     return held
 
 
@@ -43,7 +45,7 @@ def put_in(guide: PyroModule, held: Mapping[str, Tensor]) -> None:
         ShapeError: If one has another shape.
         SiteError: If the guide has no parameter of that path.
     """
-    buffers = dict(guide.named_buffers())
+    buffers, modules = dict(guide.named_buffers()), dict(guide.named_modules())
     declared: dict[str, Tensor] = {**dict(guide.named_parameters()), **buffers}
     for path, leaf in held.items():
         if path not in declared:
@@ -61,8 +63,7 @@ def put_in(guide: PyroModule, held: Mapping[str, Tensor]) -> None:
             buffers[path].copy_(leaf.detach())
             continue
         owner, _, key = path.rpartition(".")
-        module: Any = deep_getattr(guide, owner) if owner else guide
-        module._parameters[key] = leaf
+        modules[owner]._parameters[key] = leaf  # type: ignore[assignment]
 
 
 def is_of_another(leaf: Tensor, mine: set[nn.Parameter]) -> bool:
