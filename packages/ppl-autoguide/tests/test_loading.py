@@ -15,7 +15,7 @@ import ppl.distributions as dist
 import ppl.optim as optim
 from ppl.errors import ShapeError, SiteError
 from ppl.infer import SVI, Predictive, Trace_ELBO
-from ppl.infer.autoguide import AutoDelta, AutoNormal
+from ppl.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoNormal
 
 X = torch.linspace(-1, 1, 20)
 Y = 2.0 * X + 1.0
@@ -162,8 +162,8 @@ def test_a_call_that_failed_leaves_the_guide_as_it_was():
             ppl.sample("k", dist.Bernoulli(0.5))
         ppl.sample("z", dist.Normal(0.0, 1.0))
 
-    guide = AutoNormal(fickle)
-    state = {"locs.z_unconstrained": torch.tensor(2.0), "scales.z_unconstrained": torch.tensor(0.0)}
+    guide = AutoDiagonalNormal(fickle)
+    state = {"loc": torch.tensor([2.0]), "scale_unconstrained": torch.tensor([0.0])}
     guide.load_state_dict(state)
     with pytest.raises(SiteError, match="discrete"):
         guide()

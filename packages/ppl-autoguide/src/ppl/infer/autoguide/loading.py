@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+
 from torch import Tensor, nn
 
 from ppl.errors import ShapeError, SiteError
