@@ -22,5 +22,6 @@ from .auto_low_rank_multivariate_normal import (
 from .auto_multivariate_normal import AutoMultivariateNormal as AutoMultivariateNormal
 from .auto_normal import AutoNormal as AutoNormal
 from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
+from .auto_structured import AutoStructured as AutoStructured
 from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide

@@ -16,7 +16,7 @@ from ppl.infer.layout import Layout
 from ppl.nn import pyro_method
 from ppl.primitives import get_param_store, sample, subsample
 
-from .constrained import sample_at, unconstrained_event_dim
+from .constrained import beside_plates, sample_at, unconstrained_event_dim
 from .guide import AutoGuide, CreatePlates, Site, full_size
 from .levels import normal_quantiles
 
@@ -101,7 +101,7 @@ class AutoContinuous(AutoGuide):
 
     # the program
 
-    def _setup_sites(self) -> None:
+    def _setup_sites(self, *args: Any, **kwargs: Any) -> None:
         sites = dict(self._latent_sites())
         if not sites:
             raise UnsupportedModelError(
@@ -153,17 +153,10 @@ class AutoContinuous(AutoGuide):
         return values
 
     def _unpack(self, latent: Tensor) -> Iterator[tuple[str, Site, Tensor]]:
-        """Iterate over sites and their parts of a vector ``(*plates, latent_dim)``.
-
-        The vector is in the plates around the guide, of particles say, and has size 1 in those
-        of the sites; there the sites have their own sizes.
-        """
+        """Iterate over sites and their parts of a vector ``(*plates, latent_dim)``."""
         parts = self.layout.unpack(latent)
         for (name, site), shape in zip(self._latent_sites(), self.layout.shapes, strict=True):
-            outer = latent.shape[:-1]
-            for _ in site["fn"].batch_shape:
-                outer = outer[:-1] if outer and outer[-1] == 1 else outer
-            yield name, site, parts[name].reshape(outer + shape)
+            yield name, site, parts[name].reshape(beside_plates(latent.shape[:-1], site) + shape)
 
     # what it says
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributions import biject_to
 
@@ -21,6 +22,19 @@ def unconstrained_event_dim(site: Site) -> int:
     return int(
         site["fn"].event_dim + transform.inv.codomain.event_dim - transform.inv.domain.event_dim
     )
+
+
+def beside_plates(outer: torch.Size, site: Site) -> torch.Size:
+    """Return the batch shape of a vector without the dimensions that the plates of a site fill.
+
+    Args:
+        outer: The batch shape of a vector of noise, in the plates around the guide, of particles
+            say; it has size 1 in the plates of the sites.
+        site: A site of the prototype.
+    """
+    for _ in site["fn"].batch_shape:
+        outer = outer[:-1] if outer and outer[-1] == 1 else outer
+    return outer
 
 
 def delta_at(site: Site, free: Tensor, log_density: Tensor | float = 0.0) -> Delta:

@@ -123,7 +123,7 @@ class AutoGuide(GuideModule):
         self._check_sizes(args, kwargs)
         self._create_plates(*args, **kwargs)
 
-    def _setup_sites(self) -> None:
+    def _setup_sites(self, *args: Any, **kwargs: Any) -> None:
         """Declare the parameters of all latent sites, and read none: others may replace them."""
         for name, site in self._latent_sites():
             self._setup_site(name, site)
@@ -148,7 +148,7 @@ class AutoGuide(GuideModule):
         self.prototype_trace = self._run_model(args, kwargs)
         held = self._held = take_out(self, self._loaded)
         try:
-            self._declare(held)
+            self._declare(held, args, kwargs)
         except Exception:
             self.prototype_trace = None  # the next call begins afresh
             hold(self, held)
@@ -156,14 +156,16 @@ class AutoGuide(GuideModule):
         self._held, self._loaded = {}, set()
         self._seen.add(sizes_of(args, kwargs))
 
-    def _declare(self, held: dict[str, Tensor]) -> None:
+    def _declare(
+        self, held: dict[str, Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self._leave_out_unknown(held)
         for name, site in self._latent_sites():
             self._refuse_kind(name, site)
             for frame in site["cond_indep_stack"]:
                 _refuse_sequential(type(self).__name__, name, frame)
         with torch.no_grad():
-            self._setup_sites()
+            self._setup_sites(*args, **kwargs)
         put_in(self, held)
 
     def _refuse_kind(self, name: str, site: Site) -> None:
