@@ -314,6 +314,6 @@ def test_options_that_do_not_fit_are_refused(options, error, message):
 
 
 def test_a_conditional_of_another_size_is_refused():
-    kinds = {"a": lambda: torch.ones(2), "b": "mvn", "c": "mvn"}
-    with pytest.raises(ShapeError, match="'a'.*1 components"):
+    kinds = {"a": "mvn", "b": lambda: torch.ones(3), "c": "mvn"}
+    with pytest.raises(ShapeError, match="'b'.*conditional.*of 2 components"):
         AutoStructured(model, conditionals=kinds, dependencies={})()

@@ -14,14 +14,20 @@ from .auto_delta import AutoDelta as AutoDelta
 from .auto_diagonal_normal import AutoDiagonalNormal as AutoDiagonalNormal
 from .auto_discrete_parallel import AutoDiscreteParallel as AutoDiscreteParallel
 from .auto_guide_list import AutoGuideList as AutoGuideList
+from .auto_hierarchical_normal_messenger import (
+    AutoHierarchicalNormalMessenger as AutoHierarchicalNormalMessenger,
+)
 from .auto_iaf_normal import AutoIAFNormal as AutoIAFNormal
 from .auto_laplace_approximation import AutoLaplaceApproximation as AutoLaplaceApproximation
 from .auto_low_rank_multivariate_normal import (
     AutoLowRankMultivariateNormal as AutoLowRankMultivariateNormal,
 )
+from .auto_messenger import AutoMessenger as AutoMessenger
 from .auto_multivariate_normal import AutoMultivariateNormal as AutoMultivariateNormal
 from .auto_normal import AutoNormal as AutoNormal
+from .auto_normal_messenger import AutoNormalMessenger as AutoNormalMessenger
 from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
+from .auto_regressive_messenger import AutoRegressiveMessenger as AutoRegressiveMessenger
 from .auto_structured import AutoStructured as AutoStructured
 from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide

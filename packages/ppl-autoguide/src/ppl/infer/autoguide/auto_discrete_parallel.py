@@ -14,7 +14,7 @@ from ppl.nn import PyroParam
 from ppl.primitives import sample
 
 from .attributes import deep_getattr, deep_setattr
-from .guide import AutoGuide, Site, full_size
+from .guide import AutoGuide, Site, full_size, refuse_sequential
 
 # the families, with the event dimensions of their probabilities
 _FAMILIES: dict[type, tuple[Any, constraints.Constraint, int]] = {
@@ -49,7 +49,8 @@ class AutoDiscreteParallel(AutoGuide):
     def __init__(self, model: Any, *, create_plates: Any = None) -> None:
         super().__init__(model, create_plates=create_plates)
 
-    def _refuse_kind(self, name: str, site: Site) -> None:
+    def _check_site(self, name: str, site: Site) -> None:
+        refuse_sequential(type(self).__name__, name, site)
         if _family(site["fn"]) is None:
             guide = type(self).__name__
             raise SiteError(

@@ -229,7 +229,7 @@ def _zero_map(in_features: int, out: Tensor) -> torch.nn.Linear:
 
 
 def _check_size(name: str, what: str, vector: Tensor, size: int) -> None:
-    if vector.shape[-1:] != (size,):
+    if vector.shape[-1:] not in {(size,), (1,)}:
         raise ShapeError(
             f"site {name!r}: its {what} has shape {tuple(vector.shape)}, but must return a vector "
             f"of {size} components"

@@ -161,22 +161,15 @@ class AutoGuide(GuideModule):
     ) -> None:
         self._leave_out_unknown(held)
         for name, site in self._latent_sites():
-            self._refuse_kind(name, site)
-            for frame in site["cond_indep_stack"]:
-                _refuse_sequential(type(self).__name__, name, frame)
+            self._check_site(name, site)
         with torch.no_grad():
             self._setup_sites(*args, **kwargs)
         put_in(self, held)
 
-    def _refuse_kind(self, name: str, site: Site) -> None:
+    def _check_site(self, name: str, site: Site) -> None:
         """Refuse a site that the family has no distribution for."""
-        if site["fn"].support.is_discrete:
-            guide = type(self).__name__
-            raise SiteError(
-                f"site {name!r} is discrete ({site['fn']}), which {guide} cannot approximate; hide "
-                f"it with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or add a "
-                "guide"
-            )
+        refuse_discrete(type(self).__name__, name, site)
+        refuse_sequential(type(self).__name__, name, site)
 
     def _run_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
         start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
@@ -212,7 +205,7 @@ class AutoGuide(GuideModule):
         sizes = sizes_of(args, kwargs)
         if sizes in self._seen or self.create_plates is not None:
             return
-        expected = _plate_sizes(self._latent_sites())
+        expected = self._plate_sizes()
         if expected:
             state = get_rng_state()
             found = _plate_sizes(self._run_model(args, kwargs).iter_stochastic_nodes())
@@ -226,6 +219,10 @@ class AutoGuide(GuideModule):
                         site=name,
                     )
         self._seen.add(sizes)
+
+    def _plate_sizes(self) -> dict[str, int]:
+        """Return the sizes of the plates whose elements have parameters."""
+        return _plate_sizes(self._latent_sites())
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Load parameters, also before the first call: they are kept for it."""
@@ -277,6 +274,8 @@ def full_size(value: Tensor, site: Site, event_dim: int) -> Tensor:
         event_dim: The number of event dimensions of ``value``.
     """
     for frame in site["cond_indep_stack"]:
+        if not frame.vectorized:
+            continue
         dim = frame.dim - event_dim
         if frame.full_size != frame.size and value.shape[dim] == frame.size:
             index = torch.arange(frame.full_size, device=value.device) % frame.size
@@ -284,9 +283,28 @@ def full_size(value: Tensor, site: Site, event_dim: int) -> Tensor:
     return value
 
 
-def _refuse_sequential(guide: str, name: str, frame: CondIndepStackFrame) -> None:
-    if not frame.vectorized:
+def refuse_discrete(guide: str, name: str, site: Site) -> None:
+    """Refuse a discrete site.
+
+    Raises:
+        SiteError: With what to do instead.
+    """
+    if site["fn"].support.is_discrete:
         raise SiteError(
-            f"site {name!r} is inside the sequential plate {frame.name!r}, which {guide} does not "
-            "support; use the plate as a context: with plate(...):"
+            f"site {name!r} is discrete ({site['fn']}), which {guide} cannot approximate; hide it "
+            f"with {guide}(poutine.block(model, hide=[{name!r}])), and sum it out or add a guide"
         )
+
+
+def refuse_sequential(guide: str, name: str, site: Site) -> None:
+    """Refuse a site in a plate that is iterated over.
+
+    Raises:
+        SiteError: With what to do instead.
+    """
+    for frame in site["cond_indep_stack"]:
+        if not frame.vectorized:
+            raise SiteError(
+                f"site {name!r} is inside the sequential plate {frame.name!r}, which {guide} does "
+                "not support; use the plate as a context: with plate(...):"
+            )
