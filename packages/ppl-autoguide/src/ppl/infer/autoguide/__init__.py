@@ -29,5 +29,7 @@ from .auto_normal_messenger import AutoNormalMessenger as AutoNormalMessenger
 from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
 from .auto_regressive_messenger import AutoRegressiveMessenger as AutoRegressiveMessenger
 from .auto_structured import AutoStructured as AutoStructured
+from .diagnostics import GuideDiagnostics as GuideDiagnostics
+from .diagnostics import diagnose as diagnose
 from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide

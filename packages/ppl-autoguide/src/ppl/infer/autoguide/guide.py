@@ -19,6 +19,7 @@ from ppl.poutine.util import prune_subsample_sites
 from ppl.primitives import get_param_store, plate
 from ppl.util import get_rng_state, set_rng_state
 
+from .diagnostics import GuideDiagnostics, diagnose
 from .guide_module import GuideModule
 from .loading import hold, put_in, sizes_of, take_out
 
@@ -114,6 +115,25 @@ class AutoGuide(GuideModule):
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the median of each latent site, on the constrained scale."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its medians are")
+
+    def diagnose(
+        self,
+        model: Callable[..., Any],
+        *args: Any,
+        num_draws: int = 1000,
+        parallel: bool = False,
+        **kwargs: Any,
+    ) -> GuideDiagnostics:
+        """Return how far to believe the guide: see :func:`~ppl.infer.autoguide.diagnose`.
+
+        Args:
+            model: The model, with all sites that the guide is for.
+            args: The arguments of both, with all of the data.
+            num_draws: How many draws of the guide.
+            parallel: Whether model and guide can be run for all draws at once, in a plate.
+            kwargs: The arguments of both, by name.
+        """
+        return diagnose(model, self, *args, num_draws=num_draws, parallel=parallel, **kwargs)
 
     # for derived classes
 

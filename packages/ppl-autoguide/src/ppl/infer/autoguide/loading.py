@@ -64,7 +64,7 @@ def put_in(guide: PyroModule, held: Mapping[str, Tensor]) -> None:
             buffers[path].copy_(leaf.detach())
             continue
         owner, _, key = path.rpartition(".")
-        modules[owner]._parameters[key] = leaf  # type: ignore[assignment]
+        modules[owner]._parameters[key] = leaf
 
 
 def is_of_another(leaf: Tensor, mine: set[nn.Parameter]) -> bool:

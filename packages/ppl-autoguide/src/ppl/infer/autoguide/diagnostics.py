@@ -1,0 +1,187 @@
+"""How far to believe a guide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ppl.poutine as poutine
+from ppl.distribution import Delta
+from ppl.errors import ArgumentError, NotFiniteError, SiteError
+from ppl.infer.arguments import positive_int
+from ppl.infer.particles import vectorize
+from ppl.infer.util import guess_max_plate_nesting
+from ppl.ops.pareto import psis
+from ppl.poutine.util import prune_subsample_sites
+
+Program = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class GuideDiagnostics:
+    """What draws of a guide say about its distance from the posterior.
+
+    Attributes:
+        elbo: The evidence lower bound, in nats.
+        elbo_error: The Monte-Carlo standard error of ``elbo``.
+        pareto_k: The shape of the tail of the importance weights. Below ``good_k`` the guide is
+            close enough that importance sampling corrects it; above, its moments may be far off.
+        good_k: The bound for this number of draws.
+        effective_draws: How many draws of the posterior the weighted draws are worth.
+        num_draws: The number of draws.
+    """
+
+    elbo: float
+    elbo_error: float
+    pareto_k: float
+    good_k: float
+    effective_draws: float
+    num_draws: int
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the guide is close to the posterior, as far as importance weights tell."""
+        return self.pareto_k < self.good_k
+
+    def __str__(self) -> str:
+        verdict = "close to the posterior" if self.is_good else "far from the posterior"
+        return (
+            f"ELBO {self.elbo:.2f} with standard error {self.elbo_error:.2g}; "
+            f"Pareto k {self.pareto_k:.2f}, {'below' if self.is_good else 'above'} "
+            f"{self.good_k:.2f}: {verdict}; {self.num_draws} draws are worth "
+            f"{self.effective_draws:.0f}"
+        )
+
+
+@torch.no_grad()
+def diagnose(
+    model: Program,
+    guide: Program,
+    *args: Any,
+    num_draws: int = 1000,
+    parallel: bool = False,
+    **kwargs: Any,
+) -> GuideDiagnostics:
+    """Return how far to believe a guide of a model, with all of the data.
+
+    The ratios of posterior and guide at draws of the guide are the weights of importance sampling;
+    a Pareto distribution is fitted to the largest of them (Yao et al. 2018, "Yes, but did it work?:
+    evaluating variational inference", section 3.1; Vehtari et al. 2024, "Pareto smoothed importance
+    sampling").
+
+    Args:
+        model: The model.
+        guide: The guide.
+        args: The arguments of both.
+        num_draws: How many draws of the guide.
+        parallel: Whether model and guide can be run for all draws at once, in a plate.
+        kwargs: The arguments of both, by name.
+
+    Raises:
+        SiteError: If a latent site of the model is not in the guide.
+        ArgumentError: If a plate is subsampled, or the guide is a point.
+        NotFiniteError: If a log density is nan.
+
+    Example:
+        >>> import ppl.distributions as dist
+        >>> from ppl.infer.autoguide import AutoNormal
+        >>> from ppl.primitives import sample
+        >>> from ppl.util import set_rng_seed
+        >>> set_rng_seed(0)
+        >>> def model():
+        ...     sample("x", dist.Normal(0.0, 1.0))
+        >>> diagnose(model, AutoNormal(model, init_scale=0.1)).is_good
+        False
+        >>> diagnose(model, AutoNormal(model, init_scale=1.1)).is_good
+        True
+    """
+    num_draws = positive_int("num_draws", num_draws, at_least=2)
+    if parallel:
+        weights = _together(model, guide, num_draws, args, kwargs)
+    else:
+        weights = torch.stack([_log_weight(model, guide, args, kwargs) for _ in range(num_draws)])
+    weights = weights.double()
+    if bool(weights.isnan().any()):
+        raise NotFiniteError(
+            f"{int(weights.isnan().sum())} of {num_draws} log weights are nan; ppl.check(model, "
+            "guide) finds the site"
+        )
+    smoothed, k = psis(weights)
+    return GuideDiagnostics(
+        elbo=weights.mean().item(),
+        elbo_error=weights.std().item() / math.sqrt(num_draws),
+        pareto_k=k.item(),
+        good_k=min(0.7, 1 - 1 / math.log10(num_draws)),
+        effective_draws=1 / smoothed.exp().square().sum().item(),
+        num_draws=num_draws,
+    )
+
+
+def _together(
+    model: Program, guide: Program, num_draws: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    """Return the log weights of all draws, from one run in a plate."""
+    nesting = guess_max_plate_nesting(model, args, kwargs)
+    programs = (vectorize(program, num_draws, nesting) for program in (model, guide))
+    pair = _traces(*programs, args, kwargs)
+    model_sum, guide_sum = (
+        sum(
+            site["log_prob"].flatten(site["log_prob"].dim() - nesting).sum(-1)
+            if nesting
+            else site["log_prob"]
+            for site in _scored(trace)
+        )
+        for trace in pair
+    )
+    return torch.as_tensor(model_sum - guide_sum)
+
+
+def _log_weight(
+    model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    model_trace, guide_trace = _traces(model, guide, args, kwargs)
+    return torch.as_tensor(model_trace.log_prob_sum() - guide_trace.log_prob_sum())
+
+
+def _traces(
+    model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[poutine.Trace, poutine.Trace]:
+    guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
+    pair = (prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace))
+    missing = sorted(set(pair[0].stochastic_nodes) - set(pair[1].nodes))
+    if missing:
+        raise SiteError(
+            f"the latent sites {missing} of the model are not in the guide; a guide can be judged "
+            "only if it has them all: sum them out of the model, or add them to the guide"
+        )
+    if all(isinstance(site["fn"], Delta) for site in _scored(pair[1])):
+        raise ArgumentError(
+            "the guide is a point, which is no approximation of a posterior; of the point of "
+            "AutoLaplaceApproximation, laplace_approximation() makes one"
+        )
+    for trace in pair:
+        for site in _scored(trace):
+            _refuse_subsample(site)
+        trace.compute_log_prob()
+    return pair
+
+
+def _scored(trace: poutine.Trace) -> list[dict[str, Any]]:
+    return [trace.nodes[n] for n in trace.stochastic_nodes + trace.observation_nodes]
+
+
+def _refuse_subsample(site: dict[str, Any]) -> None:
+    for frame in site["cond_indep_stack"]:
+        if frame.full_size not in (None, frame.size):
+            raise ArgumentError(
+                f"site {site['name']!r}: plate {frame.name!r} is a subsample of {frame.size} of "
+                f"{frame.full_size} elements, whose weights say nothing of the whole; pass "
+                "arguments with which the model sees all data",
+                site=site["name"],
+            )
