@@ -254,7 +254,7 @@ TOPICS = [
     Topic(
         "autoguides",
         "Guides that write themselves",
-        "A guide made from the model.",
+        "A guide made from the model. {doc}`../guides` shows them at work.",
         [
             _part("", "ppl.infer.autoguide"),
             _part("Starting values", "ppl.infer.initialization"),

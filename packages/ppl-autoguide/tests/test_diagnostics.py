@@ -49,17 +49,18 @@ def test_the_exact_posterior_has_the_evidence_without_error(family, parallel):
     assert found.elbo == pytest.approx(EVIDENCE.item(), abs=1e-4)
     assert found.elbo_error < 1e-5
     assert found.effective_draws == pytest.approx(200, rel=1e-3)
-    assert found.is_good
+    assert found.divergence == pytest.approx(0.0, abs=1e-4)
+    assert found.is_reliable
 
 
 @pytest.mark.parametrize(("scale", "is_good"), [(0.6, True), (0.45, True), (0.1, False)])
 def test_a_guide_is_good_if_its_tails_reach_those_of_the_posterior(scale, is_good):
     guide = normal(scale)
     found = guide.diagnose(model, num_draws=2000, parallel=True)
-    assert found.is_good == is_good
+    assert found.is_reliable == is_good
     exact = EVIDENCE - (math.log(0.5 / scale) + (scale / 0.5) ** 2 / 2 - 0.5)
     assert abs(found.elbo - exact.item()) < 4.5 * found.elbo_error
-    assert ("close to" if is_good else "far from") in str(found)
+    assert ("good" if is_good else "missed") in str(found)
 
 
 def test_draws_in_a_plate_are_those_of_single_runs():

@@ -29,8 +29,10 @@ class GuideDiagnostics:
     Attributes:
         elbo: The evidence lower bound, in nats.
         elbo_error: The Monte-Carlo standard error of ``elbo``.
-        pareto_k: The shape of the tail of the importance weights. Below ``good_k`` the guide is
-            close enough that importance sampling corrects it; above, its moments may be far off.
+        log_evidence: The log evidence, estimated by importance sampling, in nats.
+        pareto_k: The shape of the tail of the importance weights. Below ``good_k`` they correct
+            the guide; above, the guide misses parts of the posterior, and ``log_evidence`` and
+            ``effective_draws`` may be far off.
         good_k: The bound for this number of draws.
         effective_draws: How many draws of the posterior the weighted draws are worth.
         num_draws: The number of draws.
@@ -38,23 +40,29 @@ class GuideDiagnostics:
 
     elbo: float
     elbo_error: float
+    log_evidence: float
     pareto_k: float
     good_k: float
     effective_draws: float
     num_draws: int
 
     @property
-    def is_good(self) -> bool:
-        """Whether the guide is close to the posterior, as far as importance weights tell."""
+    def divergence(self) -> float:
+        """How far the guide is from the posterior: ``KL(guide, posterior)``, in nats."""
+        return self.log_evidence - self.elbo
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether importance weights correct the guide, so that what they say can be believed."""
         return self.pareto_k < self.good_k
 
     def __str__(self) -> str:
-        verdict = "close to the posterior" if self.is_good else "far from the posterior"
+        bound, verdict = ("below", "good") if self.is_reliable else ("above", "parts are missed")
         return (
-            f"ELBO {self.elbo:.2f} with standard error {self.elbo_error:.2g}; "
-            f"Pareto k {self.pareto_k:.2f}, {'below' if self.is_good else 'above'} "
-            f"{self.good_k:.2f}: {verdict}; {self.num_draws} draws are worth "
-            f"{self.effective_draws:.0f}"
+            f"ELBO {self.elbo:.2f} with standard error {self.elbo_error:.2g}, "
+            f"{self.divergence:.2f} below the evidence; {self.num_draws} draws are worth "
+            f"{self.effective_draws:.0f}; Pareto k {self.pareto_k:.2f} is {bound} "
+            f"{self.good_k:.2f}: {verdict}"
         )
 
 
@@ -95,10 +103,11 @@ def diagnose(
         >>> set_rng_seed(0)
         >>> def model():
         ...     sample("x", dist.Normal(0.0, 1.0))
-        >>> diagnose(model, AutoNormal(model, init_scale=0.1)).is_good
+        >>> diagnose(model, AutoNormal(model, init_scale=0.1)).is_reliable
         False
-        >>> diagnose(model, AutoNormal(model, init_scale=1.1)).is_good
-        True
+        >>> found = diagnose(model, AutoNormal(model, init_scale=1.1))
+        >>> found.is_reliable, abs(found.divergence) < 0.05
+        (True, True)
     """
     num_draws = positive_int("num_draws", num_draws, at_least=2)
     if parallel:
@@ -115,6 +124,7 @@ def diagnose(
     return GuideDiagnostics(
         elbo=weights.mean().item(),
         elbo_error=weights.std().item() / math.sqrt(num_draws),
+        log_evidence=weights.logsumexp(0).item() - math.log(num_draws),
         pareto_k=k.item(),
         good_k=min(0.7, 1 - 1 / math.log10(num_draws)),
         effective_draws=1 / smoothed.exp().square().sum().item(),

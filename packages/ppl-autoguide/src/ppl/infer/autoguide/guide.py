@@ -92,8 +92,11 @@ class AutoGuide(GuideModule):
             kwargs: The same by name.
         """
         self._claim_name()
-        if self.prototype_trace is None:
-            self._setup_prototype(*args, **kwargs)
+        if self.prototype_trace is not None:
+            return
+        self._setup_prototype(*args, **kwargs)
+        if not self._pyro_context.active:  # else the parameters are read for all to see
+            self._agree_with_store()
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample the guide and return the constrained values of the latent sites by name."""

@@ -46,6 +46,10 @@ class GuideModule(PyroModule):
         stored = get_param_store().named_parameters()
         if all(is_owned(x) for n, x in stored if n.startswith(f"{self._pyro_name}.")):
             return
+        self._agree_with_store()
+
+    def _agree_with_store(self) -> None:
+        """Read all parameters, unseen: store and guide agree on them, and the name is taken."""
         with poutine.block(), self._pyro_context.call():
             for module in filter(is_managed, self.modules()):
                 params = (public_name(module, key) for key in module._parameters)
