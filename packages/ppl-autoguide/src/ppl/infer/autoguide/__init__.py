@@ -13,6 +13,7 @@ from .auto_continuous import AutoContinuous as AutoContinuous
 from .auto_delta import AutoDelta as AutoDelta
 from .auto_diagonal_normal import AutoDiagonalNormal as AutoDiagonalNormal
 from .auto_discrete_parallel import AutoDiscreteParallel as AutoDiscreteParallel
+from .auto_gaussian import AutoGaussian as AutoGaussian
 from .auto_guide_list import AutoGuideList as AutoGuideList
 from .auto_hierarchical_normal_messenger import (
     AutoHierarchicalNormalMessenger as AutoHierarchicalNormalMessenger,
