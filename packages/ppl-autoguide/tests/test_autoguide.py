@@ -11,9 +11,25 @@ import ppl
 import ppl.distributions as dist
 import ppl.optim as optim
 import ppl.poutine as poutine
-from ppl.errors import SiteError, SupportError
+from ppl.errors import SiteError, SupportError, UnsupportedModelError
 from ppl.infer import SVI, Predictive, Trace_ELBO
-from ppl.infer.autoguide import AutoDelta, AutoNormal, init_to_value
+from ppl.infer.autoguide import (
+    AutoDelta,
+    AutoDiagonalNormal,
+    AutoGaussian,
+    AutoLaplaceApproximation,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+    AutoStructured,
+    init_to_feasible,
+    init_to_generated,
+    init_to_mean,
+    init_to_median,
+    init_to_sample,
+    init_to_uniform,
+    init_to_value,
+)
 
 PRIORS = {
     "real": dist.Normal(torch.zeros(3), 1.0).to_event(1),
@@ -24,7 +40,16 @@ PRIORS = {
     "cholesky": dist.LKJCholesky(3, 1.0),
     "improper": dist.HalfNormal(1.0).mask(False),
 }
-GUIDES = [AutoNormal, AutoDelta]
+GUIDES = [
+    AutoNormal,
+    AutoDelta,
+    AutoDiagonalNormal,
+    AutoGaussian,
+    AutoLaplaceApproximation,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoStructured,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -211,3 +236,69 @@ def test_a_guide_that_never_saw_its_model_says_so():
 def test_a_scale_that_is_no_positive_number_is_refused(scale):
     with pytest.raises(SupportError, match="init_scale"):
         AutoNormal(lambda: None, init_scale=scale)
+
+
+@pytest.mark.parametrize("guide_type", GUIDES)
+def test_a_model_whose_sites_change_is_refused(guide_type):
+    def fickle():
+        a = ppl.sample("a", dist.Normal(0.0, 1.0).expand([8]).to_event(1))
+        ppl.sample("b", dist.Normal(torch.zeros(int((a > 1.0).sum()) + 1), 1.0).to_event(1))
+
+    guide = guide_type(fickle)
+    for _ in range(2):
+        with pytest.raises(UnsupportedModelError, match="change from run to run: \\['b'\\]"):
+            guide()
+
+
+@pytest.mark.parametrize("guide_type", [g for g in GUIDES if g is not AutoLowRankMultivariateNormal])
+def test_a_look_at_the_structure_changes_no_draws(guide_type):
+    def program():
+        return ppl.sample("a", dist.Normal(0.0, 1.0))
+
+    draws = []
+    for is_set_up in (False, True):
+        ppl.clear_param_store()
+        guide = guide_type(program, init_loc_fn=init_to_value(values={"a": torch.ones(())}))
+        if is_set_up:
+            guide.setup()
+        ppl.set_rng_seed(1)
+        draws.append(guide()["a"])
+    assert draws[0].equal(draws[1])
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        init_to_feasible,
+        init_to_generated(generate=lambda: init_to_uniform),
+        init_to_mean,
+        init_to_median,
+        init_to_sample,
+        init_to_uniform,
+        init_to_value(values={"x": torch.full((3,), 0.3)}),
+    ],
+)
+@pytest.mark.parametrize("guide_type", GUIDES)
+def test_every_strategy_is_where_a_guide_starts(guide_type, strategy):
+    starts = []
+
+    def recording(site):
+        value = strategy(site)
+        starts.append(value)
+        return value
+
+    guide = guide_type(
+        lambda: ppl.sample("x", dist.Beta(2.0, torch.ones(3)).to_event(1)), init_loc_fn=recording
+    )
+    guide()
+    torch.testing.assert_close(guide.median()["x"], starts[0])
+
+
+def test_deterministic_values_of_the_model_are_in_predictions():
+    def model():
+        x = ppl.sample("x", dist.Normal(0.0, 1.0))
+        ppl.deterministic("twice", 2 * x)
+
+    for guide_type in GUIDES:
+        draws = Predictive(model, guide=guide_type(model), num_samples=5)()
+        torch.testing.assert_close(draws["twice"], 2 * draws["x"])

@@ -66,6 +66,9 @@ class AutoMessenger(GuideMessenger, AutoGuide, metaclass=AutoMessengerMeta):
         with self._pyro_context.call():
             return GuideMessenger.__call__(self, *args, **kwargs)
 
+    def _check_structure(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take any structure: each run says which sites there are."""
+
     def _check_site(self, name: str, site: Site) -> None:
         """Take all sites: it is for get_posterior to have a distribution."""
 

@@ -12,6 +12,7 @@ from torch.distributions import biject_to
 import ppl.distributions as dist
 import ppl.poutine as poutine
 from ppl.distributions import constraints
+from ppl.errors import ShapeError
 from ppl.infer.initialization import Strategy
 from ppl.nn import PyroModule, PyroParam
 
@@ -97,9 +98,16 @@ class AutoNormalMessenger(AutoMessenger):
     def _loc_scale_at(self, name: str, prior: Any) -> tuple[Tensor, Tensor]:
         """Return location and scale on the unconstrained scale, in the shape that the prior has."""
         shape = biject_to(prior.support).inverse_shape(prior.shape())
-        loc: Tensor = deep_getattr(self.locs, name).expand(shape)
-        scale: Tensor = deep_getattr(self.scales, name).expand(shape)
-        return loc, scale
+        loc, scale = deep_getattr(self.locs, name), deep_getattr(self.scales, name)
+        try:
+            return loc.expand(shape), scale.expand(shape)
+        except RuntimeError as error:
+            raise ShapeError(
+                f"site {name!r} has unconstrained shape {tuple(shape)}, but {type(self).__name__} "
+                f"has parameters of shape {tuple(loc.shape)} from the first call; call it with "
+                "arguments of the same size",
+                site=name,
+            ) from error
 
     @torch.no_grad()
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:

@@ -137,8 +137,8 @@ def _together(
 ) -> Tensor:
     """Return the log weights of all draws, from one run in a plate."""
     nesting = guess_max_plate_nesting(model, args, kwargs)
-    programs = (vectorize(program, num_draws, nesting) for program in (model, guide))
-    pair = _traces(*programs, args, kwargs)
+    model, guide = (vectorize(program, num_draws, nesting) for program in (model, guide))
+    pair = _traces(model, guide, args, kwargs)
     model_sum, guide_sum = (
         sum(
             site["log_prob"].flatten(site["log_prob"].dim() - nesting).sum(-1)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import ShapeError, SiteError
-from ppl.infer.initialization import InitMessenger, Strategy, init_to_feasible
+from ppl.errors import ShapeError, SiteError, UnsupportedModelError
+from ppl.infer.initialization import InitMessenger, Strategy, init_to_feasible, init_to_uniform
 from ppl.nn.tree import SUFFIX
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.program_errors import require_instance, require_program
@@ -46,6 +46,8 @@ class AutoGuide(GuideModule):
     Raises:
         SiteError: If the model is a class; in the first call, if a latent site has no parameters
             in this family.
+        UnsupportedModelError: In the first call, if the model has other latent sites at other
+            values.
         ShapeError: In a call, if a plate around a latent site has another size than in the first.
     """
 
@@ -169,6 +171,7 @@ class AutoGuide(GuideModule):
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model at initial values, hidden from all handlers, and declare parameters."""
         self.prototype_trace = self._run_model(args, kwargs)
+        self._check_structure(args, kwargs)
         held = self._held = take_out(self, self._loaded)
         try:
             self._declare(held, args, kwargs)
@@ -195,10 +198,31 @@ class AutoGuide(GuideModule):
         refuse_sequential(type(self).__name__, name, site)
 
     def _run_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> poutine.Trace:
-        start = poutine.trace(InitMessenger(self.init_loc_fn)(self.model))
-        with torch.no_grad():  # a graph could not be copied
-            trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
-        return prune_subsample_sites(trace)  # type: ignore[no-any-return]
+        return _run_at(self.init_loc_fn, self.model, args, kwargs)
+
+    def _check_structure(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse a model that has other latent sites at other values.
+
+        Raises:
+            UnsupportedModelError: With the sites.
+        """
+        first, state = self.prototype_trace, get_rng_state()
+        assert first is not None
+        try:
+            second = _run_at(init_to_uniform, self.model, args, kwargs)
+        except Exception:  # the values were not made for this model
+            return
+        finally:
+            set_rng_state(state)
+        found = (_shapes(first), _shapes(second))
+        names = sorted({name for name, _ in found[0].items() ^ found[1].items()})
+        if names:
+            self.prototype_trace = None
+            raise UnsupportedModelError(
+                f"the latent sites of the model change from run to run: {names} are not in all "
+                f"runs, or change their shapes; {type(self).__name__} needs the same sites in each "
+                "run, so sample all of them always, or write a guide by hand"
+            )
 
     def _leave_out_unknown(self, held: Iterable[str]) -> None:
         """Remove latent sites that a trained guide, whose parameters were loaded, does not have."""
@@ -280,6 +304,23 @@ class AutoGuide(GuideModule):
             for frame in frames:
                 stack.enter_context(self.plates[frame.name])
             yield
+
+
+def _run_at(
+    strategy: Strategy,
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> poutine.Trace:
+    """Run a model at initial values, hidden from all handlers."""
+    start = poutine.trace(InitMessenger(strategy)(model))
+    with torch.no_grad():  # a graph could not be copied
+        trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
+    return prune_subsample_sites(trace)  # type: ignore[no-any-return]
+
+
+def _shapes(trace: poutine.Trace) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(site["value"].shape) for name, site in trace.iter_stochastic_nodes()}
 
 
 def _plate_sizes(sites: Iterable[tuple[str, Site]]) -> dict[str, int]:
