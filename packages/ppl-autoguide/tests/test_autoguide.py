@@ -181,6 +181,14 @@ def test_subsampling_finds_the_same_posterior_as_the_whole_data():
     torch.testing.assert_close(whole["z"], part["z"], atol=0.25, rtol=0.0)
 
 
+@pytest.mark.parametrize("guide_type", GUIDES)
+def test_subsamples_have_the_size_that_the_arguments_say(guide_type):
+    data = torch.randn(10)
+    guide = guide_type(local_model)
+    for size, expected in ((4, 4), (None, 10), (3, 3), (4, 4)):
+        assert guide(data, size)["z"].shape == (expected,)
+
+
 def test_plates_of_the_user_replace_those_of_the_guide():
     chosen = torch.tensor([7, 2])
     guide = AutoNormal(
@@ -250,7 +258,9 @@ def test_a_model_whose_sites_change_is_refused(guide_type):
             guide()
 
 
-@pytest.mark.parametrize("guide_type", [g for g in GUIDES if g is not AutoLowRankMultivariateNormal])
+@pytest.mark.parametrize(
+    "guide_type", [g for g in GUIDES if g is not AutoLowRankMultivariateNormal]
+)
 def test_a_look_at_the_structure_changes_no_draws(guide_type):
     def program():
         return ppl.sample("a", dist.Normal(0.0, 1.0))

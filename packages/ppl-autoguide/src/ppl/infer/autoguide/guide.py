@@ -71,7 +71,8 @@ class AutoGuide(GuideModule):
         self._shared: dict[str, plate] | None = None  # the plates of the guides that run with it
         self._loaded: set[str] = set()  # the paths of what was loaded before the first call
         self._held: dict[str, Tensor] = {}  # and what was there
-        self._seen: set[Any] = set()  # the sizes of arguments that fit
+        # the sizes of plates in use, by the sizes of arguments that fit
+        self._seen: dict[Any, dict[str, int]] = {}
 
     def __repr__(self) -> str:
         sites = "not called yet"
@@ -180,7 +181,7 @@ class AutoGuide(GuideModule):
             hold(self, held)
             raise
         self._held, self._loaded = {}, set()
-        self._seen.add(sizes_of(args, kwargs))
+        self._seen[sizes_of(args, kwargs)] = _sizes_in_use(self._latent_sites())
 
     def _declare(
         self, held: dict[str, Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -252,12 +253,14 @@ class AutoGuide(GuideModule):
         sizes = sizes_of(args, kwargs)
         if sizes in self._seen or self.create_plates is not None:
             return
-        expected = self._plate_sizes()
-        if expected:
+        in_use: dict[str, int] = {}
+        if _plate_sizes(self._latent_sites()):
             state = get_rng_state()
-            found = _plate_sizes(self._run_model(args, kwargs).iter_stochastic_nodes())
+            trace = self._run_model(args, kwargs)
             set_rng_state(state)
-            for name, size in expected.items():
+            found = _plate_sizes(trace.iter_stochastic_nodes())
+            in_use = _sizes_in_use(trace.iter_stochastic_nodes())
+            for name, size in self._plate_sizes().items():
                 if found.get(name, size) != size:
                     raise ShapeError(
                         f"{type(self).__name__} has parameters for the {size} elements of plate "
@@ -265,7 +268,7 @@ class AutoGuide(GuideModule):
                         "of the same size, or make a new guide and fit it to these data",
                         site=name,
                     )
-        self._seen.add(sizes)
+        self._seen[sizes] = in_use
 
     def _plate_sizes(self) -> dict[str, int]:
         """Return the sizes of the plates whose elements have parameters."""
@@ -282,12 +285,12 @@ class AutoGuide(GuideModule):
     def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, plate]:
         """Make this execution's plates, with the subsample sizes of the model's."""
         self.plates = self._given_plates(args, kwargs) if self._shared is None else self._shared
-        for _, site in self._latent_sites():
-            for frame in site["cond_indep_stack"]:
-                if frame.name not in self.plates:
-                    self.plates[frame.name] = plate(
-                        frame.name, frame.full_size, subsample_size=frame.size, dim=frame.dim
-                    )
+        frames = (f for _, site in self._latent_sites() for f in site["cond_indep_stack"])
+        missing = {frame.name: frame for frame in frames if frame.name not in self.plates}
+        in_use = self._seen.get(sizes_of(args, kwargs), {}) if missing else {}
+        for name, frame in missing.items():
+            size = in_use.get(name, frame.size)
+            self.plates[name] = plate(name, frame.full_size, subsample_size=size, dim=frame.dim)
         return self.plates
 
     def _given_plates(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, plate]:
@@ -327,6 +330,11 @@ def _plate_sizes(sites: Iterable[tuple[str, Site]]) -> dict[str, int]:
     """The sizes of the whole plates around sites, by name."""
     frames = (frame for _, site in sites for frame in site["cond_indep_stack"])
     return {frame.name: frame.full_size for frame in frames}
+
+
+def _sizes_in_use(sites: Iterable[tuple[str, Site]]) -> dict[str, int]:
+    """The sizes of the subsamples of plates around sites, by name."""
+    return {frame.name: frame.size for _, site in sites for frame in site["cond_indep_stack"]}
 
 
 def full_size(value: Tensor, site: Site, event_dim: int) -> Tensor:
