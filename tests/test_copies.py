@@ -17,6 +17,7 @@ from torch.testing import assert_close
 
 import ppl
 import ppl.distributions as dist
+import ppl.infer.autoguide as autoguide
 import ppl.optim
 import ppl.poutine as poutine
 from ppl.checker import Needs
@@ -219,6 +220,32 @@ def optimizers():
         yield f"optim.{name}", (lambda make=make, o=options: used(make(o), optimize)), optimize
 
 
+def guides():
+    """Each automatic guide, after a call."""
+    special = {
+        "AutoCallable": {"guide": guide},
+        "AutoDiscreteParallel": {"model": coin},
+        "AutoNormalizingFlow": {"init_transform_fn": dist.transforms.spline},
+    }
+    for name, make in vars(autoguide).items():
+        if name.startswith("Auto") and name not in LEFT_OUT | {"AutoGuideList"}:
+            options = {"model": model, **special.get(name, {})}
+            yield name, (lambda make=make, o=options: used(make(**o), draw)), draw
+
+
+def coin():
+    sample("k", dist.Bernoulli(0.3))
+
+
+def in_parts():
+    parts = autoguide.AutoGuideList(model)
+    return used(parts.append(AutoNormal(model)), draw)
+
+
+def draw(fitted):
+    return fitted(), [p.clone() for p in fitted.parameters()]
+
+
 def shrink(epoch):
     return 0.9**epoch
 
@@ -227,6 +254,10 @@ def half(optimizer):
     return torch.optim.lr_scheduler.ConstantLR(optimizer, 0.5)
 
 
+LEFT_OUT = {  # see below
+    "Messenger", "AutoGuide", "AutoContinuous", "AutoMessenger", "PyroOptim", "PyroLRScheduler",
+    "NonlocalExit",
+}  # fmt: skip
 CASES = [
     ("plate", lambda: plate("d", 3), enter),
     ("plate", lambda: plate("d", 9, subsample_size=3), enter),
@@ -257,6 +288,8 @@ CASES = [
     ("AutoNormal", lambda: used(AutoNormal(model), lambda g: g()), guess),
     ("AutoNormal", lambda: fitted(model, AutoNormal(model)).guide, guess),
     ("AutoDelta", lambda: used(AutoDelta(model), lambda g: g()), guess),
+    ("AutoGuideList", in_parts, draw),
+    ("GuideDiagnostics", lambda: autoguide.diagnose(model, guide, num_draws=30), str),
     ("SVI", lambda: SVI(model, guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO()), train),
     ("SVI", lambda: fitted(model, guide), train),
     ("SVI", lambda: fitted(model, AutoNormal(model)), train),
@@ -267,8 +300,8 @@ CASES = [
     ("Needs", lambda: Needs(continuous=True), lambda n: n.continuous),
     *messengers(),
     *optimizers(),
+    *guides(),
 ]  # fmt: skip
-LEFT_OUT = {"Messenger", "AutoGuide", "PyroOptim", "PyroLRScheduler", "NonlocalExit"}  # see below
 OF_OTHERS = {"HMC", "NUTS", "MCMC", "StreamingMCMC", "RandomWalkKernel"}  # tested with MCMC
 MODULES = (
     "ppl", "ppl.poutine", "ppl.poutine.handlers", "ppl.nn", "ppl.params", "ppl.checker",
