@@ -257,6 +257,7 @@ TOPICS = [
         "A guide made from the model. {doc}`../guides` shows them at work.",
         [
             _part("", "ppl.infer.autoguide"),
+            _part("By hand, with help", "ppl.contrib.easyguide"),
             _part("Starting values", "ppl.infer.initialization"),
         ],
     ),

@@ -30,8 +30,9 @@ CreatePlates = Callable[..., Any]
 class AutoGuide(GuideModule):
     """Base class of guides that are made from a model.
 
-    The model runs once, at the first call, to learn its latent sites; derived classes declare their
-    parameters in :meth:`_setup_site` and sample a site in :meth:`_sample_site`.
+    The first call runs the model to learn its latent sites, and again at other values, to see that
+    they stay the same; derived classes declare their parameters in :meth:`_setup_site` and sample a
+    site in :meth:`_sample_site`.
 
     Args:
         model: The model.
