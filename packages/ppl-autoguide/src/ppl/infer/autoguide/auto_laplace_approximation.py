@@ -9,7 +9,7 @@ from torch import Tensor
 
 import ppl.distributions as dist
 import ppl.poutine as poutine
-from ppl.errors import NotFiniteError
+from ppl.errors import NotFiniteError, warn
 from ppl.nn import pyro_method
 from ppl.ops.hessian import hessian
 
@@ -57,7 +57,8 @@ class AutoLaplaceApproximation(AutoContinuous):
         """Return a normal guide with the mode as mean and the inverse Hessian as covariance.
 
         The Hessian is that of the negative log posterior density on the unconstrained scale. It
-        costs ``latent_dim`` times as much as a gradient.
+        costs ``latent_dim`` times as much as a gradient. Where plates are subsampled, it is an
+        estimate, with a warning.
 
         Args:
             args: The arguments of the model.
@@ -88,6 +89,7 @@ class AutoLaplaceApproximation(AutoContinuous):
         guide_trace = poutine.trace(at_loc).get_trace(*args, **kwargs)
         model = poutine.replay(self.model, trace=guide_trace)
         model_trace = poutine.trace(model).get_trace(*args, **kwargs)
+        _warn_of_subsamples(model_trace)
         jacobian = sum(
             guide_trace.nodes[name]["fn"].log_density.sum() for name in self.layout.names
         )
@@ -97,6 +99,16 @@ class AutoLaplaceApproximation(AutoContinuous):
         layout = self.layout
         pairs = zip(layout.names, layout.sizes, strict=True)
         return [name for name, size in pairs for _ in range(size)]
+
+
+def _warn_of_subsamples(trace: poutine.Trace) -> None:
+    frames = (f for site in trace.nodes.values() for f in site.get("cond_indep_stack", ()))
+    parts = sorted({f.name for f in frames if f.full_size not in (None, f.size)})
+    if parts:
+        warn(
+            f"the plates {parts} are subsampled, so the Hessian is that of an estimate of the "
+            "density; pass arguments with which the model sees all data"
+        )
 
 
 def _inverse_root(precision: Tensor, names: list[str]) -> Tensor:
