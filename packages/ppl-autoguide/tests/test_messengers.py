@@ -184,6 +184,15 @@ def test_subsampled_plates_have_parameters_for_all_elements_or_share_them(make):
 
 
 @every_guide
+def test_a_subsample_that_block_hides_is_refused(make):
+    guide = make(poutine.block(model, expose=["c"]))
+    with pytest.raises(SiteError, match="'rows'.*expose"):
+        guide(6, 2)
+    trace = poutine.trace(make(poutine.block(model, expose=["c", "rows"]))).get_trace(6, 2)
+    assert trace.nodes["rows"]["value"].shape == (2,)
+
+
+@every_guide
 def test_sequential_plates_and_series_have_sites_of_their_own(make):
     def series():
         x = torch.zeros(())

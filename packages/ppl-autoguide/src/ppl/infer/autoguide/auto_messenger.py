@@ -9,9 +9,12 @@ from typing import Any
 from torch import Tensor
 
 import ppl.poutine as poutine
+from ppl.errors import SiteError
 from ppl.infer.initialization import Strategy, init_to_feasible, init_to_mean
 from ppl.nn.mixin import PyroModuleMeta
+from ppl.poutine.block_messenger import BlockMessenger
 from ppl.poutine.guide import GuideMessenger
+from ppl.poutine.messenger import _BoundMessenger
 
 from .guide import AutoGuide, Site
 
@@ -64,7 +67,26 @@ class AutoMessenger(GuideMessenger, AutoGuide, metaclass=AutoMessengerMeta):
         self.setup(*args, **kwargs)
         self._check_sizes(args, kwargs)
         with self._pyro_context.call():
-            return GuideMessenger.__call__(self, *args, **kwargs)
+            values = GuideMessenger.__call__(self, *args, **kwargs)
+        self._refuse_hidden_subsamples()
+        return values
+
+    def _refuse_hidden_subsamples(self) -> None:
+        """Refuse a subsample that block hides: the model could not be replayed with it."""
+        sites = self.trace.iter_stochastic_nodes()
+        frames = (frame for _, site in sites for frame in site["cond_indep_stack"])
+        parts = {frame.name for frame in frames if frame.full_size not in (None, frame.size)}
+        program: Any = self.model
+        while parts and isinstance(program, _BoundMessenger):
+            handler, program = program.messenger, program.fn
+            if isinstance(handler, BlockMessenger):
+                hidden = sorted(name for name in parts if handler._hides(_sample_message(name)))
+                if hidden:
+                    raise SiteError(
+                        f"{type(self).__name__}: the plates {hidden} are subsampled, but block "
+                        "hides which elements they have; expose the plates too: "
+                        f"poutine.block(model, expose=[..., {', '.join(map(repr, hidden))}])"
+                    )
 
     def _check_structure(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Take any structure: each run says which sites there are."""
@@ -75,3 +97,9 @@ class AutoMessenger(GuideMessenger, AutoGuide, metaclass=AutoMessengerMeta):
     def _plate_sizes(self) -> dict[str, int]:
         sizes = super()._plate_sizes()
         return {name: size for name, size in sizes.items() if name not in self.amortized_plates}
+
+
+def _sample_message(name: str) -> dict[str, Any]:
+    """What a handler sees of the subsample of a plate."""
+    infer = {"is_auxiliary": True}
+    return {"type": "sample", "name": name, "is_observed": False, "fn": None, "infer": infer}
