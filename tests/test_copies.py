@@ -25,13 +25,16 @@ from ppl.infer import (
     ELBO,
     SVI,
     EnergyDistance,
+    Importance,
     IMQSteinKernel,
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
+    Search,
     Trace_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
+    TracePredictive,
     TraceTailAdaptive_ELBO,
 )
 from ppl.infer.autoguide import AutoDelta, AutoNormal
@@ -256,8 +259,25 @@ def half(optimizer):
 
 LEFT_OUT = {  # see below
     "Messenger", "AutoGuide", "AutoContinuous", "AutoMessenger", "PyroOptim", "PyroLRScheduler",
-    "NonlocalExit",
+    "NonlocalExit", "TracePosterior",
 }  # fmt: skip
+def coin():
+    sample("heads", dist.Bernoulli(0.3))
+
+
+def remember(posterior):
+    return posterior.log_weights, [score(trace) for trace in posterior.exec_traces]
+
+
+def ask(marginals):
+    return marginals.support(), marginals.empirical["m"]()
+
+
+def predict_traces():
+    with pytest.warns(FutureWarning, match="deprecated"):
+        return TracePredictive(model, Importance(model, guide, 3).run(), num_samples=2)
+
+
 CASES = [
     ("plate", lambda: plate("d", 3), enter),
     ("plate", lambda: plate("d", 9, subsample_size=3), enter),
@@ -285,6 +305,12 @@ CASES = [
     ("Predictive", lambda: Predictive(model, num_samples=3), lambda p: p(None)),
     ("Predictive", lambda: Predictive(model, {"m": Y}), lambda p: p(None)),
     ("Predictive", lambda: Predictive(model, guide=guide, num_samples=3), lambda p: p(None)),
+    ("Importance", lambda: Importance(model, guide, 3), lambda p: p.run().log_weights),
+    ("Importance", lambda: Importance(model, guide, 3).run(), remember),
+    ("Importance", lambda: Importance(model, guide, 3, vectorize=False).run(), remember),
+    ("Search", lambda: Search(coin).run(), lambda p: p.log_weights),
+    ("EmpiricalMarginal", lambda: Importance(model, num_samples=3).run().marginal("m"), ask),
+    ("TracePredictive", predict_traces, lambda p: p.run().marginal("m").support()),
     ("AutoNormal", lambda: used(AutoNormal(model), lambda g: g()), guess),
     ("AutoNormal", lambda: fitted(model, AutoNormal(model)).guide, guess),
     ("AutoDelta", lambda: used(AutoDelta(model), lambda g: g()), guess),

@@ -20,7 +20,13 @@ from ppl.absent import is_installed as _is_installed
 
 from .elbo import ELBO as ELBO
 from .enum import config_enumerate as config_enumerate
+from .importance import Importance as Importance
+from .likelihood import log_likelihood as log_likelihood
+from .marginals import EmpiricalMarginal as EmpiricalMarginal
 from .predictive import Predictive as Predictive
+from .search import Search as Search
+from .trace_posterior import TracePosterior as TracePosterior
+from .trace_predictive import TracePredictive as TracePredictive
 from .util import enable_validation as enable_validation
 from .util import is_validation_enabled as is_validation_enabled
 

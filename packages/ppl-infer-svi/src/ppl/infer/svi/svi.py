@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import ppl.poutine as poutine
 from ppl.errors import SiteError, warn
 from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
+from ppl.infer.trace_posterior import TracePosterior
 from ppl.infer.util import torch_item, zero_grads
 
 from .roles import check_roles
@@ -21,7 +22,7 @@ Model = Callable[..., Any]
 _INSTEAD = "call step in a loop, and draw with Predictive(model, guide=guide, num_samples=...)"
 
 
-class SVI:
+class SVI(TracePosterior):
     """Fits the parameters of model and guide by stochastic gradient steps on a loss.
 
     Args:
@@ -77,11 +78,10 @@ class SVI:
         num_steps: int = 0,
         **kwargs: Any,
     ) -> None:
+        super().__init__()
         check_roles(model, guide, optim, loss)
         self.num_samples: int = positive_int("num_samples", num_samples, at_least=0)
         self.num_steps: int = positive_int("num_steps", num_steps, at_least=0)
-        self.exec_traces: list[poutine.Trace] = []
-        self.log_weights: list[torch.Tensor] = []
         if num_samples or num_steps:
             warn(f"num_samples and num_steps of SVI are deprecated; {_INSTEAD}", FutureWarning)
         self.model, self.guide, self.optim = model, guide, optim
@@ -109,8 +109,7 @@ class SVI:
     def run(self, *args: Any, **kwargs: Any) -> SVI:
         """Take ``num_steps`` steps, then draw ``num_samples`` traces of the model; deprecated.
 
-        The traces, at draws of the guide, are in ``exec_traces``, their equal weights in
-        ``log_weights``.
+        The traces, at draws of the guide, are in ``exec_traces``, all of the same weight.
 
         Returns:
             This object.
@@ -119,15 +118,13 @@ class SVI:
         for _ in range(self.num_steps):
             self.step(*args, **kwargs)
         with torch.no_grad():
-            draws = [self._draw(*args, **kwargs) for _ in range(self.num_samples)]
-        self.exec_traces, self.log_weights = draws, [torch.tensor(1.0) for _ in draws]
-        return self
+            return super().run(*args, **kwargs)
 
-    def _draw(self, *args: Any, **kwargs: Any) -> poutine.Trace:
-        guide_trace = poutine.trace(self.guide).get_trace(*args, **kwargs)
-        replayed = poutine.trace(poutine.replay(self.model, trace=guide_trace))
-        trace: poutine.Trace = replayed.get_trace(*args, **kwargs)
-        return trace
+    def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[poutine.Trace, float]]:
+        for _ in range(self.num_samples):
+            guide_trace = poutine.trace(self.guide).get_trace(*args, **kwargs)
+            replayed = poutine.trace(poutine.replay(self.model, trace=guide_trace))
+            yield replayed.get_trace(*args, **kwargs), 1.0
 
 
 def _loss_functions(
