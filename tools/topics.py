@@ -275,7 +275,19 @@ TOPICS = [
         "prediction",
         "Prediction",
         "Draws of what was not observed, from the prior, from a guide or from the draws of MCMC.",
-        [_part("", "ppl.infer", "Predictive")],
+        [_part("", "ppl.infer", "Predictive log_likelihood")],
+    ),
+    Topic(
+        "importance",
+        "Importance sampling and search",
+        "Posteriors made of weighted executions; {doc}`../importance` shows them at work.",
+        [
+            _part("", "ppl.infer", "Importance Search"),
+            _part("Weights", "ppl.infer.importance"),
+            _part("What the executions say", "ppl.infer", "EmpiricalMarginal TracePosterior"),
+            _part("Marginals of several sites", "ppl.infer.abstract_infer"),
+            _part("Kept for old programs", "ppl.infer", "TracePredictive"),
+        ],
     ),
     Topic(
         "optimizers",
