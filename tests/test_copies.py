@@ -31,6 +31,7 @@ from ppl.infer import (
     RBFSteinKernel,
     RenyiELBO,
     Search,
+    SMCFilter,
     Trace_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
@@ -269,6 +270,29 @@ def remember(posterior):
     return posterior.log_weights, [score(trace) for trace in posterior.exec_traces]
 
 
+class Walk:
+    """A random walk, for a particle filter."""
+
+    def init(self, state):
+        state["z"] = sample("z", dist.Normal(0.0, 1.0))
+
+    def step(self, state, y):
+        state["z"] = sample("z", dist.Normal(state["z"], 1.0))
+        sample("y", dist.Normal(state["z"], 1.0), obs=y)
+
+
+def filtered():
+    smc = SMCFilter(Walk(), None, num_particles=4, max_plate_nesting=0)
+    smc.init()
+    smc.step(Y[0])
+    return smc
+
+
+def filter_on(smc):
+    smc.step(Y[1])
+    return smc.log_evidence, dict(smc.state)
+
+
 def ask(marginals):
     return marginals.support(), marginals.empirical["m"]()
 
@@ -309,6 +333,7 @@ CASES = [
     ("Importance", lambda: Importance(model, guide, 3).run(), remember),
     ("Importance", lambda: Importance(model, guide, 3, vectorize=False).run(), remember),
     ("Search", lambda: Search(coin).run(), lambda p: p.log_weights),
+    ("SMCFilter", filtered, filter_on),
     ("EmpiricalMarginal", lambda: Importance(model, num_samples=3).run().marginal("m"), ask),
     ("TracePredictive", predict_traces, lambda p: p.run().marginal("m").support()),
     ("AutoNormal", lambda: used(AutoNormal(model), lambda g: g()), guess),

@@ -290,6 +290,12 @@ TOPICS = [
         ],
     ),
     Topic(
+        "filtering",
+        "Sequential Monte Carlo",
+        "Particles that follow a series; {doc}`../filtering` shows a filter at work.",
+        [_part("", "ppl.infer", "SMCFilter"), _part("The state", "ppl.infer.smcfilter")],
+    ),
+    Topic(
         "optimizers",
         "Optimizers",
         "For `SVI`: those of torch with arguments in a dict, and some more. Schedulers too.",

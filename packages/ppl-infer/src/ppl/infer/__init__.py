@@ -25,6 +25,7 @@ from .likelihood import log_likelihood as log_likelihood
 from .marginals import EmpiricalMarginal as EmpiricalMarginal
 from .predictive import Predictive as Predictive
 from .search import Search as Search
+from .smcfilter import SMCFilter as SMCFilter
 from .trace_posterior import TracePosterior as TracePosterior
 from .trace_predictive import TracePredictive as TracePredictive
 from .util import enable_validation as enable_validation
