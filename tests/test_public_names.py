@@ -22,7 +22,6 @@ LEFT_OUT = {
     "ppl.poutine.runtime.TYPE_CHECKING": "an import of typing, meant for nobody",
     "ppl.poutine.util.TYPE_CHECKING": "an import of typing, meant for nobody",
     "ppl.util.TYPE_CHECKING": "an import of typing, meant for nobody",
-    "ppl.render_model": "comes with ppl.infer.inspect; until then the name says what is missing",
 }
 PLAIN = (bool, int, float, str, tuple, list, type(None))
 Parameters = dict[str, inspect.Parameter]

@@ -317,6 +317,12 @@ TOPICS = [
         [_part("", "ppl", "check"), _part("", "ppl.checker")],
     ),
     Topic(
+        "rendering",
+        "Pictures of models",
+        "{doc}`../rendering` shows some.",
+        [_part("", "ppl", "render_model"), _part("Structure as data", "ppl.infer.inspect")],
+    ),
+    Topic(
         "settings",
         "Settings, seeds and compiled programs",
         "What holds for the whole process.",
