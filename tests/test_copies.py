@@ -22,11 +22,13 @@ import ppl.optim
 import ppl.poutine as poutine
 from ppl.checker import Needs
 from ppl.infer import (
+    CSIS,
     ELBO,
     SVI,
     EnergyDistance,
     Importance,
     IMQSteinKernel,
+    MHResampler,
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
@@ -37,6 +39,7 @@ from ppl.infer import (
     TraceMeanField_ELBO,
     TracePredictive,
     TraceTailAdaptive_ELBO,
+    WeighedPredictive,
 )
 from ppl.infer.autoguide import AutoDelta, AutoNormal
 from ppl.nn import PyroModule, PyroParam, PyroSample
@@ -270,6 +273,25 @@ def remember(posterior):
     return posterior.log_weights, [score(trace) for trace in posterior.exec_traces]
 
 
+def from_observations(observations={"y": Y}):  # noqa: B006
+    model(observations["y"])
+
+
+def guess_from_observations(observations={"y": Y}):  # noqa: B006
+    guide(observations["y"])
+
+
+def trained():
+    optimizer = ppl.optim.Adam({"lr": 0.1})
+    csis = CSIS(from_observations, guess_from_observations, optimizer)
+    csis.set_validation_batch()
+    return csis
+
+
+def weighed():
+    return WeighedPredictive(model, guide=guide, num_samples=3)
+
+
 class Walk:
     """A random walk, for a particle filter."""
 
@@ -334,6 +356,9 @@ CASES = [
     ("Importance", lambda: Importance(model, guide, 3, vectorize=False).run(), remember),
     ("Search", lambda: Search(coin).run(), lambda p: p.log_weights),
     ("SMCFilter", filtered, filter_on),
+    ("CSIS", trained, lambda c: (c.validation_loss(), c.step(), c.validation_loss())),
+    ("WeighedPredictive", weighed, lambda p: vars(p())),
+    ("MHResampler", lambda: used(MHResampler(weighed()), lambda m: m()), lambda m: vars(m())),
     ("EmpiricalMarginal", lambda: Importance(model, num_samples=3).run().marginal("m"), ask),
     ("TracePredictive", predict_traces, lambda p: p.run().marginal("m").support()),
     ("AutoNormal", lambda: used(AutoNormal(model), lambda g: g()), guess),

@@ -275,14 +275,19 @@ TOPICS = [
         "prediction",
         "Prediction",
         "Draws of what was not observed, from the prior, from a guide or from the draws of MCMC.",
-        [_part("", "ppl.infer", "Predictive log_likelihood")],
+        [
+            _part("", "ppl.infer", "Predictive log_likelihood"),
+            _part("With weights", "ppl.infer", "WeighedPredictive MHResampler"),
+            _part("", "ppl.infer.weighed_predictive"),
+            _part("For the choice of a prior", "ppl.infer.resampler"),
+        ],
     ),
     Topic(
         "importance",
         "Importance sampling and search",
         "Posteriors made of weighted executions; {doc}`../importance` shows them at work.",
         [
-            _part("", "ppl.infer", "Importance Search"),
+            _part("", "ppl.infer", "Importance CSIS Search"),
             _part("Weights", "ppl.infer.importance"),
             _part("What the executions say", "ppl.infer", "EmpiricalMarginal TracePosterior"),
             _part("Marginals of several sites", "ppl.infer.abstract_infer"),

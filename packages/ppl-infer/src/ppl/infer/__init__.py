@@ -18,11 +18,13 @@ from ppl.absent import absent_is_no_attribute as _absent_is_no_attribute
 from ppl.absent import announce as _announce
 from ppl.absent import is_installed as _is_installed
 
+from .csis import CSIS as CSIS
 from .elbo import ELBO as ELBO
 from .enum import config_enumerate as config_enumerate
 from .importance import Importance as Importance
 from .likelihood import log_likelihood as log_likelihood
 from .marginals import EmpiricalMarginal as EmpiricalMarginal
+from .mh_resampler import MHResampler as MHResampler
 from .predictive import Predictive as Predictive
 from .search import Search as Search
 from .smcfilter import SMCFilter as SMCFilter
@@ -30,6 +32,7 @@ from .trace_posterior import TracePosterior as TracePosterior
 from .trace_predictive import TracePredictive as TracePredictive
 from .util import enable_validation as enable_validation
 from .util import is_validation_enabled as is_validation_enabled
+from .weighed_predictive import WeighedPredictive as WeighedPredictive
 
 if TYPE_CHECKING:
     from ppl.infer.mcmc import HMC as HMC  # type: ignore[import-not-found,unused-ignore]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,7 +16,12 @@ from ppl.poutine.program_errors import require_program
 from ppl.validation import is_validation_enabled, validation_enabled
 
 from .arguments import positive_int
-from .importance_weights import log_weight, vectorized_log_weights
+from .importance_weights import (
+    effective_size,
+    log_mean,
+    log_weight,
+    vectorized_log_weights,
+)
 from .particles import vectorize
 from .trace_batch import TraceBatch, params_in, values_in
 from .trace_posterior import TracePosterior
@@ -82,8 +86,8 @@ class Importance(TracePosterior):
         Raises:
             NotRunError: Before :meth:`run`.
         """
-        self._normalized()  # which refuses what is empty, or all zero
-        return torch.stack(self.log_weights).logsumexp(0) - math.log(len(self.log_weights))
+        self._normalized()  # which refuses to be asked before the run
+        return log_mean(torch.stack(self.log_weights))
 
     def get_normalized_weights(self, log_scale: bool = False) -> Tensor:
         """Return weights, or their logs, that sum to one: shape ``(num_samples,)``.
@@ -103,7 +107,7 @@ class Importance(TracePosterior):
         References:
             Kong 1992, "A note on importance sampling using standardized weights".
         """
-        return (-(2 * self._normalized()).logsumexp(0)).exp()
+        return effective_size(self._normalized())
 
     def _collect(
         self, *args: Any, **kwargs: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,33 @@ def vectorized_log_weights(
     if value is None:
         return torch.zeros(num_particles, dtype=dtype)
     return value.reshape(-1).expand(num_particles)
+
+
+def normalized(log_weights: Tensor) -> Tensor:
+    """Return log weights that sum to one.
+
+    Raises:
+        SiteError: If all are minus infinity, or one is no number.
+    """
+    total = log_weights.logsumexp(0)
+    if not bool(total.isfinite()):
+        raise SiteError(
+            f"the log weights of {len(log_weights)} draws sum to {total.item()}: no weight is "
+            "positive and finite; look for observations that are impossible in all draws, or "
+            "for parameters that are nan"
+        )
+    return log_weights - total
+
+
+def effective_size(log_weights: Tensor) -> Tensor:
+    """Return ``1 / sum(weight**2)`` of normalized weights: how many equal ones they are worth."""
+    return (-(2 * normalized(log_weights)).logsumexp(0)).exp()
+
+
+def log_mean(log_weights: Tensor) -> Tensor:
+    """Return the log of the mean weight."""
+    normalized(log_weights)  # which refuses what has none
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
 def _counts_in(guide_trace: poutine.Trace) -> Any:

@@ -300,3 +300,17 @@ def _unfold(draws: Tensor, event_dim: int, nesting: int) -> Tensor:
     """Put a dimension of size 1 between draws and batch for each plate that a site is not in."""
     batch_dim = draws.dim() - 1 - event_dim
     return draws.reshape(draws.shape[:1] + (1,) * (nesting - batch_dim) + draws.shape[1:])
+
+
+def __getattr__(name: str) -> object:
+    """Return what derives from :class:`Predictive` and is imported from here, too."""
+    from . import mh_resampler, weighed_predictive  # which need this module
+
+    homes = {
+        "MHResampler": mh_resampler,
+        "WeighedPredictive": weighed_predictive,
+        "WeighedPredictiveResults": weighed_predictive,
+    }
+    if name in homes:
+        return getattr(homes[name], name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

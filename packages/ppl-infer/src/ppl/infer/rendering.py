@@ -80,12 +80,8 @@ def _graphviz() -> Any:
 
 def _calls(model_args: Any, model_kwargs: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Return the arguments of each call, from those of one or of several."""
-    args = [() if model_args is None else model_args]
-    kwargs = [{} if model_kwargs is None else model_kwargs]
-    if isinstance(model_args, list):
-        args = model_args
-    if isinstance(model_kwargs, list):
-        kwargs = model_kwargs
+    args = model_args if isinstance(model_args, list) else [model_args or ()]
+    kwargs = model_kwargs if isinstance(model_kwargs, list) else [model_kwargs or {}]
     number = max(len(args), len(kwargs))
     args, kwargs = (x * number if len(x) == 1 else x for x in (args, kwargs))
     if len(args) != len(kwargs) or not args:

@@ -17,7 +17,7 @@ from ppl.matching import check_model_guide_match
 from ppl.validation import is_validation_enabled
 
 from .arguments import positive_int
-from .importance_weights import vectorized_log_weights
+from .importance_weights import effective_size, vectorized_log_weights
 from .particles import vectorize
 from .systematic import systematic_resample
 
@@ -62,7 +62,7 @@ class SMCState(dict[Hashable, Tensor]):
 
     def effective_sample_size(self) -> Tensor:
         """Return ``1 / sum(weight**2)``, a scalar from 1 to ``num_particles``."""
-        return (-(2 * self.log_weights).logsumexp(0)).exp()
+        return effective_size(self.log_weights)
 
     def reweight(self, log_weights: Tensor) -> None:
         """Multiply the weights, in log space, and the evidence by their mean.

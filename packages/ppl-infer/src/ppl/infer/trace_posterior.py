@@ -15,6 +15,7 @@ from ppl.errors import NotRunError, ShapeError, SiteError
 from ppl.ops.stats import waic
 
 from .arguments import positive_int
+from .importance_weights import normalized
 from .likelihood import pointwise
 from .trace_batch import TraceBatch
 
@@ -143,15 +144,7 @@ class TracePosterior:
         """
         if not self.log_weights:
             raise NotRunError(f"{type(self).__name__} holds no traces yet; call run(...) first")
-        log_weights = torch.stack(self.log_weights)
-        total = log_weights.detach().logsumexp(0)
-        if not bool(total.isfinite()):
-            raise SiteError(
-                f"the log weights of {len(log_weights)} traces sum to {total.item()}: no weight is "
-                "positive and finite; look for observations that are impossible in all draws, or "
-                "for parameters that are nan"
-            )
-        return log_weights - log_weights.logsumexp(0)
+        return normalized(torch.stack(self.log_weights))
 
     def _site(self, name: str) -> Tensor:
         """Return the values of a site in all traces, shape ``(trace, *site)``."""
