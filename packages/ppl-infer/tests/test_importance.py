@@ -1,7 +1,9 @@
 """Importance sampling against conjugate models."""
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -113,6 +115,16 @@ class TestImportance:
             run.run()
             run.run()
         assert len(caught) == 1 and len(run.exec_traces) == 4
+
+    @pytest.mark.parametrize("draw", [np.random.randn, random.random])
+    def test_noise_of_other_libraries_is_new_for_each_draw(self, draw):
+        def noisy():
+            return ppl.sample("z", dist.Normal(0.0, 1.0)) + draw()
+
+        with pytest.warns(PPLWarning, match="numpy or random would draw one number for all"):
+            posterior = Importance(noisy, num_samples=5).run()
+        noise = posterior.marginal().support()["_RETURN"] - posterior.marginal("z").support()["z"]
+        assert len(noise.unique()) == 5
 
     def test_an_error_of_the_model_is_raised(self):
         def broken():

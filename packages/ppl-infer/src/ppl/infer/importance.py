@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -133,9 +135,12 @@ class Importance(TracePosterior):
             trace, weight = self._draw(*args, **kwargs)
             return values_in(trace), weight
 
+        before = _foreign_generators()
         with validation_enabled(False):
             many = torch.func.vmap(one, randomness="different")
             values, log_weights = many(torch.arange(self.num_samples))
+        if _foreign_generators() != before:
+            raise SiteError("numpy or random would draw one number for all of them")
         return TraceBatch(self.model, values, params, args, kwargs), log_weights
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[poutine.Trace, Tensor]]:
@@ -151,6 +156,12 @@ class Importance(TracePosterior):
         if is_validation_enabled() and self.guide is not None:
             check_model_guide_match(model_trace, guide_trace)
         return model_trace, torch.as_tensor(log_weight(model_trace, guide_trace))
+
+
+def _foreign_generators() -> tuple[Any, ...]:
+    """Return the states of the generators that vmap cannot vectorize."""
+    kind, keys, *rest = np.random.get_state()
+    return random.getstate(), kind, np.asarray(keys).tobytes(), *rest
 
 
 def vectorized_importance_weights(
