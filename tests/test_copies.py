@@ -24,6 +24,7 @@ from ppl.checker import Needs
 from ppl.infer import (
     CSIS,
     ELBO,
+    SMC,
     SVI,
     EnergyDistance,
     Importance,
@@ -356,6 +357,7 @@ CASES = [
     ("Importance", lambda: Importance(model, guide, 3, vectorize=False).run(), remember),
     ("Search", lambda: Search(coin).run(), lambda p: p.log_weights),
     ("SMCFilter", filtered, filter_on),
+    ("SMC", lambda: SMC(model, 20).run(), lambda p: (p.log_evidence, p.marginal("m").support())),
     ("CSIS", trained, lambda c: (c.validation_loss(), c.step(), c.validation_loss())),
     ("WeighedPredictive", weighed, lambda p: vars(p())),
     ("MHResampler", lambda: used(MHResampler(weighed()), lambda m: m()), lambda m: vars(m())),

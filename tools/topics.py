@@ -297,8 +297,12 @@ TOPICS = [
     Topic(
         "filtering",
         "Sequential Monte Carlo",
-        "Particles that follow a series; {doc}`../filtering` shows a filter at work.",
-        [_part("", "ppl.infer", "SMCFilter"), _part("The state", "ppl.infer.smcfilter")],
+        "Particles that follow a series, or lead to a posterior; see {doc}`../filtering`.",
+        [
+            _part("Filtering", "ppl.infer", "SMCFilter"),
+            _part("The state of a filter", "ppl.infer.smcfilter"),
+            _part("From the prior to the posterior", "ppl.infer", "SMC"),
+        ],
     ),
     Topic(
         "optimizers",

@@ -27,6 +27,7 @@ from .marginals import EmpiricalMarginal as EmpiricalMarginal
 from .mh_resampler import MHResampler as MHResampler
 from .predictive import Predictive as Predictive
 from .search import Search as Search
+from .smc import SMC as SMC
 from .smcfilter import SMCFilter as SMCFilter
 from .trace_posterior import TracePosterior as TracePosterior
 from .trace_predictive import TracePredictive as TracePredictive
