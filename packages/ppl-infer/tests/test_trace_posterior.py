@@ -48,6 +48,17 @@ class TestTracePosterior:
         assert len(posterior.exec_traces) == len(posterior.log_weights) == 4
         assert posterior.chain_ids == [0] * 4 and posterior.log_weights != before
 
+    def test_a_program_may_sample_nothing_at_all(self):
+        assert len(Importance(lambda: None, num_samples=3).run().exec_traces) == 3
+
+    def test_what_a_trace_returned_is_what_its_marginal_says(self):
+        def noisy():
+            return ppl.sample("z", dist.Normal(0.0, 1.0)) + torch.randn(())
+
+        posterior = Importance(noisy, num_samples=4).run()
+        returned = [trace.nodes["_RETURN"]["value"] for trace in posterior.exec_traces]
+        assert_close(torch.stack(returned), posterior.marginal().support()["_RETURN"])
+
     def test_it_is_unseen_by_handlers_around_it(self):
         with poutine.trace() as outer:
             Importance(model, num_samples=2, vectorize=False).run()

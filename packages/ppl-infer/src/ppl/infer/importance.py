@@ -30,7 +30,6 @@ from .trace_posterior import TracePosterior
 from .util import guess_max_plate_nesting
 
 Model = Callable[..., Any]
-Traces = tuple[poutine.Trace, poutine.Trace]
 
 
 class Importance(TracePosterior):
@@ -141,7 +140,8 @@ class Importance(TracePosterior):
             values, log_weights = many(torch.arange(self.num_samples))
         if _foreign_generators() != before:
             raise SiteError("numpy or random would draw one number for all of them")
-        return TraceBatch(self.model, values, params, args, kwargs), log_weights
+        traces = TraceBatch(self.num_samples, self.model, values, params, args, kwargs)
+        return traces, log_weights
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[poutine.Trace, Tensor]]:
         return (self._draw(*args, **kwargs) for _ in range(self.num_samples))

@@ -127,7 +127,8 @@ class SMC(TracePosterior):
             self.temperatures.append(temperature)
             self.acceptance_rates.append(sum(accepted) / len(accepted))
         values = target.values_at(particles.position)
-        traces = TraceBatch(self.model, values, params_in(first), args, kwargs)
+        params = params_in(first)
+        traces = TraceBatch(self.num_particles, self.model, values, params, args, kwargs)
         zeros = torch.zeros(self.num_particles)
         return traces, list(zeros.unbind()), [0] * self.num_particles
 

@@ -19,6 +19,7 @@ class TraceBatch(Sequence[poutine.Trace]):
     """A sequence of traces, each made only when it is looked at: by a replay of the program.
 
     Args:
+        number: How many traces.
         model: The program.
         values: The values of its sample sites, each of shape ``(trace, *site)``, and under
             ``"_RETURN"`` what it returned, if that is a tensor.
@@ -29,6 +30,7 @@ class TraceBatch(Sequence[poutine.Trace]):
 
     def __init__(
         self,
+        number: int,
         model: Model,
         values: Values,
         params: Values,
@@ -36,11 +38,11 @@ class TraceBatch(Sequence[poutine.Trace]):
         kwargs: dict[str, Any],
     ) -> None:
         self.values: Values = {name: x.detach() for name, x in values.items()}
-        self._model, self._params = model, params
+        self._number, self._model, self._params = number, model, params
         self._args, self._kwargs = args, kwargs
 
     def __len__(self) -> int:
-        return len(next(iter(self.values.values())))
+        return self._number
 
     @overload
     def __getitem__(self, index: int) -> poutine.Trace: ...
@@ -65,10 +67,14 @@ class TraceBatch(Sequence[poutine.Trace]):
     def _replay(self, values: Values) -> poutine.Trace:
         recorded = poutine.Trace()
         for name, value in values.items():
+            if name == "_RETURN":
+                continue
             recorded.add_node(name, type="sample", value=value, is_observed=False, infer={})
         with poutine.block():
             replayed = poutine.replay(self._model, trace=recorded, params=self._params)
             trace: poutine.Trace = poutine.trace(replayed).get_trace(*self._args, **self._kwargs)
+        if "_RETURN" in values:  # which noise outside of all sites may have changed
+            trace.nodes["_RETURN"]["value"] = values["_RETURN"]
         return trace
 
 
