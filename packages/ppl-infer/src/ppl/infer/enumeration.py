@@ -8,7 +8,8 @@ elimination for plated factor graphs", ICML).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,10 +102,10 @@ def log_sum(trace: poutine.Trace) -> Tensor:
     """
     trace.compute_log_prob()
     trace.pack_tensors()
-    factors = list(_factors(trace))
+    factors = list(factors_of(trace))
     single = [trace.nodes[f.name]["log_prob_sum"] for f in factors if not f.variables]
-    groups = _groups(factor for factor in factors if factor.variables)
-    summed = [_scale_of(group) * _contract(group) for group in groups]
+    groups = groups_of(factor for factor in factors if factor.variables)
+    summed = [scale_of(group) * _contract(group) for group in groups]
     return torch.as_tensor(sum(single) + sum(summed))
 
 
@@ -116,35 +117,57 @@ def _mark(site: dict[str, Any]) -> dict[str, Any]:
     return {"enumerate": "parallel" if is_wanted else None, "num_samples": None}
 
 
-def _factors(trace: poutine.Trace) -> Iterator[Factor]:
-    symbols = trace.plate_to_symbol
+def variable_of(site: Mapping[str, Any]) -> str | None:
+    """Return the symbol of the variable that an enumerated site of a packed trace is, if it is."""
+    dim = site["infer"].get("_enumerate_dim")
+    return None if dim is None else site["infer"]["_dim_to_symbol"].get(dim)
+
+
+def factors_of(trace: poutine.Trace) -> Iterator[Factor]:
+    """Iterate over the factors of an enumerated execution, which is scored and packed."""
     for name, site in trace.nodes.items():
-        if site["type"] != "sample":
-            continue
-        packed = site["packed"]
-        log_prob = scale_and_mask(packed["unscaled_log_prob"], mask=packed["mask"])
-        yield Factor(
-            name,
-            log_prob,
-            site["scale"],
-            frozenset(symbols[f.name] for f in site["cond_indep_stack"] if f.dim is not None),
-            frozenset(dims_of(log_prob)).difference(symbols.values()),
-        )
+        if site["type"] == "sample":
+            packed = site["packed"]
+            log_prob = scale_and_mask(packed["unscaled_log_prob"], mask=packed["mask"])
+            yield factor_of(trace, name, log_prob)
 
 
-def _groups(factors: Iterable[Factor]) -> list[list[Factor]]:
-    """Return the factors in groups that share no variable."""
+def factor_of(trace: poutine.Trace, name: str, log_prob: Tensor) -> Factor:
+    """Return a factor that stands where a site of a packed trace does.
+
+    Args:
+        trace: The execution.
+        name: The site.
+        log_prob: Packed.
+    """
+    site, symbols = trace.nodes[name], trace.plate_to_symbol
+    plates = frozenset(symbols[f.name] for f in site["cond_indep_stack"] if f.dim is not None)
+    variables = frozenset(dims_of(log_prob)).difference(symbols.values())
+    return Factor(name, log_prob, site["scale"], plates, variables)
+
+
+def tree_of(factors: Iterable[Factor]) -> dict[frozenset[str], list[Tensor]]:
+    """Return log densities by the plates that they are in."""
+    tree: dict[frozenset[str], list[Tensor]] = {}
+    for factor in factors:
+        tree.setdefault(factor.plates, []).append(factor.log_prob)
+    return tree
+
+
+def groups_of(factors: Iterable[Factor], variables: Set[str] | None = None) -> list[list[Factor]]:
+    """Return the factors in groups that share no variable, or none of the given ones."""
     groups: list[tuple[frozenset[str], list[Factor]]] = []
     for factor in factors:
-        touched = [group for group in groups if not group[0].isdisjoint(factor.variables)]
-        variables = factor.variables.union(*(variables for variables, _ in touched))
+        own = factor.variables if variables is None else factor.variables & variables
+        touched = [group for group in groups if not group[0].isdisjoint(own)]
+        joint = own.union(*(shared for shared, _ in touched))
         members = [member for _, members in touched for member in members]
-        groups = [group for group in groups if group[0].isdisjoint(factor.variables)]
-        groups.append((variables, [*members, factor]))
+        groups = [group for group in groups if group[0].isdisjoint(own)]
+        groups.append((joint, [*members, factor]))
     return [members for _, members in groups]
 
 
-def _scale_of(group: list[Factor]) -> Scale:
+def scale_of(group: list[Factor]) -> Scale:
     """Return the scale that all factors of a group have: a power of a sum is no sum of powers."""
     first = group[0]
     if isinstance(first.scale, Tensor) and first.scale.dim():
@@ -163,12 +186,16 @@ def _scale_of(group: list[Factor]) -> Scale:
 
 
 def _contract(group: list[Factor]) -> Tensor:
-    tree: dict[frozenset[str], list[Tensor]] = {}
-    for factor in group:
-        tree.setdefault(factor.plates, []).append(factor.log_prob)
     variables = frozenset().union(*(factor.variables for factor in group))
+    with naming(group):
+        return contract_to_tensor(tree_of(group), variables)
+
+
+@contextmanager
+def naming(group: Iterable[Factor]) -> Iterator[None]:
+    """Name the sites of a group in the error of a sum that is too large."""
     try:
-        return contract_to_tensor(tree, variables)
+        yield
     except IntractableError as error:
         names = [factor.name for factor in group]
         raise IntractableError(f"the sum over the discrete sites of {names}: {error}") from None

@@ -1,0 +1,3 @@
+"""``TraceEnum_ELBO`` at the path where programs look for it."""
+
+from ppl.infer.svi.elbo.trace_enum_elbo import TraceEnum_ELBO as TraceEnum_ELBO
