@@ -86,7 +86,7 @@ def _check_not_more_global(
             raise OutsidePlateError(
                 f"site {given[symbol].name!r} is enumerated in the guide, inside of a plate, and "
                 f"sites {sorted(set(summed))} in the model, outside of it: their sum is "
-                f"exponential in the size of the plate; leave {given[symbol].name!r} out of the guide",
+                f"exponential in its size; leave {given[symbol].name!r} out of the guide",
                 site=given[symbol].name,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,10 @@ class _Weight(NamedTuple):
     variable: str | None
     position: int
     is_sequential: bool
+
+    def is_drawn_before(self, depth: int) -> bool:
+        """Return whether it was drawn, and is one of the first ``depth`` sites."""
+        return self.variable is None and self.position <= depth
 
 
 class GuideExpectation:
@@ -72,26 +76,55 @@ class GuideExpectation:
         """Return the weights of what is drawn, and of the enumerated sites that these or the cost
         depend on; the probabilities of all others sum to one.
         """
-        chosen, needed = [], set(dims)
-        for weight in reversed(self._weights):
-            is_drawn = weight.variable is None and weight.position <= cost.depth
-            if is_drawn or weight.is_sequential or weight.variable in needed:
-                chosen.append(weight)
-                needed |= weight.factor.variables
-        return chosen
+        chosen = [w for w in self._weights if w.is_sequential or w.is_drawn_before(cost.depth)]
+        causes = self._causes(dims.union(*(weight.factor.variables for weight in chosen)))
+        return [*chosen, *causes]
 
     def _joint(self, chosen: list[_Weight], plates: frozenset[str], dims: frozenset[str]) -> Tensor:
         """Return the product of weights, for each slice of plates and value of variables."""
-        key = (frozenset(w.factor.name for w in chosen), plates, dims)
+        key = (frozenset(weight.factor.name for weight in chosen), plates, dims)
         if key not in self._known:
-            factors = [_within(w, plates) if w.is_sequential else w.factor for w in chosen]
-            variables = frozenset().union(*(factor.variables for factor in factors))
-            ring = LogRing(self._cache, self._sizes)
-            with naming(factors):
-                self._known[key] = contract_to_tensor(
-                    tree_of(factors), variables - dims, plates, dims, ring=ring
-                )
+            factors = [self._within(weight, plates) for weight in chosen]
+            self._known[key] = self._contract(factors, plates, dims)
         return self._known[key]
+
+    def _within(self, weight: _Weight, plates: frozenset[str]) -> Factor:
+        """Return a weight for a cost in other plates.
+
+        All slices of a plate have the same value of a sequentially enumerated site in turn. What is
+        outside of the plate does not depend on it and must be counted once: it gets the average
+        probability of the slices.
+        """
+        factor = weight.factor
+        outside = factor.plates - plates
+        if not weight.is_sequential or not outside:
+            return factor
+        causes = [w.factor for w in self._causes(factor.variables)]
+        _check_slices(factor, causes)
+        slices = self._contract([factor, *causes], factor.plates, frozenset())
+        kept, others = (
+            "".join(symbol for symbol in dims_of(slices) if (symbol in outside) is wanted)
+            for wanted in (False, True)
+        )
+        table = align(slices, kept + others).unsqueeze(-1).flatten(len(kept))
+        mean = with_dims(table.logsumexp(-1) - math.log(table.shape[-1]), kept)
+        return Factor(factor.name, mean, factor.scale, factor.plates & plates, frozenset())
+
+    def _causes(self, variables: frozenset[str]) -> Iterator[_Weight]:
+        """Iterate over the weights of variables, and of those that these depend on."""
+        needed = set(variables)
+        for weight in reversed(self._weights):
+            if weight.variable in needed:
+                needed |= weight.factor.variables
+                yield weight
+
+    def _contract(
+        self, factors: list[Factor], plates: frozenset[str], dims: frozenset[str]
+    ) -> Tensor:
+        variables = frozenset().union(*(factor.variables for factor in factors))
+        ring = LogRing(self._cache, self._sizes)
+        with naming(factors):
+            return contract_to_tensor(tree_of(factors), variables - dims, plates, dims, ring=ring)
 
 
 def _weight(trace: poutine.Trace, name: str, position: int) -> _Weight | None:
@@ -110,23 +143,13 @@ def _weight(trace: poutine.Trace, name: str, position: int) -> _Weight | None:
     return _Weight(factor_of(trace, name, one), None, position, False)
 
 
-def _within(weight: _Weight, plates: frozenset[str]) -> Factor:
-    """Return the weight of a sequentially enumerated site for a cost in other plates.
-
-    All slices of a plate have the same value in turn. What is outside of the plate does not depend
-    on it and must be counted once: it gets the average probability of the slices.
-    """
-    factor = weight.factor
-    outside = factor.plates - plates
-    if not outside:
-        return factor
-    if factor.variables:
-        raise IntractableError(
-            f"site {factor.name!r} is enumerated sequentially in a plate, and depends on sites "
-            "that are enumerated in parallel; enumerate it in parallel too"
-        )
-    kept = "".join(symbol for symbol in dims_of(factor.log_prob) if symbol not in outside)
-    others = "".join(symbol for symbol in dims_of(factor.log_prob) if symbol in outside)
-    slices = align(factor.log_prob, kept + others).unsqueeze(-1).flatten(len(kept))
-    mean = with_dims(slices.logsumexp(-1) - math.log(slices.shape[-1]), kept)
-    return Factor(factor.name, mean, factor.scale, factor.plates & plates, frozenset())
+def _check_slices(factor: Factor, causes: list[Factor]) -> None:
+    """Refuse slices that depend on each other, of which only equal values would be summed."""
+    for cause in causes:
+        if not factor.plates <= cause.plates:
+            raise IntractableError(
+                f"site {factor.name!r} is enumerated sequentially, in a plate, and depends on "
+                f"{cause.name!r}, which is enumerated in parallel outside of it: the values of the "
+                f"slices would need all combinations; enumerate {factor.name!r} in parallel too",
+                site=factor.name,
+            )
