@@ -59,6 +59,7 @@ class Model:
                     [self.sizes[p] if p in site.plates else 1 for p in ("j", "i")], 0.3
                 )
                 ppl.sample(site.name, dist.Normal(mean, 1.0), obs=data.to(DOUBLE))
+        return values
 
     def guide(self, phi):
         plates, values = _plates(self.sizes), {}
@@ -89,9 +90,18 @@ class Model:
 
     def exact_loss(self, theta, phi):
         """``E[log guide - log sum of model]``."""
-        outer = self.assignments(self.guided)
-        rest = [s for s in self.latent if s.name not in {g.name for g in self.guided}]
-        inner = self.assignments(rest)
+        rest = [s for s in self.latent if s.name not in self.marks]
+        log_q, log_p, _ = self._tables(theta, phi, self.guided, rest)
+        return (log_q.exp() * (log_q - log_p.logsumexp(1))).sum()
+
+    def log_posterior(self, theta, phi, guided, rest):
+        """All assignments, and their log probabilities if the guide's sites are drawn first."""
+        log_q, log_p, values = self._tables(theta, phi, guided, rest)
+        return values, (log_q[:, None] + log_p.log_softmax(1)).flatten()
+
+    def _tables(self, theta, phi, guided, rest):
+        """``log guide`` of its assignments, and ``log model`` of these and those of the rest."""
+        outer, inner = self.assignments(guided), self.assignments(rest)
         log_q = torch.zeros(1, dtype=DOUBLE)
         for site in self.guided:
             log_q = log_q + _log_probs(self, site, phi, outer)
@@ -99,8 +109,7 @@ class Model:
         g = max([len(v) for v in outer.values()], default=1)
         values = {n: v.repeat_interleave(m, 0) for n, v in outer.items()}
         values |= {n: v.repeat(g, 1, 1) for n, v in inner.items()}
-        log_p = self.log_joint(theta, values).expand(g * m).reshape(g, m).logsumexp(1)
-        return (log_q.exp() * (log_q - log_p)).sum()
+        return log_q, self.log_joint(theta, values).expand(g * m).reshape(g, m), values
 
     def assignments(self, sites):
         """All joint values of all slices, shape ``(assignment, j, i)`` for each site."""

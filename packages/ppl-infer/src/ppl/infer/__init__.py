@@ -19,6 +19,7 @@ from ppl.absent import announce as _announce
 from ppl.absent import is_installed as _is_installed
 
 from .csis import CSIS as CSIS
+from .discrete import infer_discrete as infer_discrete
 from .elbo import ELBO as ELBO
 from .enum import config_enumerate as config_enumerate
 from .importance import Importance as Importance

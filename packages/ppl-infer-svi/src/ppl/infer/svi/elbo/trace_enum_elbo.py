@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import SiteError, warn
+from ppl.errors import SiteError, UnsupportedModelError, warn
+from ppl.infer.backward_sampling import BackwardSampleMessenger
 from ppl.infer.elbo import ELBO
 from ppl.infer.enum import iter_discrete_traces
+from ppl.infer.posterior_marginals import Marginals, posterior_marginals
 from ppl.infer.site_shapes import check_declared
 from ppl.infer.util import torch_backward
 from ppl.matching import check_model_guide_match, check_traceenum_requirements
@@ -86,6 +88,44 @@ class TraceEnum_ELBO(ELBO):  # the public name is the field's
             total += loss.item()
             torch_backward(loss, self.retain_graph)
         return total
+
+    def compute_marginals(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Marginals:
+        """Return the posterior marginal of each site that only the model enumerates.
+
+        They are those given the observations and one draw of the guide; see
+        :func:`~ppl.infer.posterior_marginals.posterior_marginals`.
+
+        Raises:
+            UnsupportedModelError: If there are several particles.
+        """
+        return posterior_marginals(*self._at_a_draw(model, guide, args, kwargs))
+
+    def sample_posterior(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Any:
+        """Return what the model returns, its enumerated sites drawn from their joint posterior.
+
+        It is that given the observations and one draw of the guide.
+
+        Raises:
+            UnsupportedModelError: If there are several particles.
+        """
+        with BackwardSampleMessenger(*self._at_a_draw(model, guide, args, kwargs)):
+            return model(*args, **kwargs)
+
+    def _at_a_draw(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Traces:
+        """Return an execution of the guide, of which nothing is enumerated, and of the model."""
+        if self.num_particles != 1:
+            raise UnsupportedModelError(
+                f"posteriors are those at one draw of the guide, but num_particles is "
+                f"{self.num_particles}; use TraceEnum_ELBO() and call it once for each draw"
+            )
+        nesting = self._nesting(model, args, kwargs)
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        replayed = poutine.replay(model, trace=guide_trace)
+        enumerated = poutine.enum(replayed, first_available_dim=-1 - nesting)
+        model_trace = poutine.trace(enumerated).get_trace(*args, **kwargs)
+        return self._scored(model_trace, guide_trace, nesting)
 
     def _losses(
         self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
