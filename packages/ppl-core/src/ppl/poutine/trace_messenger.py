@@ -59,7 +59,7 @@ class TraceMessenger(Messenger):
             self.trace.add_node("_INPUT", **arguments)
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if not (self.param_only or msg["infer"].get("_do_not_trace")):
+        if not (self.param_only or msg["infer"].get("_do_not_trace") or "_unrecorded" in msg):
             self.trace.record(msg)
 
     def _pyro_post_param(self, msg: dict[str, Any]) -> None:

@@ -95,14 +95,21 @@ def _has_marks(trace: poutine.Trace) -> bool:
 
 
 class _Unrecorded(Messenger):
-    """Keeps traces further out from recording sites, and leaves all else to them."""
+    """Keeps traces further out from recording sites, and leaves all else to them.
+
+    Programs whose log density nobody wants are masked as a whole: that is not meant for this one.
+    """
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        msg["infer"].setdefault("_do_not_trace", self)
+        msg["_unrecorded"], msg["mask"] = msg["mask"], None
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["infer"]["_do_not_trace"] is self:
-            del msg["infer"]["_do_not_trace"]  # traces further in may
+        inner, outer = msg.pop("_unrecorded"), msg["mask"]
+        is_meant = outer is not None and outer is not False
+        if inner is None or not is_meant:
+            msg["mask"] = outer if is_meant else inner
+        else:
+            msg["mask"] = outer & inner
 
 
 def __getattr__(name: str) -> object:
