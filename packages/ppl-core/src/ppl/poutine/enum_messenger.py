@@ -151,10 +151,12 @@ def _one_parent_each(samples: Tensor, msg: Mapping[str, Any]) -> Tensor:
             continue
         shape = [num_samples] + [1] * (samples.dim() - 1)
         if strategy == "diagonal":
-            parent = torch.arange(num_samples, device=samples.device) % size
-        else:
-            parent = torch.randint(size, (num_samples,), device=samples.device)
-        samples = torch.take_along_dim(samples, parent.reshape(shape), dim - event_dim)
+            parent = torch.arange(num_samples, device=samples.device).reshape(shape) % size
+        else:  # slices of plates are independent of each other
+            for plate in plates - {None}:
+                shape[plate - event_dim] = samples.shape[plate - event_dim]
+            parent = torch.randint(size, shape, device=samples.device)
+        samples = torch.take_along_dim(samples, parent, dim - event_dim)
     return samples
 
 

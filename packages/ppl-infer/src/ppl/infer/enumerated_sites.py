@@ -73,17 +73,21 @@ def weight_of(trace: poutine.Trace, name: str) -> Factor:
     if num_samples is None:
         return factor_of(trace, name, log_prob)
     dims = dims_of(log_prob)
-    log_proposal = align(_log_proposal(log_prob, site), dims)
+    proposal = align(log_proposal(log_prob, site), dims)
     if not getattr(site["fn"], "has_rsample", False):
-        log_proposal = log_proposal.detach()
-    ratio = log_prob - log_proposal - math.log(num_samples)
+        proposal = proposal.detach()
+    ratio = log_prob - proposal - math.log(num_samples)
     return factor_of(trace, name, with_dims(ratio, dims))
 
 
-def _log_proposal(log_prob: Tensor, site: Site) -> Tensor:
+def log_proposal(log_prob: Tensor, site: Site) -> Tensor:
     """Return the log density that the values of a site were drawn from, packed.
 
     Values drawn for one parent each are, taken together, draws from the mixture over the parents.
+
+    Args:
+        log_prob: The log density of the site, packed.
+        site: A site of a packed trace, with ``infer["num_samples"]``.
     """
     own, plates = variable_of(site), {frame.dim for frame in site["cond_indep_stack"]}
     symbols = site["infer"]["_dim_to_symbol"]

@@ -104,9 +104,12 @@ def log_sum(trace: poutine.Trace) -> Tensor:
     trace.pack_tensors()
     factors = list(factors_of(trace))
     single = [trace.nodes[f.name]["log_prob_sum"] for f in factors if not f.variables]
-    groups = groups_of(factor for factor in factors if factor.variables)
-    summed = [scale_of(group) * _contract(group) for group in groups]
-    return torch.as_tensor(sum(single) + sum(summed))
+    return torch.as_tensor(sum(single) + log_sum_of(f for f in factors if f.variables))
+
+
+def log_sum_of(factors: Iterable[Factor]) -> Tensor | float:
+    """Return the logarithm of a sum of products of factors, each group of them scaled after."""
+    return sum(scale_of(group) * _contract(group) for group in groups_of(factors))
 
 
 def _mark(site: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Stochastic variational inference."""
 
 from .elbo.renyi_elbo import RenyiELBO as RenyiELBO
+from .elbo.reweighted_wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
 from .elbo.trace_elbo import Trace_ELBO as Trace_ELBO
 from .elbo.trace_enum_elbo import TraceEnum_ELBO as TraceEnum_ELBO
 from .elbo.trace_enum_sample_elbo import TraceEnumSample_ELBO as TraceEnumSample_ELBO
 from .elbo.trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO
 from .elbo.trace_mean_field_elbo import TraceMeanField_ELBO as TraceMeanField_ELBO
 from .elbo.trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO as TraceTailAdaptive_ELBO
+from .elbo.trace_tmc_elbo import TraceTMC_ELBO as TraceTMC_ELBO
 from .energy_distance import EnergyDistance as EnergyDistance
 from .svgd import SVGD as SVGD
 from .svgd import IMQSteinKernel as IMQSteinKernel
