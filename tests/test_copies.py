@@ -35,14 +35,18 @@ from ppl.infer import (
     RenyiELBO,
     Search,
     SMCFilter,
+    ReweightedWakeSleep,
     Trace_ELBO,
+    TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
     TracePredictive,
     TraceTailAdaptive_ELBO,
     WeighedPredictive,
+    TraceTMC_ELBO,
 )
 from ppl.infer.autoguide import AutoDelta, AutoNormal
+from ppl.infer.discrete import TraceEnumSample_ELBO
 from ppl.nn import PyroModule, PyroParam, PyroSample
 from ppl.params import ParamStoreDict
 from ppl.poutine import handlers
@@ -161,6 +165,10 @@ def used(thing, *calls):
 def fitted(program, program_guide):
     svi = SVI(program, program_guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO())
     return used(svi, train)
+
+
+def enum_sample():
+    return used(TraceEnumSample_ELBO(2), lambda e: e.loss(model, guide))
 
 
 def tail_adaptive():
@@ -343,6 +351,10 @@ CASES = [
     ("TraceMeanField_ELBO", TraceMeanField_ELBO, lambda e: e.loss(model, guide)),
     ("TraceGraph_ELBO", lambda: TraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
     ("RenyiELBO", lambda: RenyiELBO(0.5, 3), lambda e: e.loss(model, guide)),
+    ("ReweightedWakeSleep", ReweightedWakeSleep, lambda e: e.loss(model, guide)),
+    ("TraceEnum_ELBO", TraceEnum_ELBO, lambda e: e.loss(model, guide)),
+    ("TraceEnumSample_ELBO", enum_sample, lambda e: e.loss(model, guide)),
+    ("TraceTMC_ELBO", lambda: TraceTMC_ELBO(2), lambda e: e.loss(model, guide)),
     ("TraceTailAdaptive_ELBO", tail_adaptive, lambda e: e.loss(model, guide)),
     ("EnergyDistance", lambda: EnergyDistance(0.5), lambda e: e.loss(model, guide)),
     ("RBFSteinKernel", lambda: RBFSteinKernel(0.5), lambda k: k.log_kernel_and_grad(Y[:, None])),

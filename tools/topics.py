@@ -246,7 +246,7 @@ TOPICS = [
         "See {doc}`../saving` for what to do with the result.",
         [
             _part("", "ppl.infer", "SVI Trace_ELBO ELBO"),
-            _part("Sites that are enumerated", "ppl.infer", "config_enumerate"),
+            _part("Sites that are enumerated", "ppl.infer", "config_enumerate infer_discrete"),
             _part("More", "ppl.infer.svi"),
             _part("More ELBOs", "ppl.infer.svi.elbo"),
         ],

@@ -133,7 +133,7 @@ def _value_at(site: dict[str, Any], trace: poutine.Trace, assignment: Assignment
         at = dim - event_dim
         if symbol in assignment and value.dim() >= -at and value.shape[at] > 1:
             index = unpack(assignment[symbol], trace.symbol_to_dim)
-            value = _take(value, index[(..., *[None] * event_dim)], at)
+            value = _take(value, index.reshape(index.shape + (1,) * event_dim), at)
     plates = {f.dim: f.size for f in site["cond_indep_stack"] if f.dim is not None}
     shape = [plates.get(dim, 1) for dim in range(min(plates, default=0), 0)]
     while value.dim() > len(shape) + event_dim and value.shape[0] == 1:

@@ -37,6 +37,9 @@ class TraceEnumSample_ELBO(TraceEnum_ELBO):  # the public name is the field's
         super().__init__(*args, **kwargs)
         self._saved: tuple[Traces, Callable[[], Any]] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_saved": None}  # an execution stays where it was
+
     def sample_saved(self) -> Any:
         """Return what the model returns at a draw of the enumerated sites of the last execution.
 
