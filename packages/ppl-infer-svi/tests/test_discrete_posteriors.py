@@ -174,6 +174,15 @@ def test_posteriors_of_several_particles_are_refused(method):
         getattr(elbo, method)(lambda: None, lambda: None)
 
 
+def test_marginals_at_an_enumerated_guide_are_refused():
+    @config_enumerate
+    def program():
+        ppl.sample("z", dist.Bernoulli(0.5))
+
+    with pytest.raises(UnsupportedModelError, match="site 'z' is enumerated in the guide"):
+        TraceEnum_ELBO().compute_marginals(program, program)
+
+
 def test_nothing_saved_is_refused():
     with pytest.raises(NotRunError, match="call loss"):
         TraceEnumSample_ELBO().sample_saved()

@@ -173,6 +173,36 @@ def test_values_that_were_drawn_in_place_of_all_are_chosen_among():
     assert abs(model() - 1.0) < 0.2
 
 
+def test_what_a_mask_leaves_out_does_not_change_the_most_probable_path():
+    """The end of a padded chain, which would rather come from the other state."""
+
+    @config_enumerate
+    def model(length):
+        z, states = torch.tensor(0), []
+        step = torch.tensor([[0.45, 0.55], [0.05, 0.95]])
+        for t in markov(range(4)):
+            with poutine.mask(mask=torch.tensor(t < length)):
+                z = sample(f"z{t}", dist.Categorical(step[z]))
+                sample(f"x{t}", dist.Normal(LOCS[z], 1.0), obs=torch.tensor(0.35))
+            states.append(z)
+        return states
+
+    # alone, one step is 0.45 N(0.35; 0, 1) against 0.55 N(0.35; 1, 1)
+    fit = dist.Normal(LOCS, 1.0).log_prob(torch.tensor(0.35)) + torch.tensor([0.45, 0.55]).log()
+    assert infer_discrete(model, temperature=0)(1)[0] == fit.argmax()
+
+
+def test_a_masked_site_is_drawn_from_its_prior():
+    """Fails by chance once in 15,000 runs."""
+
+    @config_enumerate
+    def model():
+        with plate("draws", 1000), poutine.mask(mask=torch.tensor(False)):
+            return sample("z", dist.Bernoulli(0.2))
+
+    assert abs(infer_discrete(model)().mean() - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 1000)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 2, None])
 def test_other_temperatures_are_refused(temperature):
     with pytest.raises(SiteError, match="must be 0 or 1"):

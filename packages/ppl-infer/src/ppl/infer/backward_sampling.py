@@ -52,7 +52,7 @@ class BackwardSampleMessenger(Messenger):
         guide_trace = poutine.Trace() if guide_trace is None else _packed(guide_trace)
         trace = _packed(enum_trace, guide_trace)
         with torch.no_grad():
-            assignment = _draw(trace, guide_trace, MapRing if temperature == 0 else SampleRing)
+            assignment = _draw(trace, guide_trace, is_best=temperature == 0)
         scored = trace.nodes
         self._values = {
             name: _value_at(scored[name], trace, assignment) if name in scored else site["value"]
@@ -65,7 +65,7 @@ class BackwardSampleMessenger(Messenger):
 
 
 def posterior_factors(
-    trace: poutine.Trace, guide_trace: poutine.Trace, variables: Variables
+    trace: poutine.Trace, guide_trace: poutine.Trace, variables: Variables, as_density: bool = False
 ) -> list[Factor]:
     """Return the factors of the joint posterior of variables, unscaled.
 
@@ -73,10 +73,13 @@ def posterior_factors(
         trace: An enumerated execution of a model, packed.
         guide_trace: The execution of the guide that it was replayed at, which may be empty.
         variables: The enumerated sites of the model.
+        as_density: Whether these count by their densities, so that those which a mask leaves out
+            have no say in a maximum, rather than by their weights in a sum.
     """
     latent = set(trace.stochastic_nodes) - set(guide_trace.nodes)
     latent -= {variable.name for variable in variables.values()}
-    factors = [f for f in weighted_factors(trace, variables) if f.variables & variables.keys()]
+    summed: Variables = {} if as_density else variables
+    factors = [f for f in weighted_factors(trace, summed) if f.variables & variables.keys()]
     check_plates(factors, {**variables_of(guide_trace), **variables})
     sizes = _plate_sizes(trace)
     whole = LogRing(dim_to_size=sizes)
@@ -94,13 +97,13 @@ def _packed(trace: poutine.Trace, guide_trace: poutine.Trace | None = None) -> p
     return trace
 
 
-def _draw(trace: poutine.Trace, guide_trace: poutine.Trace, ring: type[ChoiceRing]) -> Assignment:
+def _draw(trace: poutine.Trace, guide_trace: poutine.Trace, is_best: bool) -> Assignment:
     """Return the values of the guide's variables, and those of the model's given them."""
     given = variables_of(guide_trace)
     drawn = _assign(list(weighted_factors(guide_trace, given)), given, SampleRing())
     own = {s: v for s, v in variables_of(trace).items() if s not in given}
-    factors = [_given(f, drawn) for f in posterior_factors(trace, guide_trace, own)]
-    return {**drawn, **_assign(factors, own, ring())}
+    factors = [_given(f, drawn) for f in posterior_factors(trace, guide_trace, own, is_best)]
+    return {**drawn, **_assign(factors, own, MapRing() if is_best else SampleRing())}
 
 
 def _assign(factors: list[Factor], variables: Variables, ring: ChoiceRing) -> Assignment:

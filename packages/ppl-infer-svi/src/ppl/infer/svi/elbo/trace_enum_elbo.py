@@ -96,9 +96,17 @@ class TraceEnum_ELBO(ELBO):  # the public name is the field's
         :func:`~ppl.infer.posterior_marginals.posterior_marginals`.
 
         Raises:
-            UnsupportedModelError: If there are several particles.
+            UnsupportedModelError: If there are several particles, or the guide enumerates sites.
         """
-        return posterior_marginals(*self._at_a_draw(model, guide, args, kwargs))
+        traces = self._at_a_draw(model, guide, args, kwargs)
+        for name, site in traces[1].iter_stochastic_nodes():
+            if site["infer"].get("enumerate") is not None:
+                raise UnsupportedModelError(
+                    f"site {name!r} is enumerated in the guide, and marginals are those at a draw "
+                    "of the guide; leave it out of the guide, or do not enumerate it",
+                    site=name,
+                )
+        return posterior_marginals(*traces)
 
     def sample_posterior(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Any:
         """Return what the model returns, its enumerated sites drawn from their joint posterior.
