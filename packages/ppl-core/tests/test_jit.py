@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -441,8 +442,8 @@ def test_a_replay_that_would_differ_is_given_up_with_one_warning(fn, reason):
 
 
 def test_a_recording_that_holds_at_one_point_only_is_given_up_at_the_second():
-    scale = [1.0]
-    traced = jit.trace(lambda x: x * scale[0])
+    scale = np.ones(1)  # whose values nobody watches
+    traced = jit.trace(lambda x: x * float(scale[0]))
     traced(torch.ones(1))
     scale[0] = 2.0
     with pytest.warns(PPLWarning, match="other values"):

@@ -1,7 +1,9 @@
 """What depends on values is refused, never recorded as it happened to be; nothing is spoilt."""
 
 import copy
+import dataclasses
 import pickle
+import types
 
 import numpy as np
 import pytest
@@ -176,6 +178,9 @@ class Scaled:
     def __call__(self, x):
         return self.scale * x
 
+    def by_method(self, x):
+        return SCALES[0]["a"] * x
+
 
 def replaced(monkeypatch):
     """Yield functions, and changes of what they read, that a replay has to see."""
@@ -191,15 +196,39 @@ def replaced(monkeypatch):
         (lambda x: SCALE * x, lambda: monkeypatch.setitem(globals(), "SCALE", 3.0)),
         (scaled, lambda: setattr(scaled, "scale", 3.0)),
         (scaled.__call__, lambda: setattr(scaled, "scale", 4.0)),
+        (net, lambda: setattr(net[1], "threshold", 1.0)),
+        (net, lambda: net[2].register_forward_hook(lambda module, inputs, result: 2 * result)),
+        (net, lambda: setattr(net[2], "factor", 0.25)),
+        (lambda x: Scaled.scale * x, lambda: monkeypatch.setattr(Scaled, "scale", 3.0)),
+        (lambda x: CONFIG.scale * x, lambda: monkeypatch.setattr(CONFIG, "scale", 3.0)),
+        (lambda x: SCALES[0]["a"] * x, lambda: monkeypatch.setitem(SCALES[0], "a", 3.0)),
+        (lambda x: SCALES[1](x), lambda: SCALES.__setitem__(1, torch.exp)),
+        (lambda x: scaled.by_method(x), lambda: monkeypatch.setitem(SCALES[0], "a", 5.0)),
+        (times, lambda: setattr(times, "__defaults__", (3.0,))),
+        (lambda x: later(x), lambda: monkeypatch.setitem(globals(), "later", torch.exp)),
     ]
 
 
+SCALES = [{"a": 2.0}, torch.sin]
+CONFIG = types.ModuleType("config")
+CONFIG.scale = 2.0
+later = torch.sin
+
+
+def times(x, scale=2.0):
+    return scale * x
+
+
 class Halved(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = 0.5
+
     def forward(self, x):
-        return 0.5 * x if self.training else x
+        return self.factor * x if self.training else x
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(18))
 def test_what_is_replaced_around_a_function_is_seen(number, monkeypatch):
     fn, change = replaced(monkeypatch)[number]
     traced = jit.trace(fn)
@@ -210,10 +239,61 @@ def test_what_is_replaced_around_a_function_is_seen(number, monkeypatch):
         assert_close(traced(X), fn(X))
 
 
+def test_the_parts_of_a_module_that_is_an_argument_are_seen():
+    traced, net = jit.trace(lambda net, x: net(x)), torch.nn.Linear(3, 3)
+    for value in (1.0, 1.0, 1.0, 2.0):
+        net.weight = torch.nn.Parameter(torch.full((3, 3), value))
+        assert_close(traced(net, X), net(X))
+
+
 def test_the_sign_of_zero_is_part_of_an_option():
     traced = jit.trace(lambda x, zero: torch.copysign(x, torch.tensor(zero)))
     results = [traced(torch.ones(()), zero).item() for zero in (0.0, 0.0, 0.0, -0.0)]
     assert results == [1.0, 1.0, 1.0, -1.0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    scale: object
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Options(0.0), Options(-0.0)),
+        (Options(2), Options(2.0)),
+        (frozenset([2]), frozenset([2.0])),
+        (slice(0, 1), slice(0, 2)),
+    ],
+    ids=str,
+)
+def test_options_that_compare_equal_but_are_not_the_same_are_told_apart(one, other):
+    def fn(x, option):
+        if isinstance(option, slice):
+            return x[option]
+        (number,) = option if isinstance(option, frozenset) else (option.scale,)
+        return torch.copysign(x, torch.tensor(float(number))), torch.tensor(number)
+
+    traced = jit.trace(fn)
+    for option in (one, one, one, other, one):
+        assert_close(traced(X, option), fn(X, option))
+
+
+def test_an_attribute_of_an_option_may_change():
+    traced, option = jit.trace(lambda x, option: option(x)), Scaled()
+    for scale in (2.0, 2.0, 2.0, 3.0):
+        option.scale = scale
+        assert_close(traced(X, option), scale * X)
+
+
+@pytest.mark.parametrize("make", [torch.tensor, torch.as_tensor, DATA.new_tensor])
+def test_a_tensor_of_a_list_of_tensors_is_refused_also_while_the_arguments_stay(make):
+    fn = lambda x: make([x[0], 1.0]).sum()  # noqa: E731
+    traced = jit.trace(fn, ignore_warnings=True)
+    for x in (X, X, 2 * X):
+        assert_close(traced(x), fn(x))
+    with pytest.raises(CaptureError, match=r"write torch\.stack"):
+        record(fn, X)
 
 
 def test_autocast_is_recorded_by_itself():

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
 from numbers import Number
+from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from .refusals import CaptureError
 from .surroundings import modes
+
+IDENTICAL = (Enum, FunctionType, nn.Module, type)  # known by their identity alone
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,34 @@ def metadata(tensor: Tensor) -> Hashable:
 def _description(leaf: Any) -> Hashable:
     if isinstance(leaf, Tensor):
         return metadata(leaf)
+    return _option(leaf)
+
+
+def _option(value: Any) -> Hashable:
+    """Return what a recording assumes of an argument without tensors: its kind and what it holds.
+
+    Raises:
+        CaptureError: If that cannot be told from one call to the next.
+    """
+    if isinstance(value, Number):
+        return type(value), repr(value)  # 0.0 is not -0.0, and nan is nan
+    if isinstance(value, slice):
+        return slice, _option(value.start), _option(value.stop), _option(value.step)
+    if isinstance(value, frozenset):
+        return frozenset, frozenset(map(_option, value))
+    attributes = {} if isinstance(value, IDENTICAL) else getattr(value, "__dict__", {})
+    held = tuple((name, _option(x)) for name, x in attributes.items() if _is_plain(x))
+    if is_dataclass(value) and all(map(_is_plain, attributes.values())):
+        return type(value), held
     try:
-        hash(leaf)
+        hash(value)
     except TypeError:
         raise CaptureError(
-            f"an argument of type {type(leaf).__name__} can be neither an input of a recording nor "
-            f"a fixed option, since it is not hashable: {leaf!r}; pass a tensor"
+            f"an argument of type {type(value).__name__} can be neither an input of a recording "
+            f"nor a fixed option, since it is not hashable: {value!r}; pass a tensor"
         ) from None
-    if isinstance(leaf, Number):
-        return type(leaf), repr(leaf)  # 0.0 is not -0.0, and nan is nan
-    return type(leaf), leaf
+    return type(value), value, held
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (Number, str, type(None), frozenset))

@@ -36,6 +36,7 @@ EXITS = {  # functions that make a Python value of a tensor, by what to write in
         "compute with tensors of torch throughout",
     ),
 }
+MAKERS = {"tensor", "as_tensor", "asarray", "new_tensor"}  # which read tensors in a list
 SHAPES = {  # of what they depend on, besides the operations that torch marks
     aten._to_sparse.default,
     aten._to_sparse.sparse_dim,
@@ -96,9 +97,16 @@ class _Functions(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in EXITS and any(map(_varies, tree_leaves((args, kwargs)))):
             raise CaptureError(f"{name} takes values out of a tensor; {EXITS[name]}")
+        if name in MAKERS and any(map(_varies, _members(args))):
+            raise CaptureError(f"{name} takes values out of tensors; write torch.stack for a list")
         if func is Tensor.__getitem__:
             args = _with_selected(*args)
         return func(*args, **kwargs)
+
+
+def _members(args: tuple[Any, ...]) -> list[Any]:
+    """Return the members of the containers among some arguments."""
+    return tree_leaves([x for x in args if not isinstance(x, Tensor)])
 
 
 def _with_selected(tensor: Tensor, index: Any) -> tuple[Tensor, Any]:

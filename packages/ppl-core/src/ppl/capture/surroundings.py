@@ -1,15 +1,17 @@
 """What a function reads besides its arguments: modules, closures, globals, attributes.
 
 A recording holds these as they were.  Modes of modules belong to the structure of a call; where
-something else was replaced since, such as a parameter or a number in a closure, the function is
-recorded anew.  What is changed inside of a list or of another object is not seen.
+something else was replaced since, such as a parameter, a number in a closure, a member of a list
+or an attribute that the code names, the function is recorded anew.  Not seen is what is changed in
+an array, in a container of more than a thousand members, or outside of the program.
 """
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +21,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ..lines import is_library
 
-Reader = Callable[[], Any]
+Reader = Callable[[], list[Any]]
 SCALARS = (bool, int, float, complex, str, type(None))
+CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+MAX_MEMBERS = 1000  # of a container that is compared at each call
+PARTS = ("_parameters", "_buffers", "_modules")
+PARTS += ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Surroundings:
@@ -31,10 +37,30 @@ class Surroundings:
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
         self._modules: dict[int, nn.Module] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Look for everything that may be replaced, as far as the function reaches now."""
+        self._names = {"forward", "__call__"}  # that code reads, of globals and attributes
+        self._owners: list[Any] = []  # objects whose attributes code may read
         self._readers: list[Reader] = []
-        self._seen: list[Any] = []  # alive, so that nothing else gets their identity
-        self._look_at(fn)
+        self._seen: dict[int, Any] = {}  # alive, so that nothing else gets their identity
+        for value in (self._fn, *self._modules.values()):
+            self._look_at(value)
+        num_names = 0
+        while num_names != len(self._names):  # what is found names more
+            num_names = len(self._names)
+            for owner in self._owners:  # a list that grows
+                self._look_inside(owner)
+        own = [
+            (held.get, name)
+            for held, names in map(self._attributes, self._owners)
+            for name in names
+        ]
+        parts = [vars(m)[name] for m in self._modules.values() for name in PARTS]
+        self._watched = self._readers, own, parts  # at once: other threads call values()
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -43,10 +69,12 @@ class Surroundings:
 
     def values(self) -> list[Any]:
         """Return what is read now, to be compared by :func:`unchanged`."""
-        found = [read() for read in self._readers]
-        for module in self._modules.values():
-            for part in (module._parameters, module._buffers, module._modules):
-                found.extend(part.values())
+        readers, own, parts = self._watched
+        found = [value for read in readers for value in read()]
+        found += [get(name) for get, name in own]
+        for part in parts:
+            if part:
+                found += part.values()
         return found
 
     @contextmanager
@@ -68,47 +96,73 @@ class Surroundings:
 
     def _look_at(self, value: Any) -> None:
         """Look for what may be replaced in a value that the function can reach."""
-        if any(value is other for other in self._seen):
+        if isinstance(value, SCALARS) or id(value) in self._seen:
             return
-        self._seen.append(value)
-        if isinstance(value, nn.Module):
-            self._add_module(value)
-            self._look_at(type(value).forward)
+        self._seen[id(value)] = value
+        if isinstance(value, CONTAINERS):
+            self._read(functools.partial(_members, value))
         elif isinstance(value, functools.partial):
             for part in (value.func, *value.args, *value.keywords.values()):
                 self._look_at(part)
         elif isinstance(value, types.MethodType):
             self._look_at(value.__func__)
             self._look_at(value.__self__)
-            self._look_inside(value.__self__)
         elif isinstance(value, types.FunctionType):
             self._look_around(value)
-        elif callable(value) and not isinstance(value, type):
-            self._look_inside(value)
-
-    def _look_inside(self, owner: Any) -> None:
-        attributes = getattr(owner, "__dict__", {})
-        if isinstance(owner, (nn.Module, type, Tensor)) or is_library(
-            {"__name__": type(owner).__module__}
-        ):
-            return
-        for name in [*attributes]:
-            self._read(functools.partial(attributes.get, name))
+        elif not isinstance(value, Tensor):
+            if isinstance(value, nn.Module):
+                self._add_module(value)
+            self._owners.append(value)
 
     def _look_around(self, fn: types.FunctionType) -> None:
         if is_library(fn.__globals__):
             return
-        for cell in fn.__closure__ or ():
-            self._read(functools.partial(_content, cell))
-        for name in _names(fn.__code__):
-            if name in fn.__globals__:
-                self._read(functools.partial(fn.__globals__.get, name))
+        self._names |= (names := _names(fn.__code__))
+        self._read(lambda: [*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values()])
+        self._read(lambda: [*map(_content, fn.__closure__ or ())])
+        self._read(functools.partial(_attributes, fn.__globals__, sorted(names)))
+
+    def _look_inside(self, owner: Any) -> None:
+        """Look at the attributes of an object, a class or a module of Python that code names."""
+        if not isinstance(owner, (type, types.ModuleType)):
+            self._look_at(type(owner))
+        for value in _attributes(*self._attributes(owner)):
+            self._look_at(value)
+
+    def _attributes(self, owner: Any) -> tuple[Mapping[str, Any], list[str]]:
+        """Return the attributes of an object, and which of them matter."""
+        attributes = getattr(owner, "__dict__", {})
+        names = self._names & attributes.keys()
+        if is_library({"__name__": _home(owner)}):
+            is_layer = isinstance(owner, nn.Module)
+            plain = {k for k, v in attributes.items() if isinstance(v, SCALARS)}
+            names = plain - {"training"} if is_layer else set()
+        return attributes, sorted(names)
 
     def _read(self, reader: Reader) -> None:
-        value = reader()
-        if not isinstance(value, types.ModuleType):
-            self._readers.append(reader)
+        self._readers.append(reader)
+        for value in reader():
             self._look_at(value)
+
+
+def _home(owner: Any) -> str:
+    """Return the name of the module of Python that something is, or comes from."""
+    if isinstance(owner, types.ModuleType):
+        return owner.__name__
+    return str(getattr(owner if isinstance(owner, type) else type(owner), "__module__", ""))
+
+
+def _members(container: Any) -> list[Any]:
+    """Return the members of a container, unless they are too many to be looked at each time."""
+    if len(container) > MAX_MEMBERS:
+        return []
+    if isinstance(container, dict):
+        return [*container.keys(), *container.values()]
+    return [*container]
+
+
+def _attributes(attributes: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    return [attributes.get(name) for name in names]
 
 
 def unchanged(values: list[Any], others: list[Any]) -> bool:

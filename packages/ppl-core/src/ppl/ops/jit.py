@@ -219,6 +219,7 @@ class CompiledFunction:
         state, versions = get_rng_state(), call.versions()
         with self._surroundings.noticing_modules():
             result, statements = self._run(call, leaves)
+        self._surroundings.look()
         known = RecordedCall(self.fn, self._surroundings, statements, call, result)
         key = self._key(call)
         self._num_recordings[key] += 1
