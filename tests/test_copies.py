@@ -33,17 +33,17 @@ from ppl.infer import (
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
+    ReweightedWakeSleep,
     Search,
     SMCFilter,
-    ReweightedWakeSleep,
     Trace_ELBO,
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
     TracePredictive,
     TraceTailAdaptive_ELBO,
-    WeighedPredictive,
     TraceTMC_ELBO,
+    WeighedPredictive,
 )
 from ppl.infer.autoguide import AutoDelta, AutoNormal
 from ppl.infer.discrete import TraceEnumSample_ELBO
@@ -249,10 +249,6 @@ def guides():
             yield name, (lambda make=make, o=options: used(make(**o), draw)), draw
 
 
-def coin():
-    sample("k", dist.Bernoulli(0.3))
-
-
 def in_parts():
     parts = autoguide.AutoGuideList(model)
     return used(parts.append(AutoNormal(model)), draw)
@@ -274,6 +270,8 @@ LEFT_OUT = {  # see below
     "Messenger", "AutoGuide", "AutoContinuous", "AutoMessenger", "PyroOptim", "PyroLRScheduler",
     "NonlocalExit", "TracePosterior",
 }  # fmt: skip
+
+
 def coin():
     sample("heads", dist.Bernoulli(0.3))
 

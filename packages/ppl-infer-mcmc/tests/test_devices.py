@@ -41,7 +41,7 @@ def model(data):
 def run(kernel, device, tier, num_chains):
     torch.manual_seed(0)
     mcmc = MCMC(KERNELS[kernel](model), 10, 25, num_chains=num_chains, disable_progbar=True)
-    with settings.context(mcmc_tier=tier):
+    with settings.context(mcmc_execution=tier):
         mcmc.run(DATA.to(device))
     return mcmc
 

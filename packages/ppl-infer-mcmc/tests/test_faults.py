@@ -60,7 +60,7 @@ def test_a_draw_that_makes_an_invalid_parameter_ends_no_run(model, is_checked):
 
 def run(model, seed=0, num_samples=15, tier="auto", **options):
     torch.manual_seed(seed)
-    with settings.context(mcmc_tier=tier), warnings.catch_warnings():
+    with settings.context(mcmc_execution=tier), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mcmc = MCMC(NUTS(model), num_samples, 15, disable_progbar=True, **options)
         mcmc.run()

@@ -25,8 +25,8 @@ Reader = Callable[[], list[Any]]
 SCALARS = (bool, int, float, complex, str, type(None))
 CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 MAX_MEMBERS = 1000  # of a container that is compared at each call
-PARTS = ("_parameters", "_buffers", "_modules")
-PARTS += ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+PARTS = ("_parameters", "_buffers", "_modules", *HOOKS)
 
 
 class Surroundings:

@@ -19,7 +19,8 @@ def cheap_values() -> Iterator[None]:
     By default it keeps a fake tensor for each operation, which takes half of the time of a
     recording.  Where torch has no such function any more, nothing is changed.
     """
-    usual: Any = getattr(proxy_tensor, "extract_val", None)
+    torch_recorder: Any = proxy_tensor
+    usual: Any = getattr(torch_recorder, "extract_val", None)
     if usual is None:
         yield
         return
@@ -32,8 +33,8 @@ def cheap_values() -> Iterator[None]:
         shape, strides = value.shape, value.stride()
         return torch.empty_strided(shape, strides, dtype=value.dtype, device="meta")
 
-    proxy_tensor.extract_val = extract_val
+    torch_recorder.extract_val = extract_val
     try:
         yield
     finally:
-        proxy_tensor.extract_val = usual
+        torch_recorder.extract_val = usual

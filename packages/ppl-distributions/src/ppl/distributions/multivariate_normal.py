@@ -139,7 +139,8 @@ def _log_prob_of_none(dist: Any, value: Tensor) -> Tensor:
     """Return the density of no vectors, whose number torch would divide by."""
     if dist._validate_args:
         dist._validate_sample(value)
-    return (value - dist.loc).sum(-1)
+    density: Tensor = (value - dist.loc).sum(-1)
+    return density
 
 
 def _capacitance_tril(cov_factor: Tensor, cov_diag: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class TransformedDistribution(
                 stretch = transform.log_abs_det_jacobian(before, value)
                 log_jacobian += sum_rightmost(stretch, event_dim - transform.domain.event_dim)
             value = before
-        density = self.base_dist.log_prob(value)
+        density: Tensor = self.base_dist.log_prob(value)
         return sum_rightmost(density, event_dim - len(self.base_dist.event_shape)) - log_jacobian
 
     def _inside(self, draw: Tensor) -> Tensor:

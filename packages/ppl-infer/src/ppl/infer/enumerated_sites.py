@@ -100,7 +100,8 @@ def log_proposal(log_prob: Tensor, site: Site) -> Tensor:
     if site["infer"].get("tmc", "diagonal") == "diagonal":
         draws = torch.arange(site["infer"]["num_samples"], device=table.device)
         chosen: tuple[Any, ...] = tuple(draws % size for size in table.shape[len(rest) :])
-        table = table[(..., *chosen)]
+        at = (..., *chosen)
+        table = table[at]
     table = table.flatten(len(rest))
     return with_dims(table.logsumexp(-1) - math.log(table.shape[-1]), rest)
 

@@ -491,12 +491,12 @@ class HMC(MCMCKernel):
         """Let a chain that was set up go on with the tuning that was set."""
         if self._single_chain is None:
             return
-        self._chains = chains = self._single_chain.chains
+        chains = self._single_chain.chains
+        self._chains = [chains]
         draw = chains.state.machine.draw
-        warmup = self._warmup_of(chains.sampler.warmup.num_steps, draw.position)
-        step_size = torch.as_tensor(_step_size_of(self._step_size, draw.position))
-        steps = torch.ones_like(draw.potential) * step_size
-        chains.retune(Tuning(steps, warmup.first_metric(draw)))
+        warmup = self._warmup_of(chains.sampler.warmup.num_steps, draw.position, slice(None))
+        step_size = _step_size_of(self._step_size, draw.position)
+        chains.retune(Tuning(step_size.clone(), warmup.first_metric(draw)))
 
 
 class _MassInUse(BlockMassMatrix):

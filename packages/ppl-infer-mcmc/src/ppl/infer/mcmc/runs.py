@@ -187,12 +187,11 @@ def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> 
             _advance(runs, config)
         except BaseException as error:  # an interrupt, too: what was drawn is kept
             stopped = error
-        kept, num_draws = most_draws(
-            list(zip(firsts, runs, strict=False)), lambda part: part[1].num_draws
-        )
+        parts = list(zip(firsts, runs, strict=False))
+        parts, num_draws = most_draws(parts, lambda part: part[1].num_draws)
         if stopped is not None and num_draws < config.thinning:
             raise stopped
-        firsts, records = [first for first, _ in kept], [chains.record for _, chains in kept]
+        firsts, records = [first for first, _ in parts], [part.record for _, part in parts]
         draws = torch.cat([record.draws[:, :num_draws] for record in records])
         samples = config.kept(target.constrain(draws[:, config.kept_draws]))
     fields = {n: torch.cat([r.field(n)[:, :num_draws] for r in records]) for n in FIELDS}
