@@ -165,7 +165,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("options", KINDS)
 def test_the_density_is_that_of_the_change_of_variables(options):
     guide = AutoStructured(model, init_scale=0.7, **options)
     train(guide)
@@ -204,7 +204,7 @@ def test_the_density_is_that_of_the_change_of_variables(options):
     assert_close(trace.log_prob_sum() - rest, expected, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("options", KINDS)
 def test_draws_lie_in_the_support_and_particles_in_a_plate(options):
     guide = AutoStructured(model, **options)
     values = guide()
