@@ -306,7 +306,6 @@ def test_a_copy_and_a_loaded_state_say_the_same(duplicate):
         ({"dependencies": {"c": {"A": "linear"}}}, MissingSiteError, "'A'.*did you mean 'a'"),
         ({"dependencies": {"c": {"a": lambda x: torch.ones(3)}}}, ShapeError, "'c'.*on 'a'.*of 4"),
     ],
-    ids=str,
 )
 def test_options_that_do_not_fit_are_refused(options, error, message):
     with pytest.raises(error, match=message):
