@@ -40,7 +40,8 @@ class ELBO:
         retain_graph: Whether ``backward`` keeps the graph.
         tail_adaptive_beta: For the estimator of the tail-adaptive f-divergence; the others have no
             use for it.
-        trace_graph: Of the class itself: use the estimator that tracks dependencies.
+        trace_graph: Of the class itself: use the estimator that tracks dependencies.  Also second
+            by position, as in ``ELBO(1, True)``, then with ``enum_discrete`` as the third.
         enum_discrete: Of the class itself: use the estimator that sums out discrete sites.
 
     Raises:
@@ -70,6 +71,9 @@ class ELBO:
         **unknown: Any,
     ) -> None:
         refuse_keywords(type(self).__name__, unknown, known_options(ELBO, type(self)))
+        if isinstance(max_plate_nesting, bool):  # the older order of arguments
+            trace_graph, enum_discrete = max_plate_nesting, bool(max_iarange_nesting)
+            max_plate_nesting, max_iarange_nesting = math.inf, None
         self.num_particles: int = positive_int("num_particles", num_particles)
         self.max_plate_nesting: float = (
             max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting

@@ -1,5 +1,9 @@
 """Stochastic variational inference."""
 
+from .elbo.recorded import JitTrace_ELBO as JitTrace_ELBO
+from .elbo.recorded import JitTraceEnum_ELBO as JitTraceEnum_ELBO
+from .elbo.recorded import JitTraceGraph_ELBO as JitTraceGraph_ELBO
+from .elbo.recorded import JitTraceMeanField_ELBO as JitTraceMeanField_ELBO
 from .elbo.renyi_elbo import RenyiELBO as RenyiELBO
 from .elbo.reweighted_wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
 from .elbo.trace_elbo import Trace_ELBO as Trace_ELBO

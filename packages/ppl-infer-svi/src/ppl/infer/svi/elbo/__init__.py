@@ -1,5 +1,9 @@
 """Estimators of the evidence lower bound, one file each."""
 
+from .recorded import JitTrace_ELBO as JitTrace_ELBO
+from .recorded import JitTraceEnum_ELBO as JitTraceEnum_ELBO
+from .recorded import JitTraceGraph_ELBO as JitTraceGraph_ELBO
+from .recorded import JitTraceMeanField_ELBO as JitTraceMeanField_ELBO
 from .renyi_elbo import RenyiELBO as RenyiELBO
 from .reweighted_wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
 from .trace_elbo import Trace_ELBO as Trace_ELBO

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl.capture import CaptureError, is_recording
 from ppl.errors import SiteError
 from ppl.infer.arguments import nearest_site
 
@@ -50,6 +51,8 @@ class Baselines:
 
     def _average(self, name: str, cost: Tensor, options: dict[str, Any]) -> Tensor | float:
         """Return the average of the costs before this one, and add this one."""
+        if is_recording():  # a replay would not move it
+            raise CaptureError(f"site {name!r} has a baseline that averages over calls")
         beta, mean = options.get("baseline_beta", 0.9), cost.mean()
         before = self._averages.get(name)
         self._averages[name] = mean if before is None else beta * before + (1 - beta) * mean

@@ -64,8 +64,7 @@ class TraceEnum_ELBO(ELBO):  # the public name is the field's
     def loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of ``-ELBO``, in nats."""
         with torch.no_grad():
-            losses = list(self._losses(model, guide, args, kwargs))
-        return torch.stack(losses).sum().item()
+            return self._total(model, guide, args, kwargs).item()
 
     def differentiable_loss(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> Tensor:
         """Return an estimate of ``-ELBO`` whose gradient estimates its gradient.
@@ -73,13 +72,7 @@ class TraceEnum_ELBO(ELBO):  # the public name is the field's
         Raises:
             SiteError: If it does not depend on anything that requires a gradient.
         """
-        loss = torch.stack(list(self._losses(model, guide, args, kwargs))).sum()
-        if not loss.requires_grad:
-            raise SiteError(
-                "the ELBO is not differentiable: nothing in model or guide requires a gradient; "
-                "add a param statement, or call loss for its value"
-            )
-        return loss
+        return require_gradient(self._total(model, guide, args, kwargs))
 
     def loss_and_grads(self, model: Model, guide: Model, *args: Any, **kwargs: Any) -> float:
         """Return an estimate of ``-ELBO`` and add its gradient to ``.grad`` of the parameters."""
@@ -134,6 +127,11 @@ class TraceEnum_ELBO(ELBO):  # the public name is the field's
         enumerated = poutine.enum(replayed, first_available_dim=-1 - nesting)
         model_trace = poutine.trace(enumerated).get_trace(*args, **kwargs)
         return self._scored(model_trace, guide_trace, nesting)
+
+    def _total(
+        self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Tensor:
+        return torch.stack(list(self._losses(model, guide, args, kwargs))).sum()
 
     def _losses(
         self, model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -226,3 +224,17 @@ def _plate_sizes(*traces: poutine.Trace) -> dict[str, int]:
         for frame in site["cond_indep_stack"]
         if frame.vectorized
     }
+
+
+def require_gradient(loss: Tensor) -> Tensor:
+    """Return a loss.
+
+    Raises:
+        SiteError: If it does not depend on anything that requires a gradient.
+    """
+    if not loss.requires_grad:
+        raise SiteError(
+            "the ELBO is not differentiable: nothing in model or guide requires a gradient; "
+            "add a param statement, or call loss for its value"
+        )
+    return loss
