@@ -312,3 +312,11 @@ def test_deterministic_values_of_the_model_are_in_predictions():
     for guide_type in GUIDES:
         draws = Predictive(model, guide=guide_type(model), num_samples=5)()
         torch.testing.assert_close(draws["twice"], 2 * draws["x"])
+
+
+@pytest.mark.parametrize("make", GUIDES)
+def test_a_misspelt_option_is_answered_with_the_nearest(make):
+    with pytest.raises(TypeError, match="no argument 'init_loc_f'; did you mean 'init_loc_fn'"):
+        make(lambda: None, init_loc_f=None)
+    with pytest.raises(TypeError, match="no argument 'valuse'; did you mean 'values'"):
+        init_to_value(valuse={})

@@ -70,3 +70,8 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
 def test_dir_lists_the_primitives_and_the_installed_subpackages():
     assert {"sample", "param", "plate", "nn"} <= set(dir(ppl))
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest():
+    with pytest.raises(AttributeError, match="'smaple'; did you mean 'sample'"):
+        ppl.__getattr__("smaple")

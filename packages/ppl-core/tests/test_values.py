@@ -175,3 +175,9 @@ def test_one_nan_in_the_data_is_counted_and_found():
     cure = r"1 of 6 values are nan, the first at index \[1, 2\].*obs_mask.*NanMaskedNormal"
     with validation_enabled(), pytest.raises(SupportError, match=cure):
         traced.trace.log_prob_sum()
+
+
+@pytest.mark.parametrize("fn", [Normal(0.0, 1.0), Normal(torch.zeros(2), 1.0).to_event(1)])
+def test_complex_observations_of_real_variables_are_refused(fn):
+    with pytest.raises(TypeError, match=r"site 'x'.*complex64.*\.real"):
+        poutine.trace(lambda: sample("x", fn, obs=torch.ones(2) + 1j)).get_trace()

@@ -200,6 +200,26 @@ def test_without_a_start_the_error_says_which_parameter_was_invalid_how_often():
         initialize_model(model)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (1.0, torch.inf, r"the observation of site 'y': 1 of 8 .* index \[2\], is not finite"),
+        (torch.nan, 1.0, r"the parameter 'loc' of site 'y': 1 of 8 .* index \[2\], is nan"),
+    ],
+)
+def test_without_a_start_the_error_says_what_is_wrong_with_the_data(x, y, message):
+    covariate, data = X.clone(), torch.zeros(8)
+    covariate[2], data[2] = x, y
+
+    def model():
+        slope = sample("slope", dist.Normal(0.0, 1.0))
+        with plate("rows", 8):
+            sample("y", dist.Normal(slope * covariate, 1.0), obs=data)
+
+    with validation_enabled(False), pytest.raises(NotFiniteError, match=message):
+        initialize_model(model)
+
+
 def test_the_report_says_which_parameter_was_invalid_where_transitions_diverged():
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match=r"'rate' of site 'y' is not GreaterThan.*times"):

@@ -8,8 +8,10 @@ import torch
 
 import ppl
 import ppl.distributions as dist
+import ppl.poutine as poutine
 from ppl.errors import MissingSiteError, PPLWarning, ShapeError, SiteError
 from ppl.infer import Predictive
+from ppl.infer.site_shapes import check_counted_once, check_declared
 
 
 def model(data=None):
@@ -241,3 +243,26 @@ def test_a_useless_number_of_samples_is_reported():
 def test_nonsense_is_refused(options):
     with pytest.raises(SiteError, match="posterior_samples"):
         Predictive(model, **options)
+
+
+def test_a_misspelt_option_is_answered_with_the_nearest():
+    with pytest.raises(TypeError, match="no argument 'num_sample'; did you mean 'num_samples'"):
+        Predictive(model, num_sample=3)
+
+
+def event_in_plate(y):
+    z = ppl.sample("z", dist.Normal(0.0, 1.0))
+    with ppl.plate("rows", 10):
+        ppl.sample("y", dist.Normal(z.expand(10), 1.0).to_event(1), obs=y)
+
+
+@pytest.mark.parametrize("check", [check_declared, check_counted_once])
+def test_an_event_of_the_size_of_its_plate_is_not_counted_for_each_element(check):
+    def trace(y):
+        found = poutine.trace(event_in_plate).get_trace(y)
+        found.compute_log_prob()
+        return found
+
+    with pytest.raises(ShapeError, match=r"'y'.*counted 10 times.*plate 'rows'.*to_event"):
+        check(trace(torch.zeros(10)))
+    check(trace(torch.zeros(10, 10)))

@@ -71,7 +71,8 @@ def __getattr__(name: str) -> object:
         module, provider = _FUNCTIONS[name]
         return getattr(_plugins.load_module(module, provider, f"ppl.{name}"), name)
     if name not in _SUBPACKAGES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = _plugins.nearest(name, [x for x in __dir__() if not x.startswith("_")])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     return _plugins.load_module(f"{__name__}.{name}", _SUBPACKAGES[name])
 
 

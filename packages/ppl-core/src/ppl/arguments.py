@@ -51,6 +51,12 @@ def named(owner: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
+def signature_of(cls: type) -> inspect.Signature:
+    """Return the signature of the constructor of a class, whose metaclass may take anything."""
+    constructor = inspect.signature(functools.partial(cls.__init__, None))
+    return constructor.replace(return_annotation=inspect.Signature.empty)
+
+
 def refuse_call(
     owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:

@@ -1,6 +1,7 @@
 """Classes and trees: mixing in, converting, growing, lists."""
 
 import copy
+import inspect
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -258,3 +259,12 @@ def test_a_converted_layer_of_torch_computes_with_its_statements(layer, inputs):
     trace = poutine.trace(converted).get_trace(*inputs)
     assert_close(trace.nodes["_RETURN"]["value"], layer(*inputs))
     assert set(trace.param_nodes) == {name for name, _ in layer.named_parameters()}
+
+
+def test_a_wrong_argument_of_a_module_is_answered_with_the_nearest():
+    with pytest.raises(TypeError, match="no argument 'out_feature'; did you mean 'out_features'"):
+        PyroModule[nn.Linear](3, out_feature=2)
+    assert [*inspect.signature(PyroModule[nn.Linear]).parameters][:2] == [
+        "in_features",
+        "out_features",
+    ]

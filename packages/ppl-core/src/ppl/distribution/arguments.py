@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments import refuse_call, signature_of
 from .empty import make_without_members
 
 _PLAIN = (float, int, str, type(None), list, tuple, dict)  # and so is bool
@@ -22,6 +23,8 @@ class DistributionMeta(ABCMeta):
     the type of the other tensors, where a parameter is a real number; counts stay as they are.
     """
 
+    __signature__ = property(signature_of)  # of the class, for those who inspect it
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()) if kwargs else args:
             if isinstance(value, Tensor):
@@ -30,7 +33,7 @@ class DistributionMeta(ABCMeta):
             elif not isinstance(value, _PLAIN) and hasattr(value, "__array__"):
                 break
         else:
-            return super().__call__(*args, **kwargs)
+            return cls._make(args, kwargs)
         names = _names(cls)
         given = [*zip(names, args, strict=False), *kwargs.items()]
         floats = [v for _, v in given if isinstance(v, Tensor) and v.is_floating_point()]
@@ -41,9 +44,17 @@ class DistributionMeta(ABCMeta):
             for name, value in zip((*names, *[""] * len(args)), args, strict=False)
         )
         kwargs = {name: _converted(v, name in real, dtype) for name, v in kwargs.items()}
-        make = partial(super().__call__, *args, **kwargs)
+        make = partial(cls._make, args, kwargs)
         is_empty = any(isinstance(v, Tensor) and not v.numel() for _, v in given)
         return make_without_members(make) if is_empty else make()
+
+    def _make(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return an instance, or say which argument is unknown or missing."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError:
+            refuse_call(cls.__name__, signature_of(cls), args, kwargs)
+            raise
 
 
 def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from ..arguments import refuse_call, signature_of
 from ..errors import SiteError
 from .containers import MIXINS
 
@@ -17,6 +18,16 @@ _making = threading.RLock()
 
 class PyroModuleMeta(type):
     """The class of PyroModule: subscribing it mixes it into a class of torch."""
+
+    __signature__ = property(signature_of)  # of the class, for those who inspect it
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return an instance, or say which argument is unknown or missing."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError:
+            refuse_call(cls.__name__, signature_of(cls), args, kwargs)
+            raise
 
     def __getitem__(cls, base: Any) -> Any:
         """Return ``base`` with PyroModule mixed in; one and the same class for one base."""

@@ -29,6 +29,10 @@ def as_value(value: Any, fn: Any, site: str | None = None) -> Any:
         SiteTypeError: If the value cannot become a tensor, and ``fn`` is a distribution of tensors.
     """
     if isinstance(value, torch.Tensor):
+        if value.is_complex() and _is_real(getattr(fn, "support", None)):
+            what = "a value" if site is None else f"site {site!r}"
+            cure = f"expected real numbers, got {value.dtype}; observe their .real or .abs()"
+            raise SiteTypeError(f"{what}: {cure}", site=site)
         is_exact = not (value.is_floating_point() or value.is_complex())
         return value.to(_label_dtype(value, fn)) if is_exact else value
     if value is None:
@@ -40,6 +44,13 @@ def as_value(value: Any, fn: Any, site: str | None = None) -> Any:
     if not isinstance(found, torch.Tensor) and isinstance(fn, TorchDistributionMixin):
         raise _no_tensor(value, site)
     return found
+
+
+def _is_real(support: Any) -> bool:
+    """Whether a constraint is that of all real numbers, which lets complex ones pass."""
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return support is constraints.real
 
 
 def _no_tensor(value: Any, site: str | None) -> SiteTypeError:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.distributions import transform_to
 
+from ppl.arguments import named
 from ppl.errors import ShapeError
 from ppl.poutine.messenger import Messenger
 from ppl.poutine.util import as_value, site_is_subsample
@@ -23,6 +24,7 @@ Site = dict[str, Any]
 Strategy = Callable[[Site], Tensor | None]
 
 
+@named("init_to_feasible")
 def init_to_feasible(site: Site | None = None) -> Any:
     """Return the point of the support at which the unconstrained value is zero.
 
@@ -36,6 +38,7 @@ def init_to_feasible(site: Site | None = None) -> Any:
     return transform(torch.zeros_like(unconstrained))
 
 
+@named("init_to_sample")
 def init_to_sample(site: Site | None = None) -> Any:
     """Return a draw from the prior."""
     if site is None:
@@ -43,6 +46,7 @@ def init_to_sample(site: Site | None = None) -> Any:
     return site["fn"].sample().detach()
 
 
+@named("init_to_median")
 def init_to_median(
     site: Site | None = None,
     num_samples: int = 15,
@@ -56,6 +60,7 @@ def init_to_median(
     return _if_usable(site, value, fallback)
 
 
+@named("init_to_mean")
 def init_to_mean(
     site: Site | None = None,
     *,
@@ -71,6 +76,7 @@ def init_to_mean(
     return _if_usable(site, value, fallback)
 
 
+@named("init_to_uniform")
 def init_to_uniform(site: Site | None = None, radius: float = 2.0) -> Any:
     """Return the image of a uniform draw from ``[-radius, radius]`` on the unconstrained scale.
 
@@ -84,6 +90,7 @@ def init_to_uniform(site: Site | None = None, radius: float = 2.0) -> Any:
     return transform(torch.empty_like(unconstrained).uniform_(-radius, radius))
 
 
+@named("init_to_value")
 def init_to_value(
     site: Site | None = None,
     values: Mapping[str, Any] = {},
@@ -98,6 +105,7 @@ def init_to_value(
     return None if fallback is None else fallback(site)
 
 
+@named("init_to_generated")
 def init_to_generated(
     site: Site | None = None, generate: Callable[[], Strategy] = lambda: init_to_uniform
 ) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
+from ppl.arguments import named
 from ppl.errors import MissingSiteError, ShapeError, SiteError, warn
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites, site_is_factor
@@ -60,6 +61,7 @@ class Predictive(torch.nn.Module):
         {'x': (7,)}
     """
 
+    @named("Predictive")
     def __init__(
         self,
         model: Model,

@@ -35,8 +35,10 @@ def check_declared(trace: poutine.Trace, max_plate_nesting: float = math.inf) ->
     Raises:
         ShapeError: For the first site that is not declared.
     """
-    for _, site in _sample_sites(trace):
+    for name, site in _sample_sites(trace):
         check_site_shape(site, max_plate_nesting)  # type: ignore[arg-type]
+        if is_data(site) and isinstance(site["value"], Tensor) and hasattr(site["fn"], "event_dim"):
+            _check_event(name, site)
 
 
 def check_counted_once(trace: poutine.Trace) -> None:
@@ -54,6 +56,7 @@ def check_counted_once(trace: poutine.Trace) -> None:
     for name, site in _sample_sites(trace):
         if is_data(site) and isinstance(site["value"], Tensor) and hasattr(site["fn"], "event_dim"):
             _check_data(name, site)
+            _check_event(name, site)
 
 
 def is_data(site: Site) -> bool:
@@ -86,3 +89,17 @@ def _check_data(name: str, site: Site) -> None:
             "plates, or declare event dimensions with .to_event(n)",
             site=name,
         )
+
+
+def _check_event(name: str, site: Site) -> None:
+    """Refuse one event that has the size of a plate, and is scored for each of its elements."""
+    event, data = site["fn"].event_shape, site["value"].shape
+    frames = (f for f in site["cond_indep_stack"] if f.vectorized and f.size > 1)
+    for frame in frames if tuple(data) == tuple(event) else ():
+        if frame.size in event:
+            raise ShapeError(
+                f"site {name!r}: its {data.numel()} observations are one event of shape "
+                f"{tuple(event)}, which would be counted {frame.size} times, once for each element "
+                f"of plate {frame.name!r}; leave out .to_event(n) or the plate",
+                site=name,
+            )

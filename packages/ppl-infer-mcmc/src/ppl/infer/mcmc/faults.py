@@ -66,8 +66,29 @@ def faults_of(run: Callable[[], poutine.Trace], nesting: int | None = None) -> l
 def _not_finite(trace: poutine.Trace, nesting: int | None) -> list[str]:
     trace.compute_log_prob()
     sites = sample_sites(trace)
-    names = [name for name, site in sites if not _is_finite(site["log_prob"], nesting)]
-    return [f"the log density of the sites {names} is not finite"] if names else []
+    found = {name: site for name, site in sites if not _is_finite(site["log_prob"], nesting)}
+    data = [_infinite_data(name, site) for name, site in found.items() if site["is_observed"]]
+    names = [f"the log density of the sites {[*found]} is not finite"] if found else []
+    return names + [phrase for phrase in data if phrase]
+
+
+def _infinite_data(name: str, site: dict[str, Any]) -> str:
+    """Say which observations are not finite, or else which parameter that they meet is nan."""
+    fn = site["fn"]
+    if not site["value"].isfinite().all():
+        return f"the observation of site {name!r}: {_count(~site['value'].isfinite())} not finite"
+    for parameter in getattr(fn, "arg_constraints", {}):
+        value = vars(fn).get(parameter)
+        if isinstance(value, Tensor) and value.isnan().any():
+            count = _count(value.isnan())
+            return f"the parameter {parameter!r} of site {name!r}: {count} nan, so look at the data"
+    return ""
+
+
+def _count(bad: Tensor) -> str:
+    where = bad.nonzero()
+    verb = "is" if len(where) == 1 else "are"
+    return f"{len(where)} of {bad.numel()} values, the first at index {where[0].tolist()}, {verb}"
 
 
 def _is_finite(log_prob: Tensor, nesting: int | None) -> bool:
