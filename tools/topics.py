@@ -249,6 +249,7 @@ TOPICS = [
             _part("Sites that are enumerated", "ppl.infer", "config_enumerate infer_discrete"),
             _part("More", "ppl.infer.svi"),
             _part("More ELBOs", "ppl.infer.svi.elbo"),
+            _part("Functional", "ppl.infer.functional"),
         ],
     ),
     Topic(
@@ -308,7 +309,7 @@ TOPICS = [
         "optimizers",
         "Optimizers",
         "For `SVI`: those of torch with arguments in a dict, and some more. Schedulers too.",
-        [_part("", "ppl.optim")],
+        [_part("", "ppl.optim"), _part("Functional", "ppl.optim.functional")],
     ),
     Topic(
         "diagnostics",
