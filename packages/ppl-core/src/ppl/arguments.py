@@ -53,7 +53,7 @@ def named(owner: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def signature_of(cls: type) -> inspect.Signature:
     """Return the signature of the constructor of a class, whose metaclass may take anything."""
-    constructor = inspect.signature(functools.partial(cls.__init__, None))
+    constructor = inspect.signature(functools.partial(cls.__init__, None))  # type: ignore[misc]
     return constructor.replace(return_annotation=inspect.Signature.empty)
 
 

@@ -205,7 +205,7 @@ def _loss_of(estimator: ELBO) -> Loss:
 
 def _state_of(state: Any) -> SVIState:
     """Return a state, also of the pair that ``init`` returns."""
-    return state if isinstance(state, SVIState) else state[0]  # type: ignore[no-any-return]
+    return state if isinstance(state, SVIState) else state[0]
 
 
 def _seed_of(rng: int | torch.Generator | Tensor) -> int:
