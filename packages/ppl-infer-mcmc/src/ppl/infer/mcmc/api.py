@@ -57,11 +57,11 @@ class MCMC(Portable):
             model are mapped back by their inverses; one with a model uses them in place of its own,
             for this driver.
         save_params: Names of the sites whose draws are kept; default all.
-        chain_method: "vectorized" chains of HMC and NUTS run on threads, free of each other, if they
-            are fewer than 16 and their model is compiled, else as one batch; "sequential" chains run
-            one after another; "parallel" ones are the same chains as these, each in a process of its
-            own, where also hooks are called and the kernel adapts: what `kernel` is here does not
-            change.  All have the same distribution.
+        chain_method: "vectorized" chains of HMC and NUTS run on threads, free of each other, if
+            they are fewer than 16 and their model is compiled, else as one batch; "sequential"
+            chains run one after another; "parallel" ones are the same chains as these, each in a
+            process of its own, where also hooks are called and the kernel adapts: what `kernel` is
+            here does not change.  All have the same distribution.
         thinning: Keep the last of each `thinning` draws, ``num_samples // thinning`` in all.
         num_processes: Into how many batches vectorized chains are split, each in a process that is
             forked once the model is compiled, with one thread of torch.  For many chains on a
