@@ -23,7 +23,7 @@ class DistributionMeta(ABCMeta):
     the type of the other tensors, where a parameter is a real number; counts stay as they are.
     """
 
-    __signature__ = property(signature_of)  # of the class, for those who inspect it
+    __signature__: property = property(signature_of)  # of the class, for those who inspect it
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()) if kwargs else args:

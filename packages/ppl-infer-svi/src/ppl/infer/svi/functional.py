@@ -74,7 +74,10 @@ class SVI:
                 "functional.SVI takes the loss before the optimizer, as in SVI(model, guide, "
                 f"elbo, ppl.optim.functional.Adam(0.01)), got {loss!r} and {optim!r}"
             )
-        self.model, self.guide, self.optim, self.kwargs = model, guide, optim, kwargs
+        self.model: Model = model
+        self.guide: Model = guide
+        self.optim: Any = optim
+        self.kwargs: dict[str, Any] = kwargs
         self.loss: Loss = _loss_of(loss) if isinstance(loss, ELBO) else loss
         self._constraints: dict[str, constraints.Constraint] = {}
 
