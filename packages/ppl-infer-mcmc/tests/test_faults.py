@@ -17,6 +17,7 @@ from ppl import settings
 from ppl.errors import NotFiniteError
 from ppl.infer.mcmc import MCMC, NUTS
 from ppl.infer.mcmc.parameters import all_valid
+from ppl.infer.mcmc.potential import ModelPotential
 from ppl.infer.mcmc.structure import StructureError
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import factor, plate, sample
@@ -167,6 +168,16 @@ def test_an_exception_at_a_point_is_no_end_but_a_density_of_zero(fail, tier):
         draws = run(failing(fail), seed, 60, tier).get_samples()["x"]
         assert (draws < 1.001).all()
         assert draws.std() > 0.2
+
+
+def test_looking_for_the_cause_of_a_point_does_not_end_the_process():
+    def model():
+        x = sample("x", dist.Normal(0.0, 1.0))
+        matrix = torch.where(x > 1, torch.inf, 1.0) * torch.eye(2)
+        factor("eigenvalues", torch.linalg.eigvals(matrix).abs().sum())
+
+    (cause,) = ModelPotential(model, (), {}, {}).faults({"x": torch.tensor(2.0)})
+    assert "a matrix that is not finite" in cause
 
 
 def test_a_mistake_in_the_program_is_raised_at_once():

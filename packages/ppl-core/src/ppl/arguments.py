@@ -53,7 +53,8 @@ def named(owner: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def signature_of(cls: type) -> inspect.Signature:
     """Return the signature of the constructor of a class, whose metaclass may take anything."""
-    constructor = inspect.signature(functools.partial(cls.__init__, None))  # type: ignore[misc]
+    init: Callable[..., None] = cls.__init__  # type: ignore[misc]  # that of this class
+    constructor = inspect.signature(functools.partial(init, None))
     return constructor.replace(return_annotation=inspect.Signature.empty)
 
 

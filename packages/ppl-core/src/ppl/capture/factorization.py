@@ -39,7 +39,7 @@ def fail_with_nan(program: GraphModule) -> GraphModule:
 def factorizes_infinity(fn: Callable[[Tensor], Any], argument: Tensor) -> bool:
     """Return whether a function fails since it decomposes a matrix with infinite or nan entries."""
     try:
-        with _Watch():  # type: ignore[no-untyped-call]
+        with FiniteMatrices():  # type: ignore[no-untyped-call]
             fn(argument)
     except _InfiniteMatrixError:
         return True
@@ -52,12 +52,14 @@ class _InfiniteMatrixError(RuntimeError):
     pass
 
 
-class _Watch(TorchDispatchMode):
+class FiniteMatrices(TorchDispatchMode):
+    """Raises an error where torch would die: ``eigvals`` of infinity is a segmentation fault."""
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func in FINITE_ONLY and not bool(args[0].isfinite().all()):
-            raise _InfiniteMatrixError
+            raise _InfiniteMatrixError(f"{func.__name__} of a matrix that is not finite")
         return func(*args, **(kwargs or {}))
 
 

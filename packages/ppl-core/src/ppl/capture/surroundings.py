@@ -25,8 +25,8 @@ Reader = Callable[[], list[Any]]
 SCALARS = (bool, int, float, complex, str, type(None))
 CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 MAX_MEMBERS = 1000  # of a container that is compared at each call
+STATE = ("_parameters", "_buffers", "_modules")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-PARTS = ("_parameters", "_buffers", "_modules", *HOOKS)
 
 
 class Surroundings:
@@ -59,7 +59,7 @@ class Surroundings:
             for held, names in map(self._attributes, self._owners)
             for name in names
         ]
-        parts = [vars(m)[name] for m in self._modules.values() for name in PARTS]
+        parts = [vars(m)[name] for m in self._modules.values() for name in (*STATE, *HOOKS)]
         self._watched = self._readers, own, parts  # at once: other threads call values()
 
     @property

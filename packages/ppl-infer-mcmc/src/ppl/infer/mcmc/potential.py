@@ -12,6 +12,7 @@ from torch.distributions import Transform
 
 import ppl.poutine as poutine
 from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.capture.factorization import FiniteMatrices
 from ppl.distribution import MaskedDistribution
 from ppl.errors import ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
@@ -153,7 +154,7 @@ class ModelPotential:
     @validation_enabled(False)
     def faults(self, unconstrained: Params) -> list[str]:
         """Return why there is no density at unconstrained values by site; empty if there is."""
-        with torch.no_grad():
+        with torch.no_grad(), FiniteMatrices():  # type: ignore[no-untyped-call]
             return faults_of(lambda: self._run(unconstrained)[0], self.max_plate_nesting)
 
     @opaque
