@@ -50,6 +50,8 @@ class AutoLowRankMultivariateNormal(AutoDiagonalNormal):
 
     cov_factor: Tensor
 
+    scale: Tensor
+
     def __init__(
         self,
         model: Callable[..., Any],

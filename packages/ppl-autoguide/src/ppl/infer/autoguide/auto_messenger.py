@@ -60,7 +60,7 @@ class AutoMessenger(GuideMessenger, AutoGuide, metaclass=AutoMessengerMeta):
     ) -> None:
         AutoGuide.__init__(self, model, init_loc_fn=init_loc_fn)
         self.trace: poutine.Trace = poutine.Trace()
-        self.amortized_plates = tuple(amortized_plates)
+        self.amortized_plates: tuple[str, ...] = tuple(amortized_plates)
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Draw from the guide and return the values of latent and deterministic sites by name."""

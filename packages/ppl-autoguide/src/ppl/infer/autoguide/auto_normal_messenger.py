@@ -48,6 +48,7 @@ class AutoNormalMessenger(AutoMessenger):
     """
 
     _site_prefix = "locs."
+    trace: poutine.Trace
 
     def __init__(
         self,
