@@ -58,6 +58,13 @@ def signature_of(cls: type) -> inspect.Signature:
     return constructor.replace(return_annotation=inspect.Signature.empty)
 
 
+class ConstructorSignature:
+    """What a metaclass has as ``__signature__``: the one of the constructor of each class."""
+
+    def __get__(self, cls: type | None, metaclass: type) -> inspect.Signature | None:
+        return None if cls is None else signature_of(cls)
+
+
 def refuse_call(
     owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import refuse_call, signature_of
+from ..arguments import ConstructorSignature, refuse_call, signature_of
 from .empty import make_without_members
 
 _PLAIN = (float, int, str, type(None), list, tuple, dict)  # and so is bool
@@ -23,7 +23,7 @@ class DistributionMeta(ABCMeta):
     the type of the other tensors, where a parameter is a real number; counts stay as they are.
     """
 
-    __signature__: property = property(signature_of)  # of the class, for those who inspect it
+    __signature__: ConstructorSignature = ConstructorSignature()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()) if kwargs else args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..arguments import refuse_call, signature_of
+from ..arguments import ConstructorSignature, refuse_call, signature_of
 from ..errors import SiteError
 from .containers import MIXINS
 
@@ -19,7 +19,7 @@ _making = threading.RLock()
 class PyroModuleMeta(type):
     """The class of PyroModule: subscribing it mixes it into a class of torch."""
 
-    __signature__: property = property(signature_of)  # of the class, for those who inspect it
+    __signature__: ConstructorSignature = ConstructorSignature()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Return an instance, or say which argument is unknown or missing."""
