@@ -29,6 +29,10 @@ from ppl.infer import (
     EnergyDistance,
     Importance,
     IMQSteinKernel,
+    JitTrace_ELBO,
+    JitTraceEnum_ELBO,
+    JitTraceGraph_ELBO,
+    JitTraceMeanField_ELBO,
     MHResampler,
     Predictive,
     RBFSteinKernel,
@@ -272,6 +276,9 @@ LEFT_OUT = {  # see below
 }  # fmt: skip
 
 
+RECORDED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
+
+
 def coin():
     sample("heads", dist.Bernoulli(0.3))
 
@@ -347,6 +354,7 @@ CASES = [
     ("ELBO", lambda: ELBO(num_particles=2), lambda e: e.loss(model, guide)),
     ("Trace_ELBO", lambda: Trace_ELBO(num_particles=2), lambda e: e.loss(model, guide)),
     ("TraceMeanField_ELBO", TraceMeanField_ELBO, lambda e: e.loss(model, guide)),
+    *((kind.__name__, kind, lambda e: e.loss_and_grads(model, guide)) for kind in RECORDED),
     ("TraceGraph_ELBO", lambda: TraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
     ("RenyiELBO", lambda: RenyiELBO(0.5, 3), lambda e: e.loss(model, guide)),
     ("ReweightedWakeSleep", ReweightedWakeSleep, lambda e: e.loss(model, guide)),

@@ -105,7 +105,8 @@ def _discrete(model: Run) -> Iterator[Finding]:
 
 def _subsampled(model: Run) -> Iterator[Finding]:
     for name, site in model.trace.nodes.items():
-        if site_is_subsample(site) and site["fn"].subsample_size < site["fn"].size:
+        fn = site["fn"]
+        if site_is_subsample(site) and fn.given is None and fn.subsample_size < fn.size:
             detail = f"it uses {site['fn'].subsample_size} of {site['fn'].size} elements"
             yield find("PPL605", name, detail, model.lines.get(name))
 

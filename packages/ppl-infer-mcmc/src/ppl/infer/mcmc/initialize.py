@@ -210,10 +210,11 @@ def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None
 def _whole(trace: poutine.Trace) -> poutine.Trace:
     """Return a trace, having refused plates that draw a part of their elements."""
     for name, site in trace.iter_stochastic_nodes():
-        if site_is_subsample(site) and site["fn"].subsample_size < site["fn"].size:
+        fn = site["fn"]
+        if site_is_subsample(site) and fn.given is None and fn.subsample_size < fn.size:
             raise UnsupportedModelError(
-                f"plate {name!r} draws a subsample of {site['fn'].subsample_size} of "
-                f"{site['fn'].size} elements, but MCMC needs the density given all data: leave "
+                f"plate {name!r} draws a subsample of {fn.subsample_size} of "
+                f"{fn.size} elements, but MCMC needs the density given all data: leave "
                 "subsample_size out, or use SVI; a fixed subset is plate(..., subsample=indices)",
                 site=name,
             )

@@ -53,7 +53,7 @@ def log_density(fn: Any, transform: Transform, u: Tensor, is_given: bool = False
         return _in_double(fn, transform, u)
     if method not in _FORMS or (is_given and method in _OF_BOUNDS):
         return None
-    value = log_value(transform, u if method is _OF_IMAGES else _wide(u))
+    value = log_value(transform, u if method in _OF_IMAGES else _wide(u))
     density = None if value is None else _FORMS[method](fn, value)
     return None if density is None else density.to(u.dtype)
 
@@ -215,7 +215,8 @@ def _wishart(fn: Any, x: LogValue) -> Tensor | None:
     return density
 
 
-_OF_IMAGES = td.TransformedDistribution.log_prob  # their base may not mix precisions
+# their base may not mix precisions
+_OF_IMAGES = (td.TransformedDistribution.log_prob, dist.TransformedDistribution.log_prob)
 # a form stands for a method: a subclass with a density of its own has none of these
 _FORMS: dict[Any, Form] = {
     dist.AffineBeta.log_prob: _affine_beta,
@@ -238,7 +239,7 @@ _FORMS: dict[Any, Form] = {
     dist.Uniform.log_prob: _uniform,
     dist.Weibull.log_prob: _weibull,
     dist.Wishart.log_prob: _wishart,
-    _OF_IMAGES: _image,
+    **dict.fromkeys(_OF_IMAGES, _image),
 }
 # their support depends on parameters: the value is outside where another transform puts it
 _OF_BOUNDS = {dist.AffineBeta.log_prob, dist.Pareto.log_prob, dist.Uniform.log_prob}
