@@ -104,10 +104,10 @@ def _discrete(model: Run) -> Iterator[Finding]:
 
 
 def _subsampled(model: Run) -> Iterator[Finding]:
-    for name, site in model.trace.nodes.items():
+    for name, site in model.trace.iter_stochastic_nodes():
         fn = site["fn"]
         if site_is_subsample(site) and fn.given is None and fn.subsample_size < fn.size:
-            detail = f"it uses {site['fn'].subsample_size} of {site['fn'].size} elements"
+            detail = f"it uses {fn.subsample_size} of {fn.size} elements"
             yield find("PPL605", name, detail, model.lines.get(name))
 
 
