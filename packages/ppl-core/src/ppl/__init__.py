@@ -10,7 +10,6 @@ from __future__ import annotations
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 __distribution__ = "ppl-core"  # a root without it is another project's
 
-import logging as _logging
 
 from . import foreign as _foreign
 from . import plugins as _plugins
@@ -23,6 +22,7 @@ from .checker import check as check
 from .deprecated import iarange as iarange
 from .deprecated import irange as irange
 from .deprecated import random_module as random_module
+from .logger import log as log
 from .plates import plate_stack as plate_stack
 from .poutine.handlers import condition as condition
 from .poutine.handlers import do as do
@@ -45,8 +45,6 @@ from .validation import enable_validation as enable_validation
 from .validation import validation_enabled as validation_enabled
 
 __version__ = "0.1.0"
-
-log: _logging.Logger = _logging.getLogger("ppl")
 
 # sub-packages that load at first use, and the distribution that ships each
 _SUBPACKAGES = {

@@ -1,3 +1,5 @@
-"""The logger ``ppl.log`` at the path where programs look for it."""
+"""The logger of the library, ``ppl.log``."""
 
-from . import log as log
+import logging
+
+log: logging.Logger = logging.getLogger("ppl")
