@@ -37,7 +37,7 @@ def block_mask(layout: Layout, full_mass: FullMass) -> Tensor | None:
     """Return which numbers of a position share a block, bool ``(dim, dim)``; None without blocks.
 
     >>> layout = Layout.of({"a": torch.zeros(()), "b": torch.zeros(()), "c": torch.zeros(())})
-    >>> coupled(layout, [("a", "c")]).int()
+    >>> block_mask(layout, [("a", "c")]).int()
     tensor([[1, 0, 1],
             [0, 1, 0],
             [1, 0, 1]], dtype=torch.int32)

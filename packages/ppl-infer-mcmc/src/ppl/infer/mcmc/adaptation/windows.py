@@ -26,13 +26,13 @@ def windows(num_warmup: int, cross_chain_adaptation: bool = False) -> Windows:
 
     Args:
         num_warmup: Iterations of each chain.
-        pooled: Whether chains learn from each other: then all phases may be shorter.
+        cross_chain_adaptation: Whether chains learn from each other: then all phases may be shorter.
 
     >>> windows(1000)
     Windows(start=75, ends=(100, 150, 250, 450, 950))
     >>> windows(100)
     Windows(start=15, ends=(90,))
-    >>> windows(100, pooled=True)
+    >>> windows(100, cross_chain_adaptation=True)
     Windows(start=5, ends=(10, 20, 40, 80))
     """
     if num_warmup < SHORTEST:
