@@ -36,8 +36,9 @@ class Warmup:
         adapt_mass_matrix: Whether the metric is adapted.
         full_mass: Whether the metric is dense.
         step_bounds: The smallest and the largest step size that adaptation may choose.
-        pooled: Whether all chains share one step size and one metric, learnt from all of them.
-        coupled: Which pairs of numbers a dense metric couples, bool ``(dim, dim)``; default all.
+        cross_chain_adaptation: Whether all chains share one step size and one metric, learnt from
+            all of them.
+        block_mask: Which pairs of numbers a dense metric couples, bool ``(dim, dim)``; default all.
         inverse_mass: The inverse mass to begin with, of the shape of the metric's; default unit,
             or what many chains suggest.
     """

@@ -26,7 +26,8 @@ def windows(num_warmup: int, cross_chain_adaptation: bool = False) -> Windows:
 
     Args:
         num_warmup: Iterations of each chain.
-        cross_chain_adaptation: Whether chains learn from each other: then all phases may be shorter.
+        cross_chain_adaptation: Whether chains learn from each other: then all phases may be
+            shorter.
 
     >>> windows(1000)
     Windows(start=75, ends=(100, 150, 250, 450, 950))
