@@ -41,7 +41,9 @@ class ELBO:
         tail_adaptive_beta: For the estimator of the tail-adaptive f-divergence; the others have no
             use for it.
         trace_graph: Of the class itself: use the estimator that tracks dependencies.
-        enum_discrete: Of the class itself: use the estimator that sums out discrete sites.
+        enum_discrete: Of the class itself: use the estimator that sums out discrete sites. The
+            class itself also takes ``ELBO(num_particles, trace_graph, enum_discrete)`` by position,
+            as Pyro 0.1 did: a bool in the second place is ``trace_graph``.
 
     Raises:
         SiteError: If ``num_particles`` is no positive integer.
@@ -70,6 +72,9 @@ class ELBO:
         **unknown: Any,
     ) -> None:
         refuse_keywords(type(self).__name__, unknown, known_options(ELBO, type(self)))
+        if type(self) is ELBO and isinstance(max_plate_nesting, bool):  # the order of Pyro 0.1
+            trace_graph, enum_discrete = max_plate_nesting, bool(max_iarange_nesting)
+            max_plate_nesting, max_iarange_nesting = math.inf, None
         self.num_particles: int = positive_int("num_particles", num_particles)
         self.max_plate_nesting: float = (
             max_plate_nesting if max_iarange_nesting is None else max_iarange_nesting

@@ -1,5 +1,8 @@
 """Stochastic variational inference."""
 
+from .elbo.recorded import JitTrace_ELBO as JitTrace_ELBO
+from .elbo.recorded import JitTraceGraph_ELBO as JitTraceGraph_ELBO
+from .elbo.recorded import JitTraceMeanField_ELBO as JitTraceMeanField_ELBO
 from .elbo.renyi_elbo import RenyiELBO as RenyiELBO
 from .elbo.trace_elbo import Trace_ELBO as Trace_ELBO
 from .elbo.trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO

@@ -1,5 +1,8 @@
 """Estimators of the evidence lower bound, one file each."""
 
+from .recorded import JitTrace_ELBO as JitTrace_ELBO
+from .recorded import JitTraceGraph_ELBO as JitTraceGraph_ELBO
+from .recorded import JitTraceMeanField_ELBO as JitTraceMeanField_ELBO
 from .renyi_elbo import RenyiELBO as RenyiELBO
 from .trace_elbo import Trace_ELBO as Trace_ELBO
 from .trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO

@@ -1,0 +1,174 @@
+"""Recorded estimators are their plain kin: the same numbers, the same gradients."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch.distributions import constraints
+from torch.testing import assert_close
+
+import ppl
+import ppl.distributions as dist
+from ppl.errors import PPLWarning
+from ppl.infer import (
+    SVI,
+    JitTrace_ELBO,
+    JitTraceGraph_ELBO,
+    JitTraceMeanField_ELBO,
+    Trace_ELBO,
+    TraceGraph_ELBO,
+    TraceMeanField_ELBO,
+)
+from ppl.optim import Adam
+
+DATA = torch.tensor([0.5, 1.5, 1.0, 0.7], dtype=torch.float64)
+ZERO = torch.zeros((), dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    ppl.set_rng_seed(0)
+    ppl.clear_param_store()
+
+
+def model(data):
+    z = ppl.sample("z", dist.Normal(ZERO, 1.0))
+    with ppl.plate("data", len(data)):
+        ppl.sample("x", dist.Normal(z, 1.0), obs=data)
+
+
+def guide(data):
+    m = ppl.param("m", ZERO.clone())
+    s = ppl.param("s", ZERO + 1.0, constraint=constraints.positive)
+    ppl.sample("z", dist.Normal(m, s))
+
+
+def discrete_model(data):
+    with ppl.plate("data", len(data), subsample_size=2) as index:
+        z = ppl.sample("z", dist.Bernoulli(ZERO + 0.4))
+        ppl.sample("x", dist.Normal(z, 1.0), obs=data[index])
+
+
+def discrete_guide(data):
+    p = ppl.param("p", ZERO + 0.3, constraint=constraints.unit_interval)
+    with ppl.plate("data", len(data), subsample_size=2):
+        ppl.sample("z", dist.Bernoulli(p))
+
+
+PAIRS = {
+    "Trace_ELBO": (Trace_ELBO, JitTrace_ELBO, model, guide),
+    "TraceGraph_ELBO": (TraceGraph_ELBO, JitTraceGraph_ELBO, model, guide),
+    "TraceMeanField_ELBO": (TraceMeanField_ELBO, JitTraceMeanField_ELBO, model, guide),
+    "discrete Trace_ELBO": (Trace_ELBO, JitTrace_ELBO, discrete_model, discrete_guide),
+    "discrete TraceGraph_ELBO": (
+        TraceGraph_ELBO,
+        JitTraceGraph_ELBO,
+        discrete_model,
+        discrete_guide,
+    ),
+}
+OPTIONS = {
+    "one": {},
+    "three": {"num_particles": 3},
+    "vectorized": {"num_particles": 3, "vectorize_particles": True},
+}
+
+
+def estimates(elbo, model, guide, *data):
+    """The losses of some calls, and the gradients that they leave."""
+    ppl.clear_param_store()
+    found = []
+    for seed, rows in enumerate(data):
+        ppl.set_rng_seed(seed)
+        found.append(torch.tensor(elbo.loss_and_grads(model, guide, rows), dtype=torch.float64))
+        for _, leaf in ppl.get_param_store().named_parameters():
+            found.append(leaf.grad.clone())
+            leaf.grad = None
+        found.append(torch.tensor(elbo.loss(model, guide, rows), dtype=torch.float64))
+        found.append(elbo.differentiable_loss(model, guide, rows).detach())
+    return found
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(("plain", "recorded", "model", "guide"), PAIRS.values(), ids=PAIRS)
+def test_recorded_estimates_are_the_plain_ones_for_all_shapes(
+    plain, recorded, model, guide, options
+):
+    data = [DATA, DATA + 1, DATA[:3], DATA[:3] - 1, DATA[:3], DATA * 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PPLWarning)  # nothing falls back
+        actual = estimates(recorded(**options), model, guide, *data)
+    expected = estimates(plain(**options), model, guide, *data)
+    assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_recorded_loss_is_replayed():
+    calls = []
+
+    def counted(data):
+        calls.append(1)
+        model(data)
+
+    elbo = JitTrace_ELBO()
+    for _ in range(3):
+        elbo.loss_and_grads(counted, guide, DATA)
+    number = len(calls)
+    for _ in range(5):
+        elbo.loss_and_grads(counted, guide, DATA)
+    assert len(calls) == number
+
+
+def test_the_loss_and_its_surrogate_have_one_value():
+    loss, surrogate = JitTrace_ELBO().loss_and_surrogate_loss(model, guide, DATA)
+    assert_close(loss, surrogate.detach())
+    assert surrogate.requires_grad and not loss.requires_grad
+
+
+def test_one_estimator_serves_several_models():
+    elbo = JitTrace_ELBO(max_plate_nesting=1)
+    for _ in range(3):
+        one = elbo.loss(model, guide, DATA)
+        other = elbo.loss(discrete_model, discrete_guide, DATA)
+        assert one != other
+    copy.deepcopy(elbo).loss(model, guide, DATA)
+
+
+def dynamic(data):
+    z = ppl.sample("z", dist.Normal(ZERO, 1.0))
+    scale = 1.0 if z > 0 else 2.0
+    with ppl.plate("data", len(data)):
+        ppl.sample("x", dist.Normal(z, scale), obs=data)
+
+
+def test_a_model_that_branches_on_values_runs_plainly_after_one_warning():
+    with pytest.warns(PPLWarning, match="without recording") as seen:
+        actual = estimates(JitTrace_ELBO(), dynamic, guide, DATA, DATA, DATA)
+    assert len(seen) == 1
+    assert_close(actual, estimates(Trace_ELBO(), dynamic, guide, DATA, DATA, DATA))
+
+
+def test_a_decaying_baseline_averages_once_a_call():
+    def with_baseline(data):
+        p = ppl.param("p", ZERO + 0.3, constraint=constraints.unit_interval)
+        options = {"baseline": {"use_decaying_avg_baseline": True}}
+        with ppl.plate("data", len(data), subsample_size=2):
+            ppl.sample("z", dist.Bernoulli(p), infer=options)
+
+    with pytest.warns(PPLWarning, match="site 'z' has a baseline"):
+        actual = estimates(JitTraceGraph_ELBO(), discrete_model, with_baseline, *[DATA] * 4)
+    assert_close(actual, estimates(TraceGraph_ELBO(), discrete_model, with_baseline, *[DATA] * 4))
+
+
+def test_training_by_a_recorded_loss_is_training_by_the_plain_one():
+    found = []
+    for loss in (Trace_ELBO(), JitTrace_ELBO(), "JitTrace_ELBO"):
+        ppl.clear_param_store()
+        ppl.set_rng_seed(1)
+        svi = SVI(model, guide, Adam({"lr": 0.05}), loss)
+        losses = [svi.step(DATA) for _ in range(20)]
+        found.append([torch.tensor(losses), ppl.param("m").detach(), ppl.param("s").detach()])
+    for other in found[1:]:
+        assert_close(other, found[0], rtol=1e-12, atol=1e-14)
