@@ -1,4 +1,4 @@
-"""Estimators that run as recorded tensor programs: their plain kin, without the Python of handlers."""
+"""Estimators that run as recorded tensor programs: the plain ones, without handlers."""
 
 from __future__ import annotations
 
