@@ -52,15 +52,15 @@ def train(svi, num_steps, seed=0, data=DATA):
 
 
 OPTIMIZERS = {
-    "functional": pure.Adam(lambda count: 0.1 * 0.99**count),
-    "object": ppl.optim.ClippedAdam({"lr": 0.1, "lrd": 0.99}),
+    "functional": pure.Adam(lambda count: 0.05 * 0.996**count),
+    "object": ppl.optim.ClippedAdam({"lr": 0.05, "lrd": 0.996}),
 }
 
 
 @pytest.mark.parametrize("optim", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_conjugate_model_reaches_the_exact_posterior(optim):
     svi = SVI(model, guide, TraceMeanField_ELBO(), optim)
-    params = svi.get_params(train(svi, 500)[0])
+    params = svi.get_params(train(svi, 1000)[0])
     assert params["m"].item() == pytest.approx(DATA.sum().item() / 5, abs=0.05)
     assert params["s"].item() == pytest.approx(1 / math.sqrt(5), abs=0.05)
 
