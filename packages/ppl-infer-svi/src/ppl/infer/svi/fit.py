@@ -23,6 +23,8 @@ from . import fit_checkpoint as checkpoints
 from .batches import Arguments, Batches, PlateSizes
 from .early_stopping import EarlyStopping
 from .fit_result import FitResult, Reason
+from .leaves import leaves_behind
+from .whole_step import WholeStep, mode_for
 
 if TYPE_CHECKING:
     from .svi import SVI
@@ -60,6 +62,8 @@ class Fit:
 
     def run(self, num_steps: int) -> FitResult:
         """Take steps until there are so many, or there is a reason to stop."""
+        self._whole = self._svi._whole or WholeStep(self._svi, mode_for(num_steps), warns=False)
+        self._is_eager = self._svi._whole is None and mode_for(num_steps) == "eager"
         if self._path is not None and Path(self._path).exists():
             self._resume(self._path)
         reason: Reason = "interrupted"
@@ -107,16 +111,28 @@ class Fit:
             self._sizes.check(self._svi.model, arguments, self._batches.num_rows)
         before = torch.get_rng_state()
         try:
-            loss, self._leaves = self._svi._gradients(*arguments)
-            bad = _not_finite(loss, self._leaves)
+            loss, bad = self._at_once(arguments) or self._by_handlers(arguments)
         except NotFiniteError as error:
             loss, bad = math.nan, f"site {error.site!r}" if error.site else str(error)
         self._losses.append(loss)
         if bad is None:
-            self._svi._update(self._leaves)
             self._num_in_a_row = 0
         else:
             self._skip(bad, arguments, before)
+
+    def _at_once(self, arguments: Arguments) -> tuple[float, str | None] | None:
+        """Take a step as one program; None where there is none."""
+        if self._is_eager:
+            return None
+        taken = self._whole.take(*arguments, self._leaves, skips=True)
+        return taken and (taken[0], None if taken[1] else "the loss or its gradient")
+
+    def _by_handlers(self, arguments: Arguments) -> tuple[float, str | None]:
+        loss, self._leaves = self._svi._gradients(*arguments)
+        bad = _not_finite(loss, self._leaves)
+        if bad is None:
+            self._svi._update(self._leaves)
+        return loss, bad
 
     def _skip(self, bad: str, arguments: Arguments, before: Tensor) -> None:
         for leaf in self._leaves.values():
@@ -150,7 +166,7 @@ class Fit:
 
     def _resume(self, path: str | os.PathLike[str]) -> None:
         contents = checkpoints.read(path)
-        self._leaves = _leaves(self._parameters())
+        self._leaves = leaves_behind(self._parameters())
         checkpoints.restore(path, contents, self._leaves, self._svi.optim)
         self._losses = array("d", contents["losses"].tolist())
         self._num_skipped, self._culprit = contents["num_skipped"], contents["culprit"]
@@ -167,17 +183,6 @@ class Fit:
         with poutine.trace(param_only=True) as seen, torch.no_grad():
             self._svi.loss(self._svi.model, self._svi.guide, *arguments[0], **arguments[1])
         return {name: seen.trace.nodes[name] for name in seen.trace.param_nodes}
-
-
-def leaves_of(trace: poutine.Trace) -> dict[str, Tensor]:
-    """Return the leaves of all parameters of an execution by name, each once, in order."""
-    return _leaves({name: trace.nodes[name] for name in trace.param_nodes})
-
-
-def _leaves(nodes: dict[str, Any]) -> dict[str, Tensor]:
-    leaves = {name: node["value"].unconstrained() for name, node in nodes.items()}
-    first = {id(leaf): name for name, leaf in reversed(leaves.items())}
-    return {name: leaf for name, leaf in leaves.items() if first[id(leaf)] == name}
 
 
 def _not_finite(loss: float, leaves: dict[str, Tensor]) -> str | None:

@@ -17,9 +17,11 @@ from ppl.infer.elbo import ELBO
 from ppl.infer.util import torch_item, zero_grads
 
 from .early_stopping import EarlyStopping
-from .fit import Fit, leaves_of
+from .fit import Fit
 from .fit_result import FitResult
+from .leaves import leaves_of
 from .roles import check_roles
+from .whole_step import WholeStep
 
 Model = Callable[..., Any]
 _INSTEAD = "call step in a loop, and draw with Predictive(model, guide=guide, num_samples=...)"
@@ -39,6 +41,9 @@ class SVI:
             derived from ``loss`` by default.
         num_samples: How many traces :meth:`run` draws; deprecated, use ``Predictive``.
         num_steps: How many steps :meth:`run` takes; deprecated, call :meth:`step` in a loop.
+        compile: Make one compiled program of a whole step, loss, gradient and update, from the
+            second step on; it draws the same random numbers. A model that branches on values trains
+            without, after one warning. :meth:`fit` compiles by itself where it pays.
         kwargs: Options of a loss that is given by name or class.
 
     Raises:
@@ -79,6 +84,7 @@ class SVI:
         loss_and_grads: Callable[..., Any] | None = None,
         num_samples: int = 0,
         num_steps: int = 0,
+        compile: bool = False,
         **kwargs: Any,
     ) -> None:
         check_roles(model, guide, optim, loss)
@@ -90,6 +96,9 @@ class SVI:
             warn(f"num_samples and num_steps of SVI are deprecated; {_INSTEAD}", FutureWarning)
         self.model, self.guide, self.optim = model, guide, optim
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
+        self._derives_gradients = getattr(self.loss_and_grads, "func", None) is _by_autograd
+        self._leaves: dict[str, torch.Tensor] = {}
+        self._whole = WholeStep(self, "inductor", warns=True) if compile else None
 
     def __repr__(self) -> str:
         roles = ("model", "guide", "optim")
@@ -103,8 +112,11 @@ class SVI:
 
     def step(self, *args: Any, **kwargs: Any) -> float:
         """Take one gradient step and return the estimate of the loss, in nats, that it used."""
-        loss, leaves = self._gradients(args, kwargs)
-        self._update(leaves)
+        taken = self._whole.take(args, kwargs, self._leaves) if self._whole else None
+        if taken is not None:
+            return taken[0]
+        loss, self._leaves = self._gradients(args, kwargs)
+        self._update(self._leaves)
         return loss
 
     def fit(

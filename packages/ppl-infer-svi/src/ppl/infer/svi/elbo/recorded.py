@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,11 +72,8 @@ class Recorded(ELBO):
         return self._recordings[key]
 
     def _record(self, model: Model, guide: Model) -> Callable[..., Tensor]:
-        plain = super().differentiable_loss
-
-        def loss(*args: Any, **kwargs: Any) -> Tensor:
-            return plain(model, guide, *args, **kwargs)
-
+        loss = partial(super().differentiable_loss, model, guide)  # whose parts a recording watches
+        loss.__name__ = f"the loss of {type(self).__name__}"  # type: ignore[attr-defined]
         recorded: Callable[..., Tensor] = trace(loss, self.ignore_jit_warnings, self.jit_options)
         return recorded
 
