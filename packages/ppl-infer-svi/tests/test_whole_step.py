@@ -170,4 +170,4 @@ def test_a_long_fit_is_recorded_and_resumes_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_the_choice_depends_on_the_number_of_steps():
-    assert [whole_step.mode_for(n) for n in (10, 1000)] == ["eager", "graph"]
+    assert [whole_step.mode_for(n) for n in (10, 2000)] == ["eager", "graph"]

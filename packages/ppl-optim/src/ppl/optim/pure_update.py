@@ -7,7 +7,7 @@ in as tensors and comes back as tensors, so that pure and usual updates may foll
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,19 @@ def why_not(optim: Any) -> str | None:
     return None
 
 
+@dataclass(frozen=True, eq=False)  # one object is one plan
+class Plan:
+    """What an update needs besides tensors.
+
+    Attributes:
+        options: The class of the torch optimizer of each parameter, and the options of its rule.
+        num_moments: How many moments each parameter has.
+    """
+
+    options: list[tuple[Any, Options]]
+    num_moments: list[int]
+
+
 class PureUpdate:
     """The update of some parameters by an optimizer that has adopted them.
 
@@ -124,6 +137,7 @@ class PureUpdate:
         self.why_not = next(filter(None, map(self._refusal, leaves, self._optimizers)), None)
         if self.why_not is None and any(optim._clipping[leaf] for leaf in leaves):
             self.why_not = "clip_args have no pure update"
+        self._plan: Plan | None = None
         self._rates: tuple[list[float], Tensor] = [], torch.empty(0)
 
     def fits(self, optim: PyroOptim, leaves: Sequence[Tensor]) -> bool:
@@ -141,34 +155,40 @@ class PureUpdate:
             for state, optimizer in self._states()
         )
 
-    def options(self) -> Hashable:
-        """Return what :func:`updated` needs besides tensors, one entry for each parameter."""
-        return tuple(
-            (type(o), *((name, o.param_groups[0][name]) for name in KNOWN[type(o)].read))
+    def plan(self) -> Plan:
+        """Return what :func:`updated` needs besides tensors, one object while nothing changes."""
+        options = [
+            (type(o), {name: o.param_groups[0][name] for name in KNOWN[type(o)].read})
             for o in self._optimizers
-        )
+        ]
+        if self._plan is None or self._plan.options != options:
+            self._plan = Plan(options, [len(self._moments(o)) for o in self._optimizers])
+        return self._plan
 
-    def tensors(self) -> tuple[Tensor, list[Slots]]:
-        """Return the learning rates of the next update ``(parameter,)``, and the slots."""
+    def tensors(self) -> tuple[Tensor, list[Tensor]]:
+        """Return the learning rates of the next update ``(parameter,)``, and all slots in order."""
         rates = [_next_rate(o.param_groups[0]) for o in self._optimizers]
         if rates != self._rates[0]:
             self._rates = rates, torch.tensor(rates, dtype=torch.float64)
-        return self._rates[1], [
-            [_count(state), *(state[name] for name in self._moments(optimizer))]
-            for state, optimizer in self._states()
-        ]
+        slots: list[Tensor] = []
+        for state, optimizer in self._states():
+            slots += [_count(state), *(state[name] for name in self._moments(optimizer))]
+        return self._rates[1], slots
 
-    def commit(self, leaves: Sequence[Tensor], slots: Sequence[Slots]) -> None:
+    def commit(self, values: Sequence[Tensor]) -> None:
         """Write what :func:`updated` returned into the parameters and their state."""
-        old, new = list(self._leaves), list(leaves)
-        for (state, optimizer), fresh in zip(self._states(), slots, strict=True):
+        old, new = list(self._leaves), list(values[: len(self._leaves)])
+        fresh = iter(values[len(self._leaves) :])
+        for state, optimizer in self._states():
+            count = next(fresh)
             if isinstance(state.get("step"), Tensor):
                 old.append(state["step"])
-                new.append(fresh[0])
+                new.append(count)
             elif "step" in state:
                 state["step"] += 1
-            old += [state[name] for name in self._moments(optimizer)]
-            new += fresh[1:]
+            for name in self._moments(optimizer):
+                old.append(state[name])
+                new.append(next(fresh))
         with torch.no_grad():
             torch._foreach_copy_(old, new)
         for optimizer in dict.fromkeys(self._optimizers):
@@ -198,32 +218,33 @@ class PureUpdate:
 
 
 def updated(
-    options: Any,
+    plan: Plan,
     rates: Tensor,
-    slots: Sequence[Slots],
+    slots: Sequence[Tensor],
     leaves: Sequence[Tensor],
     gradients: Sequence[Tensor],
-) -> tuple[list[Tensor], list[Slots]]:
-    """Return the parameters and slots after one update; nothing is changed.
+) -> list[Tensor]:
+    """Return the parameters and then the slots after one update; nothing is changed.
 
     Args:
-        options: What :meth:`PureUpdate.options` returned.
+        plan: What :meth:`PureUpdate.plan` returned.
         rates: See :meth:`PureUpdate.tensors`.
         slots: The same.
         leaves: The parameters.
         gradients: Their gradients.
     """
-    new_leaves, new_slots = [], []
-    for i, (kind, *read) in enumerate(options):
-        chosen, leaf, gradient = dict(read), leaves[i], gradients[i]
-        if "clip_norm" in chosen:
-            gradient = gradient.clamp(-chosen["clip_norm"], chosen["clip_norm"])
-        if chosen["weight_decay"]:
-            gradient = gradient + chosen["weight_decay"] * leaf
-        direction, moments = KNOWN[kind].rule(chosen, gradient, slots[i])
+    given, new_leaves, new_slots = iter(slots), [], []
+    for i, (kind, options) in enumerate(plan.options):
+        own = [next(given) for _ in range(1 + plan.num_moments[i])]
+        leaf, gradient = leaves[i], gradients[i]
+        if "clip_norm" in options:
+            gradient = gradient.clamp(-options["clip_norm"], options["clip_norm"])
+        if options["weight_decay"]:
+            gradient = gradient + options["weight_decay"] * leaf
+        direction, moments = KNOWN[kind].rule(options, gradient, own)
         new_leaves.append((leaf - rates[i].to(leaf.device) * direction).to(leaf.dtype))
-        new_slots.append([slots[i][0] + 1, *moments])
-    return new_leaves, new_slots
+        new_slots += [own[0] + 1, *moments]
+    return new_leaves + new_slots
 
 
 def _next_rate(group: Options) -> float:

@@ -34,12 +34,12 @@ class Substituted(Messenger):
     def __enter__(self) -> Any:
         self._store = param_store()
         self._store.__enter__()
-        self._exchange.__enter__()
+        self._exchange.__enter__()  # type: ignore[no-untyped-call]
         return super().__enter__()
 
     def __exit__(self, *exception: Any) -> Any:
         result = super().__exit__(*exception)
-        self._exchange.__exit__(*exception)
+        self._exchange.__exit__(*exception)  # type: ignore[no-untyped-call]
         self._store.__exit__(*exception)
         return result
 

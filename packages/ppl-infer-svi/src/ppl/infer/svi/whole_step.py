@@ -16,7 +16,7 @@ from ppl.cpp import find_compiler
 from ppl.errors import warn
 from ppl.infer.elbo import ELBO
 from ppl.ops import jit
-from ppl.optim.pure_update import PureUpdate, updated, why_not
+from ppl.optim.pure_update import Plan, PureUpdate, updated, why_not
 from ppl.randomness import get_rng_state, set_rng_state
 
 from .leaves import leaves_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .svi import SVI
 
 Mode = Literal["eager", "graph", "inductor"]
-ENOUGH_TO_RECORD = 200  # steps: from here on a recorded fit is faster
+ENOUGH_TO_RECORD = 2000  # steps: from here on a recorded fit is faster
 ENOUGH_TO_COMPILE = 10_000  # the same of a compiled one, from a cold start
 NUM_CHECKS = 2  # calls that run the step itself, to be compared
 
@@ -91,18 +91,19 @@ class WholeStep:
         if self.why_not is not None or not self._is_ready(leaves):
             return None
         assert self._update is not None
-        call = (self._update.options(), tuple(leaves), *self._update.tensors(), args, kwargs)
+        rates, slots = self._update.tensors()
+        call = (self._update.plan(), rates, slots, args, kwargs)
         try:
             program = self._program(args, kwargs, call)
             if program is None:  # its own warning has said why
                 return None
-            loss, is_finite, new, slots = program(*call)
+            loss, is_finite, *new = program(*call)
         except (CaptureError, _OtherParameters) as error:
             self._give_up(str(error))
             return None
         is_taken = not skips or bool(is_finite)
         if is_taken:
-            self._update.commit(new, slots)
+            self._update.commit(new)
         return float(loss), is_taken
 
     def _is_ready(self, leaves: dict[str, Tensor]) -> bool:
@@ -148,30 +149,27 @@ def _step(
     differentiable_loss: Callable[..., Tensor],
     model: Any,
     guide: Any,
-    options: Any,
-    names: tuple[str, ...],
+    plan: Plan,
     rates: Tensor,
-    slots: list[list[Tensor]],
+    slots: list[Tensor],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> tuple[Tensor, Tensor, list[Tensor], list[list[Tensor]]]:
+) -> list[Tensor]:
     """Return the loss, whether it and the gradient are finite, and the parameters and slots after.
 
     Nothing is changed.
     """
     with poutine.trace(param_only=True) as seen, torch.enable_grad():
         loss = differentiable_loss(model, guide, *args, **kwargs)
-        found = leaves_of(seen.trace)
-        if tuple(found) != names:
+        leaves = list(leaves_of(seen.trace).values())
+        if len(leaves) != len(plan.options):
             raise _OtherParameters("its parameters are not the same at each step")
-        leaves = list(found.values())
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
     with torch.no_grad():
         is_finite = loss.isfinite().all()
         for gradient in gradients:
             is_finite = is_finite & gradient.isfinite().all()
-        new, new_slots = updated(options, rates, slots, leaves, gradients)
-    return loss.detach(), is_finite, new, new_slots
+        return [loss.detach(), is_finite, *updated(plan, rates, slots, leaves, gradients)]
 
 
 def _refusal(svi: SVI) -> str | None:
