@@ -8,6 +8,7 @@ from .elbo.renyi_elbo import RenyiELBO as RenyiELBO
 from .elbo.trace_elbo import Trace_ELBO as Trace_ELBO
 from .elbo.trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO
 from .elbo.trace_mean_field_elbo import TraceMeanField_ELBO as TraceMeanField_ELBO
+from .elbo.trace_mmd import Trace_MMD as Trace_MMD
 from .elbo.trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO as TraceTailAdaptive_ELBO
 from .energy_distance import EnergyDistance as EnergyDistance
 from .fit_result import FitResult as FitResult
