@@ -23,12 +23,17 @@ from ppl.checker import Needs
 from ppl.infer import (
     ELBO,
     SVI,
+    EarlyStopping,
     EnergyDistance,
     IMQSteinKernel,
+    JitTrace_ELBO,
+    JitTraceGraph_ELBO,
+    JitTraceMeanField_ELBO,
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
     Trace_ELBO,
+    Trace_MMD,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
     TraceTailAdaptive_ELBO,
@@ -149,8 +154,12 @@ def used(thing, *calls):
     return thing
 
 
-def fitted(program, program_guide):
-    svi = SVI(program, program_guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO())
+def rbf(one, other):
+    return torch.exp(-torch.cdist(one, other).square())
+
+
+def fitted(program, program_guide, **options):
+    svi = SVI(program, program_guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO(), **options)
     return used(svi, train)
 
 
@@ -244,6 +253,11 @@ CASES = [
     ("Trace_ELBO", lambda: Trace_ELBO(num_particles=2), lambda e: e.loss(model, guide)),
     ("TraceMeanField_ELBO", TraceMeanField_ELBO, lambda e: e.loss(model, guide)),
     ("TraceGraph_ELBO", lambda: TraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTrace_ELBO", lambda: JitTrace_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTraceGraph_ELBO", lambda: JitTraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTraceMeanField_ELBO", JitTraceMeanField_ELBO, lambda e: e.loss(model, guide)),
+    ("Trace_MMD", lambda: Trace_MMD(rbf, 2.0), lambda e: e.loss(model, guide)),
+    ("EarlyStopping", lambda: EarlyStopping(80), lambda e: e.should_stop([0.0] * 160)),
     ("RenyiELBO", lambda: RenyiELBO(0.5, 3), lambda e: e.loss(model, guide)),
     ("TraceTailAdaptive_ELBO", tail_adaptive, lambda e: e.loss(model, guide)),
     ("EnergyDistance", lambda: EnergyDistance(0.5), lambda e: e.loss(model, guide)),
@@ -259,6 +273,7 @@ CASES = [
     ("AutoDelta", lambda: used(AutoDelta(model), lambda g: g()), guess),
     ("SVI", lambda: SVI(model, guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO()), train),
     ("SVI", lambda: fitted(model, guide), train),
+    ("SVI", lambda: fitted(model, guide, compile=True), train),
     ("SVI", lambda: fitted(model, AutoNormal(model)), train),
     ("SVI", lambda: (lambda net: fitted(net, AutoNormal(net)))(Net()), train),
     ("Finding", lambda: ppl.check(model, Net())[0], str),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.distributions import constraints
@@ -171,3 +173,38 @@ def test_a_long_fit_is_recorded_and_resumes_bit_for_bit(tmp_path, monkeypatch):
 
 def test_the_choice_depends_on_the_number_of_steps():
     assert [whole_step.mode_for(n) for n in (10, 2000)] == ["eager", "graph"]
+
+
+def test_a_cleared_store_and_a_copy_train_their_own_parameters():
+    svi = SVI(model, guide, Adam({"lr": 0.05}), Trace_ELBO())
+    svi._whole = whole_step.WholeStep(svi, "graph", warns=True)
+    for _ in range(6):
+        svi.step(DATA)
+    for trained in (svi, copy.deepcopy(svi)):
+        ppl.clear_param_store()
+        for _ in range(6):
+            trained.step(DATA)
+        assert ppl.param("m") != 0.0
+        before = ppl.param("m").item()
+        trained.step(DATA)
+        assert ppl.param("m").item() != before
+
+
+def test_modules_and_guides_that_write_themselves_are_trained():
+    found = []
+    for mode in ("eager", "graph"):
+        torch.manual_seed(0)
+        ppl.clear_param_store()
+        net = torch.nn.Linear(1, 1).double()
+
+        def regression(x, net=net):
+            ppl.module("net", net)
+            ppl.sample("y", dist.Normal(net(x), 1.0).to_event(2), obs=2 * x)
+
+        svi = SVI(regression, lambda x: None, Adam({"lr": 0.05}), Trace_ELBO())
+        if mode == "graph":
+            svi._whole = whole_step.WholeStep(svi, mode, warns=True)
+        found.append([svi.step(DATA[:, None]) for _ in range(10)])
+        found.append([x.item() for x in net.parameters()])
+    for actual, expected in zip(found[2:], found[:2], strict=True):
+        assert actual == pytest.approx(expected, rel=1e-12)

@@ -17,6 +17,7 @@ from ppl.errors import warn
 from ppl.infer.elbo import ELBO
 from ppl.ops import jit
 from ppl.optim.pure_update import Plan, PureUpdate, updated, why_not
+from ppl.primitives import get_param_store
 from ppl.randomness import get_rng_state, set_rng_state
 
 from .leaves import leaves_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Mode = Literal["eager", "graph", "inductor"]
 ENOUGH_TO_RECORD = 2000  # steps: from here on a recorded fit is faster
 ENOUGH_TO_COMPILE = 10_000  # the same of a compiled one, from a cold start
+MOST_MISSED = 5  # steps in a row that found other parameters in the store
 NUM_CHECKS = 2  # calls that run the step itself, to be compared
 
 
@@ -56,11 +58,23 @@ class WholeStep:
         self.why_not: str | None = None
         self._warns = warns
         self._give_up(_refusal(svi))
+        self._mode: Mode = mode
+        self._forget()
+
+    def _forget(self) -> None:
         self._update: PureUpdate | None = None
-        self._compiled = (jit.compile if mode == "inductor" else jit.trace)(self._pure())
-        self._recorded = jit.trace(self._pure(), ignore_warnings=True)
+        self._programs: tuple[Any, Any] | None = None  # for the first shapes, and for others
         self._shapes: Any = None
+        self._num_missed = 0  # steps in a row
         self._warmed: set[Any] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: it records anew."""
+        return {name: getattr(self, name) for name in ("_svi", "why_not", "_warns", "_mode")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
 
     def _pure(self) -> Callable[..., Any]:
         loss = getattr(self._svi.loss, "__self__", self._svi.loss)
@@ -108,12 +122,23 @@ class WholeStep:
 
     def _is_ready(self, leaves: dict[str, Tensor]) -> bool:
         tensors = list(leaves.values())
-        if not tensors:
+        if not tensors or not self._are_current(leaves):
             return False
         if self._update is None or not self._update.fits(self._svi.optim, tensors):  # type: ignore[arg-type]
             self._update = PureUpdate(self._svi.optim, tensors)  # type: ignore[arg-type]
             self._give_up(self._update.why_not)
         return self.why_not is None and self._update.has_started
+
+    def _are_current(self, leaves: dict[str, Tensor]) -> bool:
+        """Return whether the store still has these leaves: it may have been cleared, or copied."""
+        known = dict(get_param_store().named_parameters())
+        if all(known.get(name) is leaf for name, leaf in leaves.items()):
+            self._num_missed = 0
+            return True
+        self._num_missed += 1
+        if self._num_missed == MOST_MISSED:
+            self._give_up("its parameters are not in the store, or replaced all the time")
+        return False
 
     def _give_up(self, why_not: str | None) -> None:
         self.why_not = why_not
@@ -128,7 +153,10 @@ class WholeStep:
         """
         shapes = tuple(x.shape for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor))
         self._shapes = shapes if self._shapes is None else self._shapes
-        program = self._compiled if shapes == self._shapes else self._recorded
+        if self._programs is None:
+            make = jit.compile if self._mode == "inductor" else jit.trace
+            self._programs = make(self._pure()), jit.trace(self._pure(), ignore_warnings=True)
+        program = self._programs[shapes != self._shapes]
         if shapes not in self._warmed:
             self._warmed.add(shapes)
             state, before = get_rng_state(), len(program.compiled)
