@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .empty import make_without_members
 
 _PLAIN = (float, int, str, type(None), list, tuple, dict)  # and so is bool
 
@@ -23,7 +25,7 @@ class DistributionMeta(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()) if kwargs else args:
             if isinstance(value, Tensor):
-                if not value.dtype.is_floating_point:
+                if not (value.dtype.is_floating_point and value.numel()):
                     break
             elif not isinstance(value, _PLAIN) and hasattr(value, "__array__"):
                 break
@@ -39,7 +41,9 @@ class DistributionMeta(ABCMeta):
             for name, value in zip((*names, *[""] * len(args)), args, strict=False)
         )
         kwargs = {name: _converted(v, name in real, dtype) for name, v in kwargs.items()}
-        return super().__call__(*args, **kwargs)
+        make = partial(super().__call__, *args, **kwargs)
+        is_empty = any(isinstance(v, Tensor) and not v.numel() for _, v in given)
+        return make_without_members(make) if is_empty else make()
 
 
 def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import TransformedDistribution, constraints, transform_to
 
+from .empty import lies_in
 from .util import sum_rightmost
 
 
@@ -36,7 +37,7 @@ def may_be_drawn(value: Tensor, dist: Any) -> Tensor:
     finite = _all_rightmost(value.isfinite(), event_dim)
     try:
         support = dist.support
-        inside = support.check(value)
+        inside = lies_in(support, value)
     except NotImplementedError:  # a support that torch knows nothing about
         return finite
     return _all_rightmost(inside, event_dim - support.event_dim) & finite

@@ -78,6 +78,13 @@ class Independent(_TorchIndependent, TorchDistributionMixin):
         )
         return events.expand((len(digits), *self.shape())) if expand else events
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Tensor:
+        """Return the sum of the entropies of the components of an event."""
+        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
     def conjugate_update(self, other: Distribution) -> tuple[Independent, Tensor]:
         n = self.reinterpreted_batch_ndims
         if not isinstance(other, Independent) or other.reinterpreted_batch_ndims != n:

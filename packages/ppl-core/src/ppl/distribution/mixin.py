@@ -12,6 +12,7 @@ from torch.distributions import constraints
 
 from ppl.errors import ShapeError
 
+from .empty import validate_sample
 from .flags import keeps_flags
 from .interface import Distribution
 from .util import broadcast_shape
@@ -57,6 +58,9 @@ class TorchDistributionMixin(Distribution):
         if "__init__" in vars(cls) and "expand" not in vars(cls):
             expand = _expand_or_wrap(expand)
         cls.expand = keeps_flags(expand)  # type: ignore[method-assign]
+        check = "_validate_sample"
+        if getattr(cls, check, None) is getattr(torch.distributions.Distribution, check):
+            setattr(cls, check, validate_sample)
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""

@@ -275,7 +275,7 @@ def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) 
 
 def _require_start(name: str, value: Tensor, constraint: constraints.Constraint) -> None:
     """Refuse a value that neither fulfils a constraint nor is projected to one that does."""
-    if bool(torch.as_tensor(constraint.check(value)).all()):
+    if not value.numel() or bool(torch.as_tensor(constraint.check(value)).all()):
         return
     with suppress(ValueError, RuntimeError, NotImplementedError):
         transform = transform_to(constraint)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.distribution.empty import lies_in
 from ppl.distribution.feasible import feasible_like
 
 from . import constraints
@@ -43,7 +44,7 @@ class MixtureSameFamily(torch.distributions.MixtureSameFamily, TorchDistribution
 
 def log_prob_inside(dist: Any, value: Tensor) -> Tensor:
     """Return the log density of those values that ``dist`` can take, and -inf of the others."""
-    inside = dist.support.check(value)
+    inside = lies_in(dist.support, value)
     return torch.where(inside, log_prob_where(dist, value, inside), -torch.inf)
 
 

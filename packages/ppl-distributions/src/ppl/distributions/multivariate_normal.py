@@ -65,6 +65,8 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
             if deviation.shape[:-1] == scale_tril.shape[:-2]:
                 constant = 0.5 * deviation.shape[-1] * math.log(2 * math.pi)
                 return -constant - normal_energy(deviation, covariance, scale_tril)
+        if not value.numel():
+            return _log_prob_of_none(self, value)
         log_prob: Tensor = super().log_prob(value)  # several vectors may share a matrix
         return log_prob
 
@@ -118,6 +120,12 @@ class LowRankMultivariateNormal(
         new = self._get_checked_instance(LowRankMultivariateNormal, _instance)
         return super().expand(batch_shape, new)
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        if not value.numel():
+            return _log_prob_of_none(self, value)
+        log_prob: Tensor = super().log_prob(value)
+        return log_prob
+
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         factors = standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc)
@@ -125,6 +133,13 @@ class LowRankMultivariateNormal(
         own: Tensor = self._unbroadcasted_cov_diag.sqrt() * standard_normal(shape, self.loc)
         x: Tensor = self.loc + shared + own
         return x
+
+
+def _log_prob_of_none(dist: Any, value: Tensor) -> Tensor:
+    """Return the density of no vectors, whose number torch would divide by."""
+    if dist._validate_args:
+        dist._validate_sample(value)
+    return (value - dist.loc).sum(-1)
 
 
 def _capacitance_tril(cov_factor: Tensor, cov_diag: Tensor) -> Tensor:

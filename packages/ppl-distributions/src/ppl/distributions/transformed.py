@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin, wrap
+from ppl.distribution.util import sum_rightmost
 
 
 class TransformedDistribution(
@@ -41,6 +42,21 @@ class TransformedDistribution(
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         draw: Tensor = super().rsample(sample_shape)
         return self._inside(draw)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        event_dim = self.event_dim
+        log_jacobian: Tensor | float = 0.0
+        for transform in reversed(self.transforms):
+            before = transform.inv(value)
+            event_dim += transform.domain.event_dim - transform.codomain.event_dim
+            if value.numel():  # torch cannot sum over the dimensions of no elements
+                stretch = transform.log_abs_det_jacobian(before, value)
+                log_jacobian += sum_rightmost(stretch, event_dim - transform.domain.event_dim)
+            value = before
+        density = self.base_dist.log_prob(value)
+        return sum_rightmost(density, event_dim - len(self.base_dist.event_shape)) - log_jacobian
 
     def _inside(self, draw: Tensor) -> Tensor:
         """Return a draw that was rounded to an end of the support as a value inside."""
