@@ -101,8 +101,8 @@ class MaskedDistribution(TorchDistribution):
 
     def _zeros(self, value: Tensor) -> Tensor:
         shape = broadcast_shape(value.shape[: value.dim() - self.event_dim], self.batch_shape)
-        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
-        return value.new_zeros((), dtype=dtype).expand(shape)
+        dtype = value.dtype if value.is_floating_point() else _dtype_of_parameters(self.base_dist)
+        return value.new_zeros((), dtype=dtype or torch.get_default_dtype()).expand(shape)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         return self.base_dist.enumerate_support(expand=expand)
@@ -130,3 +130,13 @@ class MaskedDistribution(TorchDistribution):
     def __repr__(self) -> str:
         mask = tuple(self._mask.shape) if isinstance(self._mask, Tensor) else self._mask
         return f"{type(self).__name__}({self.base_dist}, mask={mask})"
+
+
+def _dtype_of_parameters(dist: Any) -> torch.dtype | None:
+    """Return the floating-point type of the parameters, and so of a density, if there are any."""
+    for value in vars(dist).values():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.dtype
+        if isinstance(value, Distribution) and (dtype := _dtype_of_parameters(value)):
+            return dtype
+    return None

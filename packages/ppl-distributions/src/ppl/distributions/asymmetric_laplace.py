@@ -192,7 +192,7 @@ class SoftAsymmetricLaplace(_TwoTailed):
         with torch.no_grad():
             x = self._bisect(p)
         x = x + (p - self.cdf(x)) / self.log_prob(x).exp().detach()  # for the gradient
-        return torch.where(inside, x, torch.where(value > 0, torch.inf, -torch.inf))
+        return torch.where(value > 0, torch.where(inside, x, torch.inf), -torch.inf)
 
     def _bisect(self, p: Tensor) -> Tensor:
         """Return the quantile between the sums of those of both parts that must enclose it."""

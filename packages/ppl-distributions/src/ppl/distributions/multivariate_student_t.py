@@ -108,4 +108,4 @@ class MultivariateStudentT(TorchDistribution):
 def _inflation(df: Tensor) -> Tensor:
     """Return the variance of a standard t variable."""
     finite = df / torch.where(df > 2, df - 2, 1.0)
-    return torch.where(df > 2, finite, torch.where(df > 1, torch.inf, torch.nan))
+    return torch.where(df > 1, torch.where(df > 2, finite, torch.inf), torch.nan)

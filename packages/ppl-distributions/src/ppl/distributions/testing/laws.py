@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import densities, draws, programs, shapes, wrappers
+from . import densities, draws, dtypes, programs, shapes, wrappers
 from .case import Case
 
 
@@ -50,7 +50,7 @@ LAWS: dict[str, Callable[[Case], None]] = {
     "validation_that_nobody_chose_follows_the_process": (
         wrappers.validation_that_nobody_chose_follows_the_process
     ),
-    "dtype_is_kept": shapes.dtype_is_kept,
+    "dtype_is_kept": dtypes.dtype_is_kept,
     "device_is_kept": shapes.device_is_kept,
     "copies_and_pickles_are_equal": shapes.copies_and_pickles_are_equal,
     "draws_lie_in_the_support": shapes.draws_lie_in_the_support,

@@ -72,14 +72,6 @@ def hidden_values_leak_no_nan(case: Case) -> None:
             assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def dtype_is_kept(case: Case) -> None:
-    """Single stays single and double stays double."""
-    for dtype in (torch.float32, torch.float64):
-        dist = case.dist(dtype)
-        value = dist.sample()
-        assert value.dtype in (dtype, torch.int64) and dist.log_prob(value).dtype == dtype
-
-
 def device_is_kept(case: Case) -> None:
     """The density creates no tensor on another device; the meta device stands in for any."""
     with validation_enabled(False):

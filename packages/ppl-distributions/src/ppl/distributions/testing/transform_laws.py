@@ -16,6 +16,7 @@ from torch.testing import assert_close
 from ppl.validation import validation_enabled
 
 from .. import constraints
+from .dtypes import DTYPES, default_dtype
 from .transform_case import TransformCase
 
 Program = Callable[[Tensor], tuple[Tensor, ...]]
@@ -105,10 +106,12 @@ def sign_is_that_of_the_slope(case: TransformCase) -> None:
 
 
 def dtype_of_arguments_is_kept(case: TransformCase) -> None:
-    """Single stays single and double stays double."""
-    for dtype in (torch.float32, torch.float64):
-        outcome = _outcome(case.transform(dtype), case.arguments().to(dtype))
-        assert all(value.dtype == dtype for value in outcome)
+    """Single stays single and double stays double, whatever the default is."""
+    for dtype in DTYPES:
+        for default in DTYPES:
+            with default_dtype(default):
+                outcome = _outcome(case.transform(dtype), case.arguments().to(dtype))
+            assert all(value.dtype == dtype for value in outcome)
 
 
 def device_of_arguments_is_kept(case: TransformCase) -> None:
