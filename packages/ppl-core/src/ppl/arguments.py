@@ -58,13 +58,6 @@ def signature_of(cls: type) -> inspect.Signature:
     return constructor.replace(return_annotation=inspect.Signature.empty)
 
 
-class ConstructorSignature:
-    """What a metaclass has as ``__signature__``: the one of the constructor of each class."""
-
-    def __get__(self, cls: type | None, metaclass: type) -> inspect.Signature | None:
-        return None if cls is None else signature_of(cls)
-
-
 def refuse_call(
     owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
@@ -81,6 +74,31 @@ def refuse_call(
         who = owner if site is None else f"{owner} {site!r}"
         refuse_keywords(who, kwargs, taken, site)
         raise SiteTypeError(f"{who}: {error}; it takes {', '.join(taken)}", site=site) from None
+
+
+class ConstructorSignature:
+    """What a metaclass has as ``__signature__``: the one of the constructor of each class."""
+
+    def __get__(self, cls: type | None, metaclass: type) -> inspect.Signature | None:
+        return None if cls is None else signature_of(cls)
+
+
+class NamesArguments(type):
+    """A class of classes whose constructor says which argument is unknown or missing."""
+
+    __signature__: ConstructorSignature = ConstructorSignature()
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return an instance.
+
+        Raises:
+            SiteTypeError: If arguments do not fit the constructor, see :func:`refuse_call`.
+        """
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError:
+            refuse_call(cls.__name__, signature_of(cls), args, kwargs)
+            raise
 
 
 def refuse_keywords(who: str, given: Any, taken: list[str], site: str | None = None) -> None:

@@ -10,20 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import ConstructorSignature, refuse_call, signature_of
+from ..arguments import NamesArguments
 from .empty import make_without_members
 
 _PLAIN = (float, int, str, type(None), list, tuple, dict)  # and so is bool
 
 
-class DistributionMeta(ABCMeta):
+class DistributionMeta(NamesArguments, ABCMeta):
     """Converts the parameters of a distribution before it is made.
 
     Arrays, numpy scalars and series become tensors. Integers become floating-point numbers, of
     the type of the other tensors, where a parameter is a real number; counts stay as they are.
     """
-
-    __signature__: ConstructorSignature = ConstructorSignature()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         for value in (*args, *kwargs.values()) if kwargs else args:
@@ -33,7 +31,7 @@ class DistributionMeta(ABCMeta):
             elif not isinstance(value, _PLAIN) and hasattr(value, "__array__"):
                 break
         else:
-            return cls._make(args, kwargs)
+            return super().__call__(*args, **kwargs)
         names = _names(cls)
         given = [*zip(names, args, strict=False), *kwargs.items()]
         floats = [v for _, v in given if isinstance(v, Tensor) and v.is_floating_point()]
@@ -44,17 +42,9 @@ class DistributionMeta(ABCMeta):
             for name, value in zip((*names, *[""] * len(args)), args, strict=False)
         )
         kwargs = {name: _converted(v, name in real, dtype) for name, v in kwargs.items()}
-        make = partial(cls._make, args, kwargs)
+        make = partial(super().__call__, *args, **kwargs)
         is_empty = any(isinstance(v, Tensor) and not v.numel() for _, v in given)
         return make_without_members(make) if is_empty else make()
-
-    def _make(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return an instance, or say which argument is unknown or missing."""
-        try:
-            return super().__call__(*args, **kwargs)
-        except TypeError:
-            refuse_call(cls.__name__, signature_of(cls), args, kwargs)
-            raise
 
 
 def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:

@@ -9,25 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from ..arguments import ConstructorSignature, refuse_call, signature_of
+from ..arguments import NamesArguments
 from ..errors import SiteError
 from .containers import MIXINS
 
 _making = threading.RLock()
 
 
-class PyroModuleMeta(type):
+class PyroModuleMeta(NamesArguments):
     """The class of PyroModule: subscribing it mixes it into a class of torch."""
-
-    __signature__: ConstructorSignature = ConstructorSignature()
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Return an instance, or say which argument is unknown or missing."""
-        try:
-            return super().__call__(*args, **kwargs)
-        except TypeError:
-            refuse_call(cls.__name__, signature_of(cls), args, kwargs)
-            raise
 
     def __getitem__(cls, base: Any) -> Any:
         """Return ``base`` with PyroModule mixed in; one and the same class for one base."""
