@@ -31,7 +31,7 @@ from ..inductor import CompiledProgram
 HEADERS = Path(__file__).parent / "cpp"
 KERNEL, PRODUCT, PRODUCT_AND_SUM, OPERATOR = range(4)
 PRODUCTS = {"mm": PRODUCT, "bmm": PRODUCT, "addmm": PRODUCT_AND_SUM, "baddbmm": PRODUCT_AND_SUM}
-MOST_ARGUMENTS, MOST_OPERATOR_ARGUMENTS = 256, 16  # as in cpp/program.hpp
+MOST_ARGUMENTS, MOST_OPERATOR_ARGUMENTS, STEP = 256, 16, 8  # as in cpp/program.hpp
 aten = torch.ops.aten
 DIVISIONS = (
     aten.div.Tensor_mode,
@@ -195,7 +195,8 @@ class _Notes:
         def call(*args: Any) -> None:
             if len(args) > MOST_ARGUMENTS or not all(isinstance(x, Tensor) for x in args):
                 raise ReplayError(f"a kernel has {len(args)} arguments, or numbers among them")
-            self.note(KERNEL, [x.data_ptr() for x in args], function=_kernel_address(kernel))
+            addresses = [x.data_ptr() for x in args] + [0] * (-len(args) % STEP)
+            self.note(KERNEL, addresses, function=_kernel_address(kernel))
             kernel(*args)
 
         return call

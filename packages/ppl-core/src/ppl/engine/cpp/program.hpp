@@ -41,6 +41,7 @@ struct Program {
 };
 
 constexpr int MOST_ARGUMENTS = 256, MOST_OPERATOR_ARGUMENTS = 16;
+constexpr int STEP = 8;  // kernels get null pointers up to a multiple of it, and do not read them
 
 using KernelCaller = void (*)(void*, void**);
 
@@ -54,7 +55,7 @@ void call_kernel(void* function, void** args, std::index_sequence<I...>) {
 
 template <size_t N>
 void call_kernel_of(void* function, void** args) {
-  call_kernel(function, args, std::make_index_sequence<N>());
+  call_kernel(function, args, std::make_index_sequence<STEP * N>());
 }
 
 template <size_t... N>
@@ -62,9 +63,10 @@ constexpr std::array<KernelCaller, sizeof...(N)> kernel_callers(std::index_seque
   return {call_kernel_of<N>...};
 }
 
-// By the number of arguments, since a call in C++ has a fixed number.
+// By the number of arguments, since a call in C++ has a fixed number. One for each number would take
+// the compiler two seconds.
 inline constexpr auto KERNEL_CALLERS =
-    kernel_callers(std::make_index_sequence<MOST_ARGUMENTS + 1>());
+    kernel_callers(std::make_index_sequence<MOST_ARGUMENTS / STEP + 1>());
 
 inline int call_operator(const Call& call, const Torch& torch) {
   uint64_t stack[MOST_OPERATOR_ARGUMENTS];
@@ -89,7 +91,7 @@ inline int make(const Call& call, const Torch& torch) {
   void** args = call.args;
   switch (call.kind) {
     case KERNEL:
-      KERNEL_CALLERS[call.num_args](call.function, args);
+      KERNEL_CALLERS[call.num_args / STEP](call.function, args);
       return 0;
     case PRODUCT:
       return reinterpret_cast<int (*)(Handle, Handle, Handle)>(call.function)(args[0], args[1], args[2]);

@@ -127,10 +127,10 @@ class Chains:
     @property
     def accept_prob(self) -> Tensor:
         """Mean acceptance probabilities of transitions of late."""
-        number = step_records.FIELDS.index("accept_prob")
-        if self.records is None:
-            return self.record.fields[:, -1, number]
-        return self.records.fields[self.records.finished][:, number]
+        assert self.records is not None
+        return self.records.fields[self.records.finished][
+            :, step_records.FIELDS.index("accept_prob")
+        ]
 
     def last_fields(self) -> dict[str, float]:
         """Return the `step_records.FIELDS` of the last leapfrog of a single chain."""

@@ -110,8 +110,9 @@ def choose_execution(
         return Execution(found, width)
     with at_most(1) if len(start) > 1 else nullcontext():  # each chain has a thread
         found = choose_potential(potential, start[:1], num_iterations, jit_compile)
-    is_alone = len(start) == 1 and getattr(found, "work", 0) >= ENOUGH_WORK  # has all threads
-    if is_alone or not isinstance(found, RecordedPotential):
+    if not isinstance(found, RecordedPotential):
+        return Execution(found, width)
+    if len(start) == 1 and found.work >= ENOUGH_WORK:  # it has all threads
         return Execution(found, width)
     if not isinstance(found.program, CompiledProgram):  # a warning has said why
         return Execution(recorded_potential(potential, batch), width)

@@ -24,6 +24,7 @@ from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.divergences import Divergences
 from ppl.infer.mcmc.native import NativeStride, held
 from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.step_records import FIELDS
 from ppl.infer.mcmc.threads import at_most
 
 WORK_OF_A_CALL = 2**27  # numbers computed before Python has a look: a tenth of a second
@@ -111,7 +112,7 @@ class FreeChain(Chains):
     def accept_prob(self) -> Tensor:
         """That of the last transition."""
         slot = (self.state.iteration - self.sampler.warmup.num_steps - 1).clamp(min=-1)
-        return self.record.fields[0, slot, 0]
+        return self.record.fields[0, slot, FIELDS.index("accept_prob")]
 
     def _evaluate(self, position: Tensor, cursor: Cursor) -> None:
         """Evaluate the potential in Python, where one of its operations fails."""
