@@ -13,6 +13,7 @@ from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
 from .score_parts import ScoreParts
 from .util import broadcast_shape, is_identically_zero, scale_and_mask
+from .values import dtype_of_parameters
 
 
 class MaskedDistribution(TorchDistribution):
@@ -101,7 +102,7 @@ class MaskedDistribution(TorchDistribution):
 
     def _zeros(self, value: Tensor) -> Tensor:
         shape = broadcast_shape(value.shape[: value.dim() - self.event_dim], self.batch_shape)
-        dtype = value.dtype if value.is_floating_point() else _dtype_of_parameters(self.base_dist)
+        dtype = value.dtype if value.is_floating_point() else dtype_of_parameters(self.base_dist)
         return value.new_zeros((), dtype=dtype or torch.get_default_dtype()).expand(shape)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
@@ -130,13 +131,3 @@ class MaskedDistribution(TorchDistribution):
     def __repr__(self) -> str:
         mask = tuple(self._mask.shape) if isinstance(self._mask, Tensor) else self._mask
         return f"{type(self).__name__}({self.base_dist}, mask={mask})"
-
-
-def _dtype_of_parameters(dist: Any) -> torch.dtype | None:
-    """Return the floating-point type of the parameters, and so of a density, if there are any."""
-    for value in vars(dist).values():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            return value.dtype
-        if isinstance(value, Distribution) and (dtype := _dtype_of_parameters(value)):
-            return dtype
-    return None

@@ -16,6 +16,7 @@ from .empty import validate_sample
 from .flags import keeps_flags
 from .interface import Distribution
 from .util import broadcast_shape
+from .values import take_values_of_every_kind
 
 if TYPE_CHECKING:
     from .masked import MaskedDistribution
@@ -61,6 +62,7 @@ class TorchDistributionMixin(Distribution):
         check = "_validate_sample"
         if getattr(cls, check, None) is getattr(torch.distributions.Distribution, check):
             setattr(cls, check, validate_sample)
+        take_values_of_every_kind(cls)
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return a random value, reparameterized when possible, shaped ``shape(sample_shape)``."""

@@ -60,9 +60,13 @@ def _no_tensor(value: Any, site: str | None) -> SiteTypeError:
 def _as_value(value: Any, fn: Any) -> Any:
     if hasattr(value, "to_numpy"):  # a column of pandas
         value = value.to_numpy()
+    elif hasattr(value, "__array__"):
+        value = np.asarray(value)
     if isinstance(value, (np.ndarray, np.generic)):
         is_shared = isinstance(value, np.ndarray) and value.flags.writeable
-        return as_value(torch.as_tensor(value if is_shared else value.copy()), fn)
+        if not is_shared or min(value.strides, default=0) < 0:  # torch takes no reversed array
+            value = value.copy()
+        return as_value(torch.as_tensor(value), fn)
     if isinstance(value, numbers.Real):
         return torch.tensor(value, dtype=_value_dtype(isinstance(value, numbers.Integral), fn))
     if isinstance(value, (list, tuple)) and hasattr(fn, "log_prob"):

@@ -98,7 +98,7 @@ class SpanningTree(TorchDistribution):
     def log_prob(self, edges: Tensor) -> Tensor:
         if self._validate_args:
             self.validate_edges(edges)
-        ranks = _rank(*edges.unbind(-1))  # (*sample, *batch, V - 1)
+        ranks = _rank(*edges.long().unbind(-1))  # (*sample, *batch, V - 1)
         shape = ranks.shape[: ranks.dim() - 1 - len(self.batch_shape)] + self.edge_logits.shape
         logits = self.edge_logits.expand(shape)
         ranks = ranks.expand(shape[:-1] + ranks.shape[-1:])
@@ -282,7 +282,8 @@ def _are_ordered(edges: Tensor) -> Tensor:
 
 def _is_connected(edges: Tensor, num_vertices: int) -> Tensor:
     """Return whether edges join all vertices, by repeated squaring of the adjacency matrix."""
-    one_hot = torch.nn.functional.one_hot(edges, num_vertices).sum(-2).double()  # (*, edge, V)
+    ends = torch.nn.functional.one_hot(edges.long(), num_vertices)
+    one_hot = ends.sum(-2).double()  # (*, edge, V)
     reachable = one_hot.mT @ one_hot
     for _ in range(num_vertices.bit_length()):
         reachable = (reachable @ reachable).clamp(max=1.0)
