@@ -63,3 +63,42 @@ def test_entropy_of_binomials_of_several_totals():
     want = [float(binom(int(n), 0.3).entropy()) for n in TOTALS]
     got = dist.Binomial(TOTALS.double(), torch.tensor(0.3, dtype=torch.float64)).entropy()
     torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float64))
+
+
+COUNTS_OF = {
+    "ExtendedBinomial": lambda n, p: dist.ExtendedBinomial(n, p),
+    "ExtendedBetaBinomial": lambda n, p: dist.ExtendedBetaBinomial(2 * p, 3.0 * p, n),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS_OF)
+def test_rows_of_several_totals_are_summed_out_like_each_alone(name):
+    p = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    seen = torch.tensor([0.5, 1.0, 2.5], dtype=torch.float64)
+
+    def evidence(totals, data):
+        counts = COUNTS_OF[name](totals, p)
+        values = counts.enumerate_support()
+        assert values.shape == (int(totals.max()) + 1, len(totals))
+        joint = counts.log_prob(values) + dist.Normal(values, 1.0).log_prob(data)
+        return joint.logsumexp(0).sum()
+
+    together = evidence(TOTALS.double(), seen)
+    alone = sum(evidence(TOTALS[i : i + 1].double(), seen[i : i + 1]) for i in range(3))
+    torch.testing.assert_close(together, alone)
+    slopes = [torch.autograd.grad(total, p)[0] for total in (together, alone)]
+    assert slopes[0].isfinite()
+    torch.testing.assert_close(*slopes)
+
+
+def test_no_count_is_possible_where_the_total_is_negative():
+    counts = dist.ExtendedBinomial(torch.tensor([-1.0, 1.0]), torch.tensor(0.5))
+    mass = counts.log_prob(counts.enumerate_support()).exp()
+    torch.testing.assert_close(mass, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
+
+
+@pytest.mark.parametrize("family", ["Binomial", "BetaBinomial"])
+def test_counts_of_several_totals_name_the_family_that_can_be_enumerated(family):
+    params = (TOTALS, PROBS) if family == "Binomial" else (PROBS, PROBS, TOTALS)
+    with pytest.raises(NotImplementedError, match=rf"from 0 to 8.*Extended{family}"):
+        getattr(dist, family)(*params).enumerate_support()

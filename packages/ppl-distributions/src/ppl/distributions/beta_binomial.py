@@ -13,6 +13,7 @@ from ppl.distribution import TorchDistribution
 from . import saddle_point
 from .expansion import expand_parameters
 from .parameters import broadcast_parameters
+from .trials import enumerate_counts
 from .unit_interval import Beta
 
 
@@ -96,18 +97,5 @@ class BetaBinomial(TorchDistribution):
         return binomial * (size + self.total_count) / (size + 1)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """Return 0, 1, ..., ``total_count``.
-
-        Raises:
-            NotImplementedError: If ``total_count`` differs between batch entries.
-        """
-        total = self.total_count
-        largest = total.max() if total.numel() else total.new_zeros(())
-        if not (self.total_count == largest).all():
-            raise NotImplementedError(
-                "BetaBinomial: total_count differs within the batch, so its entries cannot be "
-                "enumerated in lockstep"
-            )
-        values = torch.arange(int(largest) + 1).to(self.concentration1)
-        values = values.reshape((-1,) + (1,) * len(self.batch_shape))
-        return values.expand((-1, *self.batch_shape)) if expand else values
+        """Return 0, 1, ..., ``total_count``: the totals of a batch must be equal."""
+        return enumerate_counts(self, expand)

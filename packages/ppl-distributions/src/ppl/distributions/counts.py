@@ -18,7 +18,14 @@ from ppl.ops.special import log_binomial
 
 from . import saddle_point
 from .noise import standard_gamma, standard_uniform
-from .trials import BinaryParameters, is_given, log_trial, log_trials, trial_entropy
+from .trials import (
+    BinaryParameters,
+    enumerate_counts,
+    is_given,
+    log_trial,
+    log_trials,
+    trial_entropy,
+)
 
 
 class Bernoulli(BinaryParameters, torch.distributions.Bernoulli, TorchDistributionMixin):
@@ -87,10 +94,8 @@ class Binomial(BinaryParameters, torch.distributions.Binomial, TorchDistribution
         return -log_power(mass, mass).where(within, 0.0).sum(0)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        if self.total_count.numel():
-            support: Tensor = super().enumerate_support(expand)
-            return support
-        return self.probs.new_zeros((1, *self.batch_shape))
+        """Return 0, 1, ..., ``total_count``: the totals of a batch must be equal."""
+        return enumerate_counts(self, expand)
 
     @property
     def variance(self) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid
 from ppl.ops.powers import log_nonnegative, log_power, log_power_of_rest, log_rest, multiply_log
 from ppl.ops.small import plain_if_small
 
-from . import textbook
+from . import constraints, textbook
 from .parameters import derived
 
 
@@ -95,3 +95,27 @@ def given(dist: Any) -> dict[str, Tensor]:
     """Return the parameter that a distribution was given, by name, for another of its kind."""
     name = "probs" if is_given(dist, "probs") else "logits"
     return {name: getattr(dist, name)}
+
+
+def enumerate_counts(dist: Any, expand: bool) -> Tensor:
+    """Return 0, 1, ... up to the largest total of a family of counts, ``(count, *batch)``.
+
+    Where totals differ the values of an entry reach beyond its own: a family that scores every
+    integer gives those the log density -inf, and the others refuse them.
+
+    Raises:
+        NotImplementedError: If ``dist`` refuses counts above a total, and its totals differ.
+    """
+    total = dist.total_count
+    largest = max(0, int(total.max())) if total.numel() else 0
+    if dist.support is not constraints.integer and bool((total != largest).any()):
+        name = type(dist).__name__
+        raise NotImplementedError(
+            f"{name}: total_count differs between the entries of the batch (from "
+            f"{int(total.min())} to {largest}), so that their values cannot be listed side by "
+            f"side; write Extended{name}, which gives counts above the total of an entry the log "
+            "density -inf, or use one site for each total"
+        )
+    values = torch.arange(largest + 1).to(dist.mean)
+    values = values.reshape((-1,) + (1,) * len(dist.batch_shape))
+    return values.expand((-1, *dist.batch_shape)) if expand else values
