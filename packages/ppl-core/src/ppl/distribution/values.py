@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ppl.arguments import TENSOR, wrong_type
 
+from .ends import cdf_everywhere, icdf_of_probabilities
+
 METHODS = ("log_prob", "cdf", "icdf")
 
 
@@ -23,7 +25,30 @@ def take_values_of_every_kind(cls: type) -> None:
         method = getattr(cls, name, None)
         is_missing = method in (None, getattr(torch.distributions.Distribution, name))
         if not is_missing and not getattr(method, "_takes_every_kind", False):
-            setattr(cls, name, _converting(method))
+            setattr(cls, name, _converting(_AT_THE_ENDS.get(name, _as_it_is)(method)))
+
+
+def _cdf(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def cdf(self: Any, value: Tensor) -> Tensor:
+        return cdf_everywhere(self, value, method)
+
+    return cdf
+
+
+def _icdf(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def icdf(self: Any, value: Tensor) -> Tensor:
+        return icdf_of_probabilities(self, value, method)
+
+    return icdf
+
+
+def _as_it_is(method: Callable[..., Any]) -> Callable[..., Any]:
+    return method
+
+
+_AT_THE_ENDS = {"cdf": _cdf, "icdf": _icdf}
 
 
 def _converting(method: Callable[..., Any]) -> Callable[..., Any]:

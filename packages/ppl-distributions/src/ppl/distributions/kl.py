@@ -12,13 +12,18 @@ from torch.distributions import register_kl as register_kl
 
 from ppl.distribution import Delta, ExpandedDistribution, Independent, MaskedDistribution
 from ppl.distribution.util import scale_and_mask, sum_rightmost
+from ppl.ops.double import in_double
 from ppl.ops.powers import log_power, multiply_log
 
 from .categorical import Categorical, OneHotCategorical
+from .closed_forms import divergence_in_double
 from .continuous_bernoulli import ContinuousBernoulli
 from .counts import Bernoulli, Binomial, Geometric, Poisson
 from .multivariate_normal import MultivariateNormal
+from .positive import Chi2, Exponential, Gamma
+from .simplex import Dirichlet
 from .trials import is_given, log_trials, trial_entropy
+from .unit_interval import Beta
 
 
 @register_kl(Delta, ExpandedDistribution)  # type: ignore[untyped-decorator]
@@ -97,7 +102,22 @@ def _kl_geometric(p: Geometric, q: Geometric) -> Tensor:
 @register_kl(Poisson, Poisson)  # type: ignore[untyped-decorator]
 def _kl_poisson(p: Poisson, q: Poisson) -> Tensor:
     """Means of 0 included."""
-    return log_power(p.rate, p.rate) - log_power(p.rate, q.rate) - p.rate + q.rate
+    return _divergence_of_means(p.rate, q.rate)
+
+
+@in_double
+def _divergence_of_means(p: Tensor, q: Tensor) -> Tensor:
+    return log_power(p, p) - log_power(p, q) - p + q
+
+
+for _ours, _family in {
+    Beta: torch.distributions.Beta,
+    Chi2: torch.distributions.Gamma,
+    Dirichlet: torch.distributions.Dirichlet,
+    Exponential: torch.distributions.Exponential,
+    Gamma: torch.distributions.Gamma,
+}.items():
+    register_kl(_ours, _ours)(divergence_in_double(_family))
 
 
 @register_kl(Categorical, Categorical)  # type: ignore[untyped-decorator]

@@ -39,7 +39,8 @@ class MixtureSameFamily(torch.distributions.MixtureSameFamily, TorchDistribution
         """Return the probability of a value at most ``x``."""
         component = copy.copy(self._component_distribution)
         component._validate_args = False  # where one component ends, another goes on
-        return (component.cdf(self._pad(x)) * self._mixture_distribution.probs).sum(-1)
+        level: Tensor = (component.cdf(self._pad(x)) * self._mixture_distribution.probs).sum(-1)
+        return level.clamp(max=1.0)  # weights may sum to a little more
 
 
 def log_prob_inside(dist: Any, value: Tensor) -> Tensor:

@@ -95,7 +95,8 @@ class GeneralizedPareto(TorchDistribution):
         z, inside = self._standardize(value)
         cz = self.concentration * z
         density = -self.scale.log() - cz.log1p() - z * relative_log1p(cz)
-        return torch.where(inside, density, -torch.inf)
+        density = torch.where(inside, density, -torch.inf)
+        return torch.where(value == self._end(), self._log_density_at_end(), density)
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of a value at most ``value``."""
@@ -117,10 +118,15 @@ class GeneralizedPareto(TorchDistribution):
         distance = self.scale / torch.where(bounded, -self.concentration, 1.0)
         return torch.where(bounded, self.loc + distance, torch.inf)
 
+    def _log_density_at_end(self) -> Tensor:
+        """Return the limit at the upper end: 0, a jump of the uniform density, or a pole."""
+        pole = torch.where(self.concentration < -1, torch.inf, -torch.inf).to(self.scale)
+        return torch.where(self.concentration == -1, -self.scale.log(), pole)
+
     def _standardize(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z``, set to 0 outside the support, and whether the value is inside."""
         z = (value - self.loc) / self.scale
-        inside = (z >= 0) & (self.concentration * z > -1)
+        inside = (z >= 0) & (self.concentration * z > -1) & (z < torch.inf)
         return torch.where(inside, z, 0.0), inside
 
     def _from_exponential(self, excess: Tensor) -> Tensor:

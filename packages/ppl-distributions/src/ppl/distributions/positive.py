@@ -13,6 +13,7 @@ from ppl.distribution import Distribution, TorchDistributionMixin
 from ppl.ops.powers import log_power
 
 from . import saddle_point
+from .closed_forms import entropy_in_double
 from .conjugacy import multiply_gammas
 from .noise import keep_positive, standard_exponential, standard_gamma
 from .transformed import TransformedDistribution
@@ -20,6 +21,8 @@ from .transformed import TransformedDistribution
 
 class Chi2(torch.distributions.Chi2, TorchDistributionMixin):
     """Chi-squared with ``df > 0`` degrees of freedom, on the positive numbers."""
+
+    entropy = entropy_in_double(torch.distributions.Gamma)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
@@ -66,6 +69,8 @@ class FisherSnedecor(torch.distributions.FisherSnedecor, TorchDistributionMixin)
 
 class Gamma(torch.distributions.Gamma, TorchDistributionMixin):
     """Gamma with shape ``concentration > 0`` and ``rate > 0``, on the positive numbers."""
+
+    entropy = entropy_in_double(torch.distributions.Gamma)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
@@ -125,6 +130,8 @@ class HalfNormal(torch.distributions.HalfNormal, TransformedDistribution):
 class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
     """Reciprocal of a gamma with ``concentration > 0`` and ``rate > 0``, on positive numbers."""
 
+    entropy = entropy_in_double(torch.distributions.InverseGamma)
+
     def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)
 
@@ -136,6 +143,14 @@ class InverseGamma(torch.distributions.InverseGamma, TransformedDistribution):
 
 class LogNormal(torch.distributions.LogNormal, TransformedDistribution):
     """Exponential of a normal with mean ``loc`` and deviation ``scale``, on positive numbers."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        positive = value > 0  # else the densities of log and slope compete at 0
+        log_value = torch.where(positive, value, 1.0).log()
+        density = self.base_dist.log_prob(log_value) - log_value
+        return torch.where(positive, density, -torch.inf)
 
     def _inside(self, draw: Tensor) -> Tensor:
         return keep_positive(draw)

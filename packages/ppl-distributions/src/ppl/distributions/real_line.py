@@ -12,6 +12,7 @@ from ppl.distribution import TorchDistributionMixin
 from ppl.ops.small import plain_if_small
 
 from . import saddle_point, textbook
+from .closed_forms import entropy_in_double
 from .noise import standard_cauchy, standard_exponential, standard_gamma, standard_normal
 from .parameters import broadcast_parameters
 from .transformed import TransformedDistribution
@@ -143,6 +144,8 @@ class Normal(torch.distributions.Normal, TorchDistributionMixin):
 
 class StudentT(torch.distributions.StudentT, TorchDistributionMixin):
     """Student's t with ``df > 0`` degrees of freedom, ``loc`` and ``scale > 0``, on the reals."""
+
+    entropy = entropy_in_double(torch.distributions.StudentT)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)

@@ -12,6 +12,7 @@ from ppl.distribution import Distribution, TorchDistributionMixin
 
 from . import saddle_point
 from .categorical import Categorical
+from .closed_forms import entropy_in_double
 from .conjugacy import multiply_dirichlets
 from .noise import keep_positive, sample_dirichlet
 from .transformed import TransformedDistribution
@@ -19,6 +20,8 @@ from .transformed import TransformedDistribution
 
 class Dirichlet(torch.distributions.Dirichlet, TorchDistributionMixin):
     """Dirichlet with ``concentration > 0``, shape ``(*batch, k)``, on the simplex."""
+
+    entropy = entropy_in_double(torch.distributions.Dirichlet)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))

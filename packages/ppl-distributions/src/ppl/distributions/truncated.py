@@ -98,13 +98,22 @@ class Truncated(TorchDistribution):
         """Return the probability of a value at most ``value``."""
         if self._validate_args:
             self._validate_sample(value)
-        below = Truncated(self.base_distribution, self.low, value.clamp(self.low, self.high))
+        high = value.clamp(self.low, self.high)
+        below = Truncated(self.base_distribution, self.low, high, validate_args=False)
         return (below._masses().log_difference() - self._masses().log_difference()).exp()
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the value below which lies probability ``value``."""
         masses = self._masses()
-        return self._quantile(masses, torch.where(masses.is_upper, (-value).log1p(), value.log()))
+        x = self._quantile(masses, torch.where(masses.is_upper, (-value).log1p(), value.log()))
+        support = self.support  # whose ends are not rounded
+        if hasattr(support, "lower_bound"):
+            x = torch.where(value == 0, support.lower_bound, x)
+        return (
+            torch.where(value == 1, support.upper_bound, x)
+            if hasattr(support, "upper_bound")
+            else x
+        )
 
     @property
     def mean(self) -> Tensor:

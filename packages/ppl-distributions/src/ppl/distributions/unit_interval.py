@@ -14,6 +14,7 @@ from ppl.ops.powers import log_power
 from ppl.ops.small import plain_if_small
 
 from . import saddle_point, textbook
+from .closed_forms import entropy_in_double
 from .conjugacy import multiply_dirichlets
 from .noise import keep_inside_unit, sample_dirichlet, standard_exponential, standard_uniform
 from .parameters import broadcast_parameters
@@ -23,6 +24,8 @@ from .trials import BinaryParameters
 
 class Beta(torch.distributions.Beta, TorchDistributionMixin):
     """Beta with ``concentration1 > 0`` (heads), ``concentration0 > 0`` (tails), on (0, 1)."""
+
+    entropy = entropy_in_double(torch.distributions.Beta)
 
     def __init__(
         self,

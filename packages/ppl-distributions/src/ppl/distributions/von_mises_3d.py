@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from ppl.distribution import TorchDistribution
 from ppl.errors import ShapeError
+from ppl.ops.double import in_double
 
 from . import constraints
 from .continuous_bernoulli import ContinuousBernoulli
@@ -56,8 +57,7 @@ class VonMises3D(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        alignment = (self.concentration * value).sum(-1)
-        return alignment - _log_sphere_integral(self.concentration)
+        return _log_density(value, self.concentration)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return the mean direction turned by an angle, into any direction.
@@ -84,14 +84,16 @@ class VonMises3D(TorchDistribution):
         return (2 * tilt.mean - 1) * axis
 
 
-def _log_sphere_integral(concentration: Tensor) -> Tensor:
-    """Return the log of ``4 pi sinh(k) / k``, a function of the squared length ``k ** 2``.
+@in_double  # a sharp density is the small difference of large numbers, whose squares overflow
+def _log_density(value: Tensor, concentration: Tensor) -> Tensor:
+    """Return the log density; its constant is ``sinh(k) / k``, a function of ``k ** 2``.
 
     Near 0 a series replaces it, whose slope exists there.
     """
+    alignment = (concentration * value).sum(-1)
     squared = concentration.square().sum(-1)
     small = squared < 1e-2
     k = torch.where(small, 1.0, squared).sqrt()
-    large_form = k + (-(-2 * k).expm1()).log() - (2 * k).log()
+    sharp = (alignment - k) - (-(-2 * k).expm1()).log() + (2 * k).log()
     series = squared / 6 - squared.square() / 180 + squared**3 / 2835 - squared**4 / 37800
-    return math.log(4 * math.pi) + torch.where(small, series, large_form)
+    return torch.where(small, alignment - series, sharp) - math.log(4 * math.pi)
