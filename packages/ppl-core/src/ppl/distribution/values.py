@@ -22,7 +22,7 @@ METHODS = ("log_prob", "cdf", "icdf")
 def take_values_of_every_kind(cls: type) -> None:
     """Let the methods of a class that take a value take whatever numbers people have."""
     for name in METHODS:
-        method = getattr(cls, name, None)
+        method: Any = getattr(cls, name, None)
         is_missing = method in (None, getattr(torch.distributions.Distribution, name))
         if not is_missing and not getattr(method, "_takes_every_kind", False):
             setattr(cls, name, _converting(_AT_THE_ENDS.get(name, _as_it_is)(method)))
