@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.special import ive
 from torch.testing import assert_close
 
 import ppl.distributions as dist
@@ -92,3 +93,31 @@ def test_the_constant_is_a_public_attribute():
     d = dist.SineBivariateVonMises(*torch.tensor([0.0, 0.0, 1.0, 1.0, 0.5]))
     assert_close(d.log_prob(torch.zeros(2)), 2.0 - d.norm_const)
     assert d.expand((4, 3)).norm_const.shape == (4, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("k", [1.0, 1e3, 1e6, 1e8])
+def test_independent_angles_are_two_von_mises_however_sharp(k, dtype):
+    parameters = torch.tensor([0.0, 0.0, k, 2 * k, 0.0], dtype=dtype)
+    got = dist.SineBivariateVonMises(*parameters).log_prob(torch.zeros(2, dtype=dtype))
+    want = -sum(math.log(2 * math.pi * float(ive(0, x))) for x in (k, 2 * k))
+    assert_close(got.item(), want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("k", [1e6, 1e8])
+def test_sharp_dependent_angles_are_nearly_normal(k, dtype):
+    parameters = torch.tensor([0.0, 0.0, k, k, k / 2], dtype=dtype)
+    got = dist.SineBivariateVonMises(*parameters).log_prob(torch.zeros(2, dtype=dtype))
+    want = math.log(k * math.sqrt(0.75) / (2 * math.pi))  # with an error of order 1 / k
+    assert_close(got.item(), want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.999, 1.0, 1.2])
+def test_the_constant_of_wide_and_double_peaks_is_that_of_a_fine_grid(share):
+    k = torch.tensor(3000.0, dtype=torch.float64)
+    got = dist.SineBivariateVonMises(0 * k, 0 * k, k, k, correlation=share * k).norm_const
+    phi = torch.linspace(-math.pi, math.pi, 400_001, dtype=torch.float64)[:-1]
+    z = k * torch.hypot(torch.ones_like(phi), share * phi.sin())
+    log_density = k * phi.cos() + torch.special.i0e(z).log() + z + math.log(2 * math.pi)
+    assert_close(got, log_density.logsumexp(0) + math.log(2 * math.pi / len(phi)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ppl.distribution import TorchDistribution
 from ppl.distribution.util import broadcast_shape
+from ppl.ops.double import common_type, in_double
 
 from . import constraints
 from .circle import VonMises
@@ -105,17 +107,23 @@ class SineBivariateVonMises(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        phi, psi = value[..., 0] - self.phi_loc, value[..., 1] - self.psi_loc
-        return (
-            self.phi_concentration * phi.cos()
-            + self.psi_concentration * psi.cos()
-            + self.correlation * phi.sin() * psi.sin()
-            - self.norm_const
+        density = _log_density(
+            value,
+            torch.stack(torch.broadcast_tensors(self.phi_loc, self.psi_loc), -1),
+            self.phi_concentration,
+            self.psi_concentration,
+            self.correlation,
+            self._log_constant(),
         )
+        return density.to(common_type((value, self.phi_loc)))
 
     @property
     def norm_const(self) -> Tensor:
         """Log of the integral of the density without its constant, shape ``batch``."""
+        return self._log_constant().to(self.phi_loc.dtype)
+
+    def _log_constant(self) -> Tensor:
+        """Return it in double precision, since a sharp density is a small difference from it."""
         constant: Tensor = unexpanded(self)._log_normalizer()
         return constant.expand(self.batch_shape)
 
@@ -123,14 +131,32 @@ class SineBivariateVonMises(TorchDistribution):
         """Return the log integral, by the trapezoid rule over the first angle.
 
         For a smooth periodic integrand it converges exponentially. The integrand is even, so half
-        the circle is enough.
+        the circle is enough. The nodes are images under a map of the circle that is as steep as the
+        peak is narrow.
         """
+        double = self._replace_parameters(torch.float64)
         step = math.pi / _NODES
-        like = self.phi_loc
-        phi = torch.arange(_NODES + 1, dtype=like.dtype, device=like.device) * step
-        weight = torch.full_like(phi, 2 * step)
+        angle = torch.arange(_NODES + 1, dtype=torch.float64, device=self.phi_loc.device) * step
+        weight = torch.full_like(angle, 2 * step)
         weight[0] = weight[-1] = step
-        return (self._log_marginal(phi) + weight.log()).logsumexp(-1)
+        narrow = double._narrowness().detach().unsqueeze(-1)
+        half = angle / 2
+        phi = 2 * torch.atan2(narrow * half.sin(), half.cos())
+        slope = narrow / (half.cos().square() + (narrow * half.sin()).square())
+        return (double._log_marginal(phi) + (weight * slope).log()).logsumexp(-1)
+
+    def _narrowness(self) -> Tensor:
+        """Return some deviations of the first angle where it has one peak, at most 1, else 1."""
+        phi, psi = self.phi_concentration, self.psi_concentration
+        curvature = phi - self.correlation.square() / psi
+        width = 8 / torch.maximum(curvature, phi.sqrt()).sqrt()
+        return torch.where(curvature > 0, width.clamp(max=1.0), 1.0)
+
+    def _replace_parameters(self, dtype: torch.dtype) -> SineBivariateVonMises:
+        new = copy.copy(self)
+        for name in ("phi_loc", "psi_loc", "phi_concentration", "psi_concentration", "correlation"):
+            setattr(new, name, getattr(self, name).to(dtype))
+        return new
 
     def _log_marginal(self, phi: Tensor) -> Tensor:
         """Return the log of the unnormalized density of the first angle, ``(*batch, node)``."""
@@ -220,3 +246,12 @@ def _refine(edges: Tensor, log_height: Tensor) -> Tensor:
     fraction = (wanted - level.gather(-1, cell)) / mass.gather(-1, cell)
     width = edges.diff(dim=-1).gather(-1, cell)
     return edges.gather(-1, cell) + fraction.clamp(0, 1) * width
+
+
+@in_double
+def _log_density(
+    value: Tensor, loc: Tensor, first: Tensor, second: Tensor, correlation: Tensor, constant: Tensor
+) -> Tensor:
+    phi, psi = (value - loc).unbind(-1)
+    peaks = first * phi.cos() + second * psi.cos() + correlation * phi.sin() * psi.sin()
+    return peaks - constant
