@@ -112,9 +112,9 @@ def enumerate_counts(dist: Any, expand: bool) -> Tensor:
         name = type(dist).__name__
         raise NotImplementedError(
             f"{name}: total_count differs between the entries of the batch (from "
-            f"{int(total.min())} to {largest}), so that their values cannot be listed side by "
-            f"side; write Extended{name}, which gives counts above the total of an entry the log "
-            "density -inf, or use one site for each total"
+            f"{int(total.min())} to {largest}), so that they cannot be enumerated in lockstep; "
+            f"write Extended{name}, which gives counts above the total of an entry the log density "
+            "-inf, or use one site for each total"
         )
     values = torch.arange(largest + 1).to(dist.mean)
     values = values.reshape((-1,) + (1,) * len(dist.batch_shape))
