@@ -26,6 +26,7 @@ from ppl.infer import (
     ELBO,
     SMC,
     SVI,
+    EarlyStopping,
     EnergyDistance,
     Importance,
     IMQSteinKernel,
@@ -41,6 +42,7 @@ from ppl.infer import (
     Search,
     SMCFilter,
     Trace_ELBO,
+    Trace_MMD,
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
@@ -166,8 +168,12 @@ def used(thing, *calls):
     return thing
 
 
-def fitted(program, program_guide):
-    svi = SVI(program, program_guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO())
+def rbf(one, other):
+    return torch.exp(-torch.cdist(one, other).square())
+
+
+def fitted(program, program_guide, **options):
+    svi = SVI(program, program_guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO(), **options)
     return used(svi, train)
 
 
@@ -356,6 +362,11 @@ CASES = [
     ("TraceMeanField_ELBO", TraceMeanField_ELBO, lambda e: e.loss(model, guide)),
     *((kind.__name__, kind, lambda e: e.loss_and_grads(model, guide)) for kind in RECORDED),
     ("TraceGraph_ELBO", lambda: TraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTrace_ELBO", lambda: JitTrace_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTraceGraph_ELBO", lambda: JitTraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
+    ("JitTraceMeanField_ELBO", JitTraceMeanField_ELBO, lambda e: e.loss(model, guide)),
+    ("Trace_MMD", lambda: Trace_MMD(rbf, 2.0), lambda e: e.loss(model, guide)),
+    ("EarlyStopping", lambda: EarlyStopping(80), lambda e: e.should_stop([0.0] * 160)),
     ("RenyiELBO", lambda: RenyiELBO(0.5, 3), lambda e: e.loss(model, guide)),
     ("ReweightedWakeSleep", ReweightedWakeSleep, lambda e: e.loss(model, guide)),
     ("TraceEnum_ELBO", TraceEnum_ELBO, lambda e: e.loss(model, guide)),
@@ -388,6 +399,7 @@ CASES = [
     ("GuideDiagnostics", lambda: autoguide.diagnose(model, guide, num_draws=30), str),
     ("SVI", lambda: SVI(model, guide, ppl.optim.Adam({"lr": 0.1}), Trace_ELBO()), train),
     ("SVI", lambda: fitted(model, guide), train),
+    ("SVI", lambda: fitted(model, guide, compile=True), train),
     ("SVI", lambda: fitted(model, AutoNormal(model)), train),
     ("SVI", lambda: (lambda net: fitted(net, AutoNormal(net)))(Net()), train),
     ("Finding", lambda: ppl.check(model, Net())[0], str),

@@ -243,13 +243,13 @@ TOPICS = [
     Topic(
         "svi",
         "Variational inference and ELBOs",
-        "See {doc}`../saving` for what to do with the result.",
+        "See {doc}`../svi` for fits, and {doc}`../saving` for what to do with the result.",
         [
             _part("", "ppl.infer", "SVI Trace_ELBO ELBO"),
             _part("Sites that are enumerated", "ppl.infer", "config_enumerate infer_discrete"),
             _part("More", "ppl.infer.svi"),
             _part("More ELBOs", "ppl.infer.svi.elbo"),
-            _part("Functional", "ppl.infer.functional"),
+            _part("Pure functions", "ppl.infer.functional"),
         ],
     ),
     Topic(

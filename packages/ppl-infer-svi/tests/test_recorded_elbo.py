@@ -204,3 +204,24 @@ def test_training_by_a_recorded_loss_is_training_by_the_plain_one():
         found.append([torch.tensor(losses), ppl.param("m").detach(), ppl.param("s").detach()])
     for other in found[1:]:
         assert_close(other, found[0], rtol=1e-12, atol=1e-14)
+
+
+def nothing(data):
+    pass
+
+
+OFFSET = 0.0
+
+
+def test_a_number_that_a_model_reads_is_followed():
+    global OFFSET
+
+    def shifted(data):
+        with ppl.plate("data", len(data)):
+            ppl.sample("x", dist.Normal(ZERO + OFFSET, 1.0), obs=data)
+
+    elbo, losses = JitTrace_ELBO(), []
+    for offset in (0.0, 0.0, 0.0, 2.0, 2.0, 2.0):
+        OFFSET = offset
+        losses.append(elbo.loss(shifted, nothing, DATA))
+        assert losses[-1] == pytest.approx(Trace_ELBO().loss(shifted, nothing, DATA))

@@ -13,7 +13,7 @@ import ppl.distributions as dist
 import ppl.optim as optim
 import ppl.poutine as poutine
 from ppl.errors import SiteError, UnknownPluginError
-from ppl.infer import SVI, Trace_ELBO
+from ppl.infer import ELBO, SVI, Trace_ELBO
 
 DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
 
@@ -197,3 +197,11 @@ def test_run_takes_steps_and_draws_traces_at_the_guide():
     for _ in range(3):
         by_steps.step(DATA)
     assert ppl.param("m").item() == by_run
+
+
+@pytest.mark.parametrize("call", [ELBO(2, True, False), ELBO(2, trace_graph=True)], ids=repr)
+def test_the_front_door_takes_the_order_of_its_first_version_too(call):
+    assert (call.num_particles, call.trace_graph, call.enum_discrete) == (2, True, False)
+    assert call.max_plate_nesting == math.inf
+    assert ELBO(2, 1).max_plate_nesting == 1
+    assert type(call._estimator()).__name__ == "TraceGraph_ELBO"

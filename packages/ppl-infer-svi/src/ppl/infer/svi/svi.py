@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,12 @@ from ppl.infer.elbo import ELBO
 from ppl.infer.trace_posterior import TracePosterior
 from ppl.infer.util import torch_item, zero_grads
 
+from .early_stopping import EarlyStopping
+from .fit import Fit
+from .fit_result import FitResult
+from .leaves import leaves_of
 from .roles import check_roles
+from .whole_step import WholeStep
 
 Model = Callable[..., Any]
 _INSTEAD = "call step in a loop, and draw with Predictive(model, guide=guide, num_samples=...)"
@@ -36,6 +42,9 @@ class SVI(TracePosterior):
             derived from ``loss`` by default.
         num_samples: How many traces :meth:`run` draws; deprecated, use ``Predictive``.
         num_steps: How many steps :meth:`run` takes; deprecated, call :meth:`step` in a loop.
+        compile: Make one compiled program of a whole step, loss, gradient and update, from the
+            second step on; it draws the same random numbers. A model that branches on values trains
+            without, after one warning. :meth:`fit` compiles by itself where it pays.
         kwargs: Options of a loss that is given by name or class.
 
     Raises:
@@ -76,6 +85,7 @@ class SVI(TracePosterior):
         loss_and_grads: Callable[..., Any] | None = None,
         num_samples: int = 0,
         num_steps: int = 0,
+        compile: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -86,6 +96,9 @@ class SVI(TracePosterior):
             warn(f"num_samples and num_steps of SVI are deprecated; {_INSTEAD}", FutureWarning)
         self.model, self.guide, self.optim = model, guide, optim
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
+        self._derives_gradients = getattr(self.loss_and_grads, "func", None) is _by_autograd
+        self._leaves: dict[str, torch.Tensor] = {}
+        self._whole = WholeStep(self, "inductor", warns=True) if compile else None
 
     def __repr__(self) -> str:
         roles = ("model", "guide", "optim")
@@ -99,12 +112,74 @@ class SVI(TracePosterior):
 
     def step(self, *args: Any, **kwargs: Any) -> float:
         """Take one gradient step and return the estimate of the loss, in nats, that it used."""
+        taken = self._whole.take(args, kwargs, self._leaves) if self._whole else None
+        if taken is not None:
+            return taken[0]
+        loss, self._leaves = self._gradients(args, kwargs)
+        self._update(self._leaves)
+        return loss
+
+    def fit(
+        self,
+        num_steps: int,
+        *args: Any,
+        batches: Iterable[Any] | None = None,
+        early_stopping: EarlyStopping | bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1000,
+        callback: Callable[[int, float], Any] | None = None,
+        disable_progbar: bool = False,
+        **kwargs: Any,
+    ) -> FitResult:
+        """Take gradient steps, and return the losses and the parameters.
+
+        A step whose loss or gradient is not finite is skipped; a warning counts them, and names the
+        first site that was not. Ctrl-C ends the fit and returns what was learnt.
+
+        Args:
+            num_steps: How many, those of a checkpoint included.
+            args: Arguments of model and guide.
+            batches: A ``DataLoader``, or another iterable of batches, which is gone through again
+                and again. Each is a tensor, a tuple of arguments, or a mapping of arguments by
+                keyword; ``args`` come after them. A plate whose size contradicts the number of
+                rows gets a warning.
+            early_stopping: Stop once the mean loss no longer falls; True, or an
+                :class:`EarlyStopping` with options.
+            checkpoint: A file. If it exists the fit goes on from it, bit for bit; it is written
+                every ``checkpoint_every`` steps and at the end, whole or not at all.
+            checkpoint_every: How many steps.
+            callback: Called with the number of steps so far and the last loss, after each step.
+            disable_progbar: Show no progress on stderr.
+            kwargs: Arguments of model and guide by keyword.
+
+        Raises:
+            FileFormatError: If the checkpoint is of another model or guide, or another file.
+        """
+        positive_int("num_steps", num_steps, at_least=0)
+        under_way = Fit(
+            self,
+            args,
+            kwargs,
+            batches,
+            early_stopping,
+            checkpoint,
+            checkpoint_every,
+            callback,
+            disable_progbar,
+        )
+        return under_way.run(num_steps)
+
+    def _gradients(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[float, dict[str, torch.Tensor]]:
+        """Return a loss and the leaves of all parameters by name, which have its gradients now."""
         with poutine.trace(param_only=True) as captured:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        params = _unconstrained_parameters(captured.trace)
-        self.optim(params)
-        zero_grads(params)
-        return torch_item(loss)
+        return torch_item(loss), leaves_of(captured.trace)
+
+    def _update(self, leaves: dict[str, torch.Tensor]) -> None:
+        self.optim(list(leaves.values()))
+        zero_grads(leaves.values())
 
     def run(self, *args: Any, **kwargs: Any) -> SVI:
         """Take ``num_steps`` steps, then draw ``num_samples`` traces of the model; deprecated.
@@ -159,9 +234,3 @@ def _brief(part: Any) -> str:
     """A program by its name, everything else by its repr."""
     name = getattr(part, "__name__", None)
     return name if isinstance(name, str) else repr(part)
-
-
-def _unconstrained_parameters(trace: poutine.Trace) -> list[torch.Tensor]:
-    """The leaves of all parameters of an execution, each once, in order."""
-    leaves = [trace.nodes[name]["value"].unconstrained() for name in trace.param_nodes]
-    return list({id(leaf): leaf for leaf in leaves}.values())

@@ -11,5 +11,6 @@ from .trace_enum_elbo import TraceEnum_ELBO as TraceEnum_ELBO
 from .trace_enum_sample_elbo import TraceEnumSample_ELBO as TraceEnumSample_ELBO
 from .trace_graph_elbo import TraceGraph_ELBO as TraceGraph_ELBO
 from .trace_mean_field_elbo import TraceMeanField_ELBO as TraceMeanField_ELBO
+from .trace_mmd import Trace_MMD as Trace_MMD
 from .trace_tail_adaptive_elbo import TraceTailAdaptive_ELBO as TraceTailAdaptive_ELBO
 from .trace_tmc_elbo import TraceTMC_ELBO as TraceTMC_ELBO

@@ -50,11 +50,16 @@ class Baselines:
         return torch.stack(misfits).sum() if misfits else None
 
     def _average(self, name: str, cost: Tensor, options: dict[str, Any]) -> Tensor | float:
-        """Return the average of the costs before this one, and add this one."""
+        """Return the average of the costs before this one, and add this one.
+
+        An evaluation without gradients adds nothing.
+        """
+        before = self._averages.get(name)
+        if not torch.is_grad_enabled():
+            return 0.0 if before is None else before
         if is_recording():  # a replay would not move it
             raise CaptureError(f"site {name!r} has a baseline that averages over calls")
         beta, mean = options.get("baseline_beta", 0.9), cost.mean()
-        before = self._averages.get(name)
         self._averages[name] = mean if before is None else beta * before + (1 - beta) * mean
         return 0.0 if before is None else before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -71,9 +72,8 @@ class Recorded(ELBO):
         return self._recordings[key]
 
     def _record(self, model: Model, guide: Model) -> Callable[..., Tensor]:
-        def loss(*args: Any, **kwargs: Any) -> Tensor:
-            return self._plain(model, guide, *args, **kwargs)
-
+        loss = partial(self._plain, model, guide)  # whose parts a recording watches
+        loss.__name__ = f"the loss of {type(self).__name__}"  # type: ignore[attr-defined]
         recorded: Callable[..., Tensor] = trace(loss, self.ignore_jit_warnings, self.jit_options)
         return recorded
 
