@@ -341,7 +341,7 @@ TOPICS = [
             _part("Validation", "ppl", "enable_validation validation_enabled"),
             _part("Settings", "ppl.settings"),
             _part("Compiled programs", "ppl.ops.jit"),
-            _part("Compiled C++", "ppl.cpp"),
+            _part("Compiled C++", "ppl.engine.cpp_library"),
             _part("More", "ppl"),
             _part("More of inference", "ppl.infer"),
             _part("Tools", "ppl.util"),

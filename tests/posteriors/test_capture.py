@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.func import grad_and_value, vmap
 
-from ppl.capture import record
+from ppl.engine import record
 from ppl.infer.mcmc.util import initialize_model
 from ppl.validation import validation_enabled
 

@@ -9,11 +9,10 @@ from torch.func import grad_and_value, vmap
 from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves
 
-from ppl import inductor
-from ppl.capture import agree, optimize, points_near, record, same_function
-from ppl.cpp import find_compiler
+from ppl.engine import agree, inductor, optimize, points_near, record, same_function
+from ppl.engine.cpp_library import find_compiler
+from ppl.engine.inductor import MiscompiledError, compile_program
 from ppl.errors import PPLWarning
-from ppl.inductor import MiscompiledError, compile_program
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
 K = torch.arange(40) % 5

@@ -6,7 +6,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, agree, fail_with_nan, is_recording, record
+from ppl.engine import CaptureError, agree, fail_with_nan, is_recording, record
 from ppl.primitives import factor, param, plate, sample
 from ppl.validation import is_validation_enabled, validation_enabled
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.capture import fold_constants, record
+from ppl.engine import fold_constants, record
 from ppl.poutine import seed
 
 DATA = torch.arange(1.0, 7.0).reshape(2, 3)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 import ppl.poutine as poutine
-from ppl.capture import record
+from ppl.engine import record
 from ppl.errors import SiteError
 from ppl.generators import OwnGenerators, own_generators
 from ppl.util import get_rng_state, set_rng_seed, set_rng_state

@@ -11,10 +11,9 @@ import torch
 from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves
 
-from ppl import inductor
-from ppl.capture import fail_with_nan, record
-from ppl.cpp import find_compiler
-from ppl.inductor import compile_program, lift_constants
+from ppl.engine import fail_with_nan, inductor, record
+from ppl.engine.cpp_library import find_compiler
+from ppl.engine.inductor import compile_program, lift_constants
 from ppl.util import set_rng_seed
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
@@ -227,8 +226,8 @@ def test_torch_is_left_as_it_was():
 SECOND = """
 import torch
 from torch._dynamo.utils import counters
-from ppl.capture import record
-from ppl.inductor import compile_program
+from ppl.engine import record
+from ppl.engine.inductor import compile_program
 
 x = torch.ones(5)
 compiled = compile_program(record(lambda x: [(x.exp() + torch.arange(5.0)).sum(0)], x), [x])

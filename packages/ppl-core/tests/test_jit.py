@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 import ppl.ops.jit as jit
 import ppl.poutine as poutine
-from ppl.capture import CaptureError
-from ppl.cpp import find_compiler
+from ppl.engine import CaptureError
+from ppl.engine.cpp_library import find_compiler
 from ppl.errors import PPLWarning
 from ppl.poutine.trace_messenger import TraceMessenger
 from ppl.primitives import clear_param_store, get_param_store, module, param, plate, sample

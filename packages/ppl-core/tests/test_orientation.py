@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from ppl.capture import batch_first, record
+from ppl.engine import batch_first, record
 
 DATA = torch.arange(12.0, dtype=torch.float64).reshape(4, 3) / 5
 

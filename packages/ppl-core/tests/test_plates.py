@@ -9,7 +9,7 @@ from torch.distributions import constraints
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError, record
+from ppl.engine import CaptureError, record
 from ppl.errors import PlateError, ShapeError
 from ppl.plates import plate_stack
 from ppl.poutine.indep_messenger import IndepMessenger

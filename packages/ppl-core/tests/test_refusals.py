@@ -12,7 +12,7 @@ from torch.func import vmap
 from torch.testing import assert_close
 
 import ppl.ops.jit as jit
-from ppl.capture import CaptureError, record
+from ppl.engine import CaptureError, record
 from ppl.validation import unchecked, validation_enabled
 
 from .distribution.families import Gamma, Normal

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.fx.experimental import proxy_tensor
 
-from ppl.capture import record
-from ppl.capture.factorization import fail_with_nan
-from ppl.cpp import find_compiler
+from ppl.engine import record
+from ppl.engine.cpp_library import find_compiler
+from ppl.engine.factorization import fail_with_nan
+from ppl.engine.inductor import compile_program
 from ppl.engine.replay import Replay, ReplayError
 from ppl.engine.torch_internals import cheap_values
-from ppl.inductor import compile_program
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="nothing can be compiled")
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.capture import record, split_products
-from ppl.capture.split_matmul import by_columns, by_terms
+from ppl.engine import record, split_products
+from ppl.engine.split_matmul import by_columns, by_terms
 
 ROWS = torch.randn(6000, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ppl.capture import record
+from ppl.engine import record
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains, Checkpoint
 from ppl.infer.mcmc.hmc_transition import FixedLength

@@ -8,8 +8,9 @@ from torch.utils._pytree import tree_leaves
 
 import ppl.distributions as dist
 import ppl.infer.mcmc.execution as execution
-from ppl import inductor, settings
-from ppl.cpp import find_compiler
+from ppl import settings
+from ppl.engine import inductor
+from ppl.engine.cpp_library import find_compiler
 from ppl.errors import SiteError
 from ppl.infer.mcmc import HMC, MCMC, NUTS
 from ppl.primitives import sample

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ppl.distributions as dist
-from ppl.cpp import find_compiler
+from ppl.engine.cpp_library import find_compiler
 from ppl.errors import PPLWarning
 from ppl.infer.mcmc import HMC, MCMC, NUTS, execution, free_chains
 from ppl.primitives import deterministic, factor, plate, sample

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves
 
-from ppl.cpp import find_compiler
+from ppl.engine.cpp_library import find_compiler
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains import Chains
 from ppl.infer.mcmc.native import NativeStride

@@ -152,9 +152,9 @@ def watched():
 
 def counting(folder):
     """Return what compiles, and leaves a file for each program that a process compiled."""
-    import ppl.inductor
+    import ppl.engine.inductor
 
-    compile_now = ppl.inductor._compile
+    compile_now = ppl.engine.inductor._compile
 
     def compile_and_tell(*args):
         (folder / f"{os.getpid()}_{time.monotonic_ns()}").touch()
@@ -166,8 +166,8 @@ def counting(folder):
 @pytest.mark.parametrize("options", [{"chain_method": "parallel"}, {"num_processes": 2}], ids=str)
 def test_a_program_is_compiled_once_and_in_no_process_of_a_chain(options, tmp_path, monkeypatch):
     """The law: a forked process never compiles what its parent can."""
-    monkeypatch.setattr("ppl.inductor._compile", counting(tmp_path))
-    monkeypatch.setattr("ppl.inductor._generated", OrderedDict())
+    monkeypatch.setattr("ppl.engine.inductor._compile", counting(tmp_path))
+    monkeypatch.setattr("ppl.engine.inductor._generated", OrderedDict())
     options = {"chain_method": "vectorized", "num_chains": 4, **options}
     with watched():
         mcmc = run(NUTS(model, jit_compile=True), options.pop("chain_method"), DATA, **options)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 import ppl
 import ppl.distributions as dist
 import ppl.infer.svi.whole_step as whole_step
-from ppl.cpp import find_compiler
+from ppl.engine.cpp_library import find_compiler
 from ppl.errors import PPLWarning
 from ppl.infer import SVI, JitTrace_ELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from ppl.optim import (

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import ppl.distributions as dist
 from ppl import poutine
-from ppl.capture import record
+from ppl.engine import record
 from ppl.errors import IntractableError, ShapeError, SiteError
 from ppl.infer import config_enumerate
 from ppl.infer.enum import iter_discrete_traces

@@ -12,7 +12,7 @@ from importlib import metadata
 import torch
 
 from . import foreign, plugins
-from .cpp import cache_folder, find_compiler
+from .engine.cpp_library import cache_folder, find_compiler
 
 LIBRARIES = ("torch", "numpy", "scipy", "opt_einsum", "tqdm", "matplotlib", "arviz")
 

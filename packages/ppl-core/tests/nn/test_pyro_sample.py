@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import ppl.poutine as poutine
-from ppl.capture import record
+from ppl.engine import record
 from ppl.errors import SiteError
 from ppl.nn import PyroModule, PyroParam, PyroSample
 from ppl.primitives import plate

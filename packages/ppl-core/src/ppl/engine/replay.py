@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from .. import cpp
 from ..errors import PPLError
-from ..inductor import CompiledProgram
+from . import cpp_library
+from .inductor import CompiledProgram
 
 HEADERS = Path(__file__).parent / "cpp"
 KERNEL, PRODUCT, PRODUCT_AND_SUM, OPERATOR = range(4)
@@ -91,7 +91,7 @@ class Replay:
     """The calls of a compiled program on buffers of its own, for one thread at a time.
 
     Args:
-        compiled: What :func:`~ppl.inductor.compile_program` returned, for one thread.
+        compiled: What :func:`~ppl.engine.inductor.compile_program` returned, for one thread.
         inputs: Inputs of the shapes, strides and dtypes that all replays will have.
 
     Attributes:
@@ -106,7 +106,7 @@ class Replay:
 
     def __init__(self, compiled: CompiledProgram, inputs: Sequence[Tensor]) -> None:
         _refuse_division(compiled.recorded)
-        self._library = cpp.load(HEADERS / "replay.cpp")
+        self._library = cpp_library.load(HEADERS / "replay.cpp")
         self.inputs = [_copy(x) for x in inputs]
         notes = _Notes()
         outputs = notes.watch(compiled.generated, [*self.inputs, *compiled.constants])

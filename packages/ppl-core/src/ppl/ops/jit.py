@@ -1,6 +1,6 @@
 """Run a program once and replay what it did to tensors, with or without a compiler.
 
-The public door of :mod:`ppl.capture`.
+The public door of :mod:`ppl.engine`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 import ppl.poutine as poutine
-from ppl.capture.call import Call
-from ppl.capture.differentiable import DifferentiableProgram, Flat
-from ppl.capture.parameters import GivenParams, Leaf, ParamStatements
-from ppl.capture.recorded_call import RecordedCall
-from ppl.capture.recording import is_recording
-from ppl.capture.refusals import CaptureError
-from ppl.capture.surroundings import Surroundings
+from ppl.engine.call import Call
+from ppl.engine.differentiable import DifferentiableProgram, Flat
+from ppl.engine.inductor import Compiled, compile_program
+from ppl.engine.parameters import GivenParams, Leaf, ParamStatements
+from ppl.engine.recorded_call import RecordedCall
+from ppl.engine.recording import is_recording
+from ppl.engine.refusals import CaptureError
+from ppl.engine.surroundings import Surroundings
 from ppl.errors import warn
-from ppl.inductor import Compiled, compile_program
 from ppl.util import get_rng_state, set_rng_state
 
 Compiler = Callable[[GraphModule], Flat]

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from ppl import settings
-from ppl.capture import Pass, fold_constants, optimize, split_products
-from ppl.capture.agreement import points_near
-from ppl.cpp import find_compiler
+from ppl.engine import Pass, fold_constants, optimize, split_products
+from ppl.engine.agreement import points_near
+from ppl.engine.cpp_library import find_compiler
+from ppl.engine.inductor import CompiledProgram, compile_program
 from ppl.engine.replay import Replay, ReplayError
 from ppl.errors import SiteError, warn
-from ppl.inductor import CompiledProgram, compile_program
 from ppl.infer.mcmc.integrator import PotentialAndGrad
 from ppl.infer.mcmc.native import DTYPES, NativeStride
 from ppl.infer.mcmc.potential import RecordedPotential, loop_potential, recorded_potential

@@ -231,6 +231,7 @@ _FORMS: dict[Any, Form] = {
     dist.LKJ.log_prob: _lkj,
     dist.LKJCholesky.log_prob: _lkj_cholesky,
     dist.LKJCorrCholesky.log_prob: _lkj_cholesky,
+    dist.LogNormal.log_prob: _image,
     dist.LogisticNormal.log_prob: _logistic_normal,
     dist.Pareto.log_prob: _pareto,
     dist.RelaxedBernoulli.log_prob: _image,

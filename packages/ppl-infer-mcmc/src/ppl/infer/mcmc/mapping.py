@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from ppl.capture import CaptureError, agree, fail_with_nan, record
+from ppl.engine import CaptureError, agree, fail_with_nan, record
 from ppl.validation import unchecked
 
 BYTES_AT_ONCE = 2**25

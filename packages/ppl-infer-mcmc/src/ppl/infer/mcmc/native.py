@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ppl import cpp
+from ppl.engine import cpp_library
 from ppl.engine.replay import HEADERS
 from ppl.infer.mcmc.noise import Steps
 from ppl.infer.mcmc.sampler import Sampler, State
@@ -60,7 +60,7 @@ class NativeStride:
     """
 
     def __init__(self, sampler: Sampler, position: Tensor) -> None:
-        self._library = cpp.load(SOURCE, HEADERS)
+        self._library = cpp_library.load(SOURCE, HEADERS)
         self._name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = self.function("begin"), self.function("complete")
         self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from ppl.capture.recording import LastSite
+from ppl.engine.recording import LastSite
 from ppl.poutine.messenger import Messenger, block_messengers
 
 P = ParamSpec("P")

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Transform
 
 import ppl.poutine as poutine
-from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
-from ppl.capture.factorization import FiniteMatrices
 from ppl.distribution import MaskedDistribution
+from ppl.engine import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.engine.factorization import FiniteMatrices
 from ppl.errors import ShapeError, warn
 from ppl.infer.enumeration import enumerate_discrete, log_sum
 from ppl.infer.mcmc.angles import bijection_of

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 import ppl.poutine as poutine
-from ppl.capture import CaptureError
-from ppl.cpp import find_compiler
+from ppl.engine import CaptureError
+from ppl.engine.cpp_library import find_compiler
 from ppl.errors import warn
 from ppl.infer.elbo import ELBO
 from ppl.ops import jit

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.capture import CaptureError, is_recording
+from ppl.engine import CaptureError, is_recording
 from ppl.errors import SiteError
 from ppl.infer.arguments import nearest_site
 

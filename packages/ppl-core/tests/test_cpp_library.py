@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ppl import cpp
+from ppl.engine import cpp_library
 
-pytestmark = pytest.mark.skipif(cpp.find_compiler() is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(
+    cpp_library.find_compiler() is None, reason="there is no C++ compiler"
+)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def write(folder, number):
 
 def load(source):
     """Load a library as a process does that has not loaded it yet."""
-    return cpp.load.__wrapped__(source)
+    return cpp_library.load.__wrapped__(source)
 
 
 def fail(*args, **kwargs):
@@ -37,7 +39,7 @@ def fail(*args, **kwargs):
 
 def test_a_library_is_compiled_once_for_all_processes(source, monkeypatch):
     assert load(source).answer() == 5
-    monkeypatch.setattr(cpp, "_compile", fail)
+    monkeypatch.setattr(cpp_library, "_compile", fail)
     assert load(source).answer() == 5
 
 
@@ -49,7 +51,7 @@ def test_a_header_that_changes_compiles_anew(source):
 
 def test_a_machine_with_other_instructions_compiles_anew(source, monkeypatch):
     load(source)
-    monkeypatch.setattr(cpp, "_processor", lambda: "flags: few")
+    monkeypatch.setattr(cpp_library, "_processor", lambda: "flags: few")
     load(source)
     assert len(list((source.parent / "cache").iterdir())) == 2
 
@@ -62,7 +64,7 @@ def test_an_error_shows_what_the_compiler_says_and_leaves_nothing_behind(source)
 
 
 def test_without_a_compiler_the_error_says_what_to_install(source, monkeypatch):
-    monkeypatch.setattr(cpp.shutil, "which", lambda name: None)
+    monkeypatch.setattr(cpp_library.shutil, "which", lambda name: None)
     with pytest.raises(OSError, match="no C.. compiler: install"):
         load(source)
 
@@ -113,8 +115,8 @@ def test_torch_keeps_nothing_in_a_folder_that_cannot_be_written_and_the_warning_
     (source.parent / "file").touch()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(source.parent / "file" / "torch"))
     with pytest.warns(UserWarning, match=r"file.torch.*set \$TORCHINDUCTOR_CACHE_DIR"):
-        cpp.check_torch_cache.__wrapped__()
-    assert Path(cpp.os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_dir()
+        cpp_library.check_torch_cache.__wrapped__()
+    assert Path(cpp_library.os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_dir()
 
 
 PROCESS = """
@@ -125,7 +127,7 @@ print(load(pathlib.Path(sys.argv[2])).answer())
 
 
 def test_processes_may_load_at_the_same_time(source):
-    command = [sys.executable, "-c", PROCESS, cpp.__file__, str(source)]
+    command = [sys.executable, "-c", PROCESS, cpp_library.__file__, str(source)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate()[0].strip() for process in started] == [b"5"] * 4
     assert len(list((source.parent / "cache").iterdir())) == 1

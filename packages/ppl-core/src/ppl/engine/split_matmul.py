@@ -21,7 +21,7 @@ def split_products(program: GraphModule, num_threads: int) -> GraphModule:
     """Change a recorded program in place: large matrix products become batches of parts.
 
     Example:
-        >>> from ppl.capture import record
+        >>> from ppl.engine import record
         >>> data = torch.ones(2000, 200)
         >>> program = record(lambda w: w @ data.mT, torch.ones(4, 200))
         >>> split_products(program, num_threads=2).graph.find_nodes(

@@ -20,10 +20,10 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
-from .capture.agreement import overlaps, points_near, same_function
-from .capture.recording import one_at_a_time
-from .errors import PPLError, warn
-from .validation import torch_flag_kept
+from ..errors import PPLError, warn
+from ..validation import torch_flag_kept
+from .agreement import overlaps, points_near, same_function
+from .recording import one_at_a_time
 
 aten = torch.ops.aten
 Compiled = Callable[..., Sequence[Tensor]]

@@ -15,12 +15,12 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map_only
 
-from ..cpp import check_torch_cache
-from ..engine.torch_internals import cheap_values
 from ..lines import line_of_error, quote
 from ..poutine.messenger import Messenger
 from ..validation import unchecked
+from .cpp_library import check_torch_cache
 from .refusals import CaptureError, refusals
+from .torch_internals import cheap_values
 
 _recording: ContextVar[bool] = ContextVar("ppl_recording", default=False)
 one_at_a_time = threading.RLock()  # torch's tracer and compiler patch what all threads share

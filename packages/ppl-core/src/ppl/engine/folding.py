@@ -30,7 +30,7 @@ def fold_constants(program: GraphModule) -> GraphModule:
     alone.
 
     Example:
-        >>> from ppl.capture import record
+        >>> from ppl.engine import record
         >>> data = torch.ones(3)
         >>> program = record(lambda x: x * data.exp().log().sum(), data)
         >>> [node.name for node in fold_constants(program).graph.nodes]
