@@ -52,7 +52,7 @@ class LocScaleReparam(Reparam):
     def __init__(
         self,
         centered: float | Tensor | None = None,
-        shape_params: Sequence[str] = (),
+        shape_params: Sequence[str] | None = None,
     ) -> None:
         if not (centered is None or _in_unit_interval(centered)):
             raise NotInUnitInterval(
@@ -60,7 +60,7 @@ class LocScaleReparam(Reparam):
                 " or None to learn it"
             )
         self.centered = centered
-        self.shape_params = shape_params
+        self.shape_params: Sequence[str] = shape_params or ()
 
     def apply(self, msg: ReparamMessage) -> ReparamResult:
         name, fn, value = msg["name"], msg["fn"], msg["value"]
