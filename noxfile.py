@@ -31,6 +31,7 @@ TOOLS = [*BUILD_TOOLS, *TEST_TOOLS, *CHECK_TOOLS, *DOCS_TOOLS]
 VERIFIER = ["pyright[nodejs]"]  # with node, which pyright would download at its first run
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small tensors lose more time to threads than they gain
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # tests start hundreds of interpreters
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "types", "tests", "docs"]
@@ -129,7 +130,7 @@ def pytest(session: nox.Session, *options: str) -> None:
     named = any(Path(word.split("::")[0]).exists() for word in session.posargs)
     paths = [] if named else ["packages", "tests"]
     options = ("--doctest-modules", "-n", "2", "--dist", "worksteal", *options)
-    run(session, "pytest", *options, *paths, *session.posargs, env=ONE_THREAD)
+    run(session, "pytest", *options, *paths, *session.posargs, env={**ONE_THREAD, **BYTECODE})
 
 
 def prepare(session: nox.Session) -> None:
