@@ -78,14 +78,44 @@ def test_the_merged_view_holds_every_file_of_every_distribution(tmp_path: Path) 
     ],
 )
 def test_the_contracts_refuse_a_stray_import(line: str, complaint: str, tmp_path: Path) -> None:
-    modules = ["__init__", "errors", "distributions/__init__", "infer/__init__"]
-    for module in modules:
-        file = tmp_path / "ppl" / f"{module}.py"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(line if module == "errors" else "")
+    for module in ["__init__", "distributions/__init__", "infer/__init__"]:
+        write(tmp_path, module)
+    write(tmp_path, "errors", line)
+    assert complaint in complaints(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files, complaint",
+    [
+        ({"target/a": "import ppl.infer.mcmc.chains"}, "chains is not below target"),
+        ({"hmc": "import ppl.infer.mcmc.random_walk"}, "random_walk is not below hmc"),
+        ({"attic": ""}, "attic is on no floor"),
+        ({f"target/{a}": f"import ppl.infer.mcmc.target.{b}" for a, b in ["ab", "ba"]}, "a circle"),
+    ],
+)
+def test_the_contracts_refuse_stairs_that_lead_up(
+    files: dict[str, str], complaint: str, tmp_path: Path
+) -> None:
+    names = ["__init__", "infer/__init__", "infer/mcmc/__init__"]
+    for name in [*names, *(f"infer/mcmc/{n}" for n in ("chains", "random_walk"))]:
+        write(tmp_path, name)
+    write(tmp_path, "infer/mcmc/target/__init__")
+    for name, text in files.items():
+        write(tmp_path, f"infer/mcmc/{name}", text)
+    assert complaint in complaints(tmp_path)
+
+
+def write(root: Path, module: str, text: str = "") -> None:
+    file = root / "ppl" / f"{module}.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+
+
+def complaints(root: Path) -> str:
+    """Return what import-linter says of a tree of modules that breaks a contract."""
     linter = Path(sys.executable).with_name("lint-imports")
     command = [str(linter), "--no-cache", "--config", str(ROOT / "pyproject.toml")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT)])}
     answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert answer.returncode == 1
-    assert complaint in " ".join(answer.stdout.split())
+    return " ".join(answer.stdout.split())

@@ -7,11 +7,12 @@ what its distribution may import is what its ``pyproject.toml`` declares as depe
 from __future__ import annotations
 
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import tomli
 from grimp import ImportGraph
-from importlinter import Contract, ContractCheck, output
+from importlinter import Contract, ContractCheck, fields, output
 
 PACKAGES = Path(__file__).resolve().parent.parent / "packages"
 
@@ -79,6 +80,56 @@ class NoBareRoot(Contract):
 
     def render_broken_contract(self, check: ContractCheck) -> None:
         render(check)
+
+
+class Rooms(Contract):
+    """The rooms of a package import from the floors below them, and its modules go in no circle.
+
+    A room is a module or a package in the container; a floor is some of them, separated by blanks.
+    """
+
+    container = fields.StringField()
+    floors = fields.ListField(subfield=fields.StringField())
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+        floor_of = {
+            room: floor for floor, rooms in enumerate(self.floors) for room in rooms.split()
+        }
+        start = f"{self.container}."
+        inner = [
+            (one, other)
+            for one, other in direct_imports(graph)
+            if one.startswith(start) and other.startswith(start)
+        ]
+        room_of = {
+            module: module.removeprefix(start).partition(".")[0]
+            for module in sorted(graph.modules)
+            if module.startswith(start)
+        }
+        strays = [f"{m} is on no floor" for m, room in room_of.items() if room not in floor_of]
+        strays += [
+            f"{one} -> {other}: {room_of[other]} is not below {room_of[one]}"
+            for one, other in inner
+            if room_of[one] != room_of[other]
+            and floor_of.get(room_of[one], -1) >= floor_of.get(room_of[other], len(floor_of))
+        ]
+        strays += circle(inner)
+        return ContractCheck(kept=not strays, metadata={"lines": strays})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        render(check)
+
+
+def circle(imports: list[tuple[str, str]]) -> list[str]:
+    """Return a line that names a circle of imports; none if there is no circle."""
+    imported: dict[str, set[str]] = {}
+    for one, other in imports:
+        imported.setdefault(one, set()).add(other)
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        return [f"a circle: {' <- '.join(error.args[1])}"]
+    return []
 
 
 def direct_imports(graph: ImportGraph) -> list[tuple[str, str]]:

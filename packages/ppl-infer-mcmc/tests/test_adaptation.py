@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation import dual_averaging, welford
 from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.adaptation.windows import windows
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.hmc_transition import FixedLength
-from ppl.infer.mcmc.integrator import Point, leapfrog
-from ppl.infer.mcmc.machine import energy_error
-from ppl.infer.mcmc.nuts import NoUTurn
-from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.transition import metric
+from ppl.infer.mcmc.transition.hmc_transition import FixedLength
+from ppl.infer.mcmc.transition.integrator import Point, leapfrog
+from ppl.infer.mcmc.transition.machine import energy_error
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 from .targets import ALL, CORRELATED, COVARIANCE, generator, normal
 

@@ -13,7 +13,7 @@ import torch
 
 import ppl.distributions as dist
 from ppl.infer.mcmc import MCMC, NUTS
-from ppl.infer.mcmc.angles import Direction
+from ppl.infer.mcmc.target.angles import Direction
 from ppl.primitives import plate, sample
 
 CASES = {

@@ -8,14 +8,14 @@ from torch.testing import assert_close
 
 import ppl.distributions as dist
 from ppl.errors import MissingSiteError, ShapeError, SiteError, SupportError
+from ppl.infer.layout import Layout
 from ppl.infer.mcmc import HMC, NUTS
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.blocks import block_mask, inverse_mass
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.execution import choose_stride
-from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.nuts import NoUTurn
-from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.execution import choose_stride
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.target.blocks import block_mask, inverse_mass
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 from ppl.primitives import sample
 
 from .targets import generator, normals

@@ -11,11 +11,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from ppl.engine import record
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.chains import Chains, Checkpoint
-from ppl.infer.mcmc.hmc_transition import FixedLength
-from ppl.infer.mcmc.noise import NoiseStream
-from ppl.infer.mcmc.nuts import NoUTurn
-from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.chains.chains import Chains, Checkpoint
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.transition.hmc_transition import FixedLength
+from ppl.infer.mcmc.transition.noise import NoiseStream
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 from .targets import FUNNEL, HEAVY, generator
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import ppl.distributions as dist
-import ppl.infer.mcmc.execution as execution
+import ppl.infer.mcmc.chains.execution as execution
 from ppl import settings
 from ppl.engine import inductor
 from ppl.engine.cpp_library import find_compiler

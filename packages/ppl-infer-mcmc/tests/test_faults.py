@@ -16,9 +16,9 @@ import ppl.poutine as poutine
 from ppl import settings
 from ppl.errors import NotFiniteError
 from ppl.infer.mcmc import MCMC, NUTS
-from ppl.infer.mcmc.parameters import all_valid
-from ppl.infer.mcmc.potential import ModelPotential
-from ppl.infer.mcmc.structure import StructureError
+from ppl.infer.mcmc.target.parameters import all_valid
+from ppl.infer.mcmc.target.potential import ModelPotential
+from ppl.infer.mcmc.target.structure import StructureError
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import factor, plate, sample
 from ppl.validation import validation_enabled

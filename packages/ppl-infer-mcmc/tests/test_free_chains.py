@@ -11,7 +11,8 @@ import torch
 import ppl.distributions as dist
 from ppl.engine.cpp_library import find_compiler
 from ppl.errors import PPLWarning
-from ppl.infer.mcmc import HMC, MCMC, NUTS, execution, free_chains
+from ppl.infer.mcmc import HMC, MCMC, NUTS
+from ppl.infer.mcmc.chains import execution, free_chains
 from ppl.primitives import deterministic, factor, plate, sample
 from ppl.randomness import set_rng_seed
 
@@ -106,7 +107,7 @@ def test_free_chains_draw_what_a_chain_draws_through_python(model, make, monkeyp
 
 @every_model
 def test_chains_draw_the_same_in_threads_and_one_after_another(model, monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.runs.most_threads", lambda: 3)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.runs.most_threads", lambda: 3)
     make = KERNELS["nuts"]
     expected = draws(run(make(model), chain_method="sequential"))
     assert_same_bits(draws(run(make(model))), expected)
@@ -163,7 +164,7 @@ class Unlucky(RuntimeError):
 
 
 def test_an_error_in_one_thread_ends_all_and_keeps_what_was_drawn(monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.runs.most_threads", lambda: 3)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.runs.most_threads", lambda: 3)
     monkeypatch.setattr(free_chains, "WORK_OF_A_CALL", 2**14)
     advance, lock, calls = free_chains.FreeChain._advance, threading.Lock(), []
 

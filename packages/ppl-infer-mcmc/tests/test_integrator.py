@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ppl.infer.mcmc.integrator import Point, leapfrog
-from ppl.infer.mcmc.metric import dense, diagonal, kinetic_energy
+from ppl.infer.mcmc.transition.integrator import Point, leapfrog
+from ppl.infer.mcmc.transition.metric import dense, diagonal, kinetic_energy
 
 from .targets import ALL, generator
 

@@ -9,7 +9,7 @@ import torch
 
 import ppl.distributions as dist
 from ppl.infer.mcmc import MCMC, NUTS, StreamingMCMC
-from ppl.infer.mcmc.run_config import most_draws
+from ppl.infer.mcmc.driver.run_config import most_draws
 from ppl.primitives import sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:the model runs without recording")

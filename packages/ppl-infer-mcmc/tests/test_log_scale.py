@@ -20,9 +20,9 @@ from torch.testing import assert_close
 
 import ppl.distributions as dist
 from ppl import poutine
+from ppl.infer.layout import Layout
 from ppl.infer.mcmc import MCMC, NUTS
-from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.potential import ModelPotential, flat, recorded_potential
+from ppl.infer.mcmc.target.potential import ModelPotential, flat, recorded_potential
 from ppl.ops.stats import effective_sample_size
 from ppl.primitives import plate, sample
 

@@ -14,7 +14,7 @@ import ppl.distributions as dist
 from ppl.errors import ArgumentError, MissingSiteError, NotRunError, PPLWarning, ShapeError
 from ppl.infer.initialization import init_to_value
 from ppl.infer.mcmc import HMC, MCMC, NUTS, MCMCKernel
-from ppl.infer.mcmc.step_records import FIELDS
+from ppl.infer.mcmc.transition.step_records import FIELDS
 from ppl.infer.mcmc.util import select_samples
 from ppl.primitives import deterministic, factor, plate, sample
 

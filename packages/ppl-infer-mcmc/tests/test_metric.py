@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.testing import assert_close
 
-from ppl.infer.mcmc import metric
+from ppl.infer.mcmc.transition import metric
 
 from .targets import generator
 

@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 from ppl.engine.cpp_library import find_compiler
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.native import NativeStride
-from ppl.infer.mcmc.nuts import NoUTurn
-from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.native import NativeStride
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 from .targets import FUNNEL, generator
 from .test_chains import MACHINES, broken, potential_and_grad

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from ppl.infer.mcmc.noise import NoiseStream, StreamState, draw_seeds, philox
+from ppl.infer.mcmc.transition.noise import NoiseStream, StreamState, draw_seeds, philox
 
 LIKE = torch.zeros(200, 50, dtype=torch.float64)
 SEEDS = range(1000, 1200)

@@ -18,7 +18,7 @@ import torch
 import ppl.distributions as dist
 from ppl.errors import ArgumentError, NotFiniteError, PPLWarning
 from ppl.infer.mcmc import HMC, MCMC, NUTS, MCMCKernel
-from ppl.infer.mcmc.parallel import ChainError, run_in_processes
+from ppl.infer.mcmc.driver.parallel import ChainError, run_in_processes
 from ppl.primitives import clear_param_store, factor, param, sample
 
 DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
@@ -195,7 +195,7 @@ def slow(folder, delay):
 @pytest.mark.filterwarnings("ignore::ppl.errors.PPLWarning")
 @pytest.mark.parametrize("options", [{"chain_method": "parallel"}, {"num_processes": 2}], ids=str)
 def test_an_interrupt_of_processes_keeps_what_they_have_drawn(options, tmp_path, monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.parallel._num_processors", lambda: 2)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.parallel._num_processors", lambda: 2)
 
     def interrupt():
         while len(list(tmp_path.iterdir())) < 2:
@@ -244,7 +244,7 @@ def test_the_death_of_a_process_ends_all_of_them():
 
 
 def test_an_interrupt_ends_all_processes(monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.parallel._num_processors", lambda: 2)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.parallel._num_processors", lambda: 2)
 
     def interrupt():
         while len(multiprocessing.active_children()) < 2:
@@ -259,7 +259,7 @@ def test_an_interrupt_ends_all_processes(monkeypatch):
 
 
 def test_more_chains_than_processors_take_turns(monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.parallel._num_processors", lambda: 1)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.parallel._num_processors", lambda: 1)
     assert run_in_processes(lambda chain: chain**2, 4, 1, disable_progbar=True) == [0, 1, 4, 9]
 
 

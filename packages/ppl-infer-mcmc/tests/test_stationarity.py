@@ -13,11 +13,11 @@ import torch
 from scipy.stats import ks_2samp
 
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.hmc_transition import FixedLength
-from ppl.infer.mcmc.native import NativeStride
-from ppl.infer.mcmc.nuts import NoUTurn
-from ppl.infer.mcmc.sampler import Sampler
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.native import NativeStride
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.transition.hmc_transition import FixedLength
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 from .targets import ALL, generator
 

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import ppl.distributions as dist
 from ppl.errors import NotRunError, PPLWarning
 from ppl.infer.mcmc import HMC, MCMC, NUTS, StreamingMCMC, streaming
-from ppl.infer.mcmc.sampler import STEPS_AT_ONCE
+from ppl.infer.mcmc.chains.sampler import STEPS_AT_ONCE
 from ppl.infer.mcmc.streaming import Stream
 from ppl.infer.mcmc.util import diagnostics_from_stats
 from ppl.ops import stats

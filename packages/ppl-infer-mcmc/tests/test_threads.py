@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import ppl.distributions as dist
+from ppl.engine.threads import ENOUGH_WORK, threads_for
 from ppl.infer.mcmc import MCMC, NUTS
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.threads import ENOUGH_WORK, threads_for
+from ppl.infer.mcmc.chains.chains import Chains
 from ppl.primitives import sample
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.machine import Noise, PhasePoint, Tuning
-from ppl.infer.mcmc.metric import dense, diagonal
-from ppl.infer.mcmc.nuts import NoUTurn
+from ppl.infer.mcmc.transition.machine import Noise, PhasePoint, Tuning
+from ppl.infer.mcmc.transition.metric import dense, diagonal
+from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 from .targets import ALL, generator, normal
 

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
+from ppl.engine.threads import threads_for
 from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.mcmc import arguments, util
-from ppl.infer.mcmc.depth import depth_advice
 from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.driver.depth import depth_advice
+from ppl.infer.mcmc.driver.parallel import StartMethod
+from ppl.infer.mcmc.driver.run_config import ChainMethod, Hook, RunConfig, RunResult, warn_if_empty
+from ppl.infer.mcmc.driver.runs import run_chains
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
-from ppl.infer.mcmc.opaque import opaque
-from ppl.infer.mcmc.parallel import StartMethod
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
-from ppl.infer.mcmc.potential import Params
-from ppl.infer.mcmc.run_config import ChainMethod, Hook, RunConfig, RunResult, warn_if_empty
-from ppl.infer.mcmc.runs import run_chains
-from ppl.infer.mcmc.threads import threads_for
+from ppl.infer.mcmc.target.opaque import opaque
+from ppl.infer.mcmc.target.potential import Params
 from ppl.ops import stats
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared

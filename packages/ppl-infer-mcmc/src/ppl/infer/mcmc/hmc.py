@@ -17,12 +17,22 @@ from torch.utils._pytree import tree_map
 from ppl.engine.replay import Replay
 from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer.initialization import Strategy, init_to_uniform
+from ppl.infer.layout import Layout
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.adaptation.block_mass import BlockMassMatrix
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.arguments import names_unknown_arguments
-from ppl.infer.mcmc.blocks import (
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.execution import CHAINS_TO_POOL, choose_potential, choose_stride
+from ppl.infer.mcmc.chains.free_chains import FreeChain
+from ppl.infer.mcmc.chains.native import NativeStride
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.chains.single_chain import SingleChain
+from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.portable import refuse_left_out
+from ppl.infer.mcmc.target.blocks import (
     FullMass,
     InverseMass,
     Names,
@@ -32,24 +42,13 @@ from ppl.infer.mcmc.blocks import (
     inverse_mass,
     split_blocks,
 )
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.described import describe
-from ppl.infer.mcmc.divergences import Divergences
-from ppl.infer.mcmc.execution import CHAINS_TO_POOL, choose_potential, choose_stride
-from ppl.infer.mcmc.free_chains import FreeChain
-from ppl.infer.mcmc.hmc_transition import ROUNDING, FixedLength
-from ppl.infer.mcmc.integrator import PotentialAndGrad
-from ppl.infer.mcmc.layout import Layout
-from ppl.infer.mcmc.machine import Machine, Tuning
-from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
-from ppl.infer.mcmc.native import NativeStride
-from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.opaque import opaque
-from ppl.infer.mcmc.portable import refuse_left_out
-from ppl.infer.mcmc.potential import Params, PotentialFn
-from ppl.infer.mcmc.sampler import Sampler
-from ppl.infer.mcmc.single_chain import SingleChain
-from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.target.divergences import Divergences
+from ppl.infer.mcmc.target.opaque import opaque
+from ppl.infer.mcmc.target.potential import Params, PotentialAndGrad, PotentialFn
+from ppl.infer.mcmc.target.target import Target
+from ppl.infer.mcmc.transition.hmc_transition import ROUNDING, FixedLength
+from ppl.infer.mcmc.transition.machine import Machine, Tuning
+from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
 
@@ -332,7 +331,7 @@ class HMC(MCMCKernel):
         return target.constrain(target.layout.pack(draws, batch_dim=2))
 
     def fields(self) -> dict[str, float]:
-        """Return what is known of the last transition: `ppl.infer.mcmc.step_records.FIELDS`."""
+        """Return what is known of the last transition, see `step_records.FIELDS`."""
         return self._running().chains.last_fields()
 
     def logging(self) -> Mapping[str, str]:

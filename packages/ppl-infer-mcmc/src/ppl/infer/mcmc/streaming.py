@@ -12,26 +12,26 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
+from ppl.engine.threads import threads_for
 from ppl.errors import ArgumentTypeError, NotRunError
+from ppl.infer.layout import Layout
 from ppl.infer.mcmc import util
 from ppl.infer.mcmc.api import MCMC
 from ppl.infer.mcmc.arguments import names_unknown_arguments
-from ppl.infer.mcmc.chains import Chains
+from ppl.infer.mcmc.chains.chains import Chains
 from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.driver.progress import Progress
+from ppl.infer.mcmc.driver.run_config import Hook, RunConfig, warn_if_empty
+from ppl.infer.mcmc.driver.runs import is_batch_kernel, prepare
+from ppl.infer.mcmc.driver.sequential import constrain, set_up, transitions
 from ppl.infer.mcmc.hmc import HMC
-from ppl.infer.mcmc.layout import Layout
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
-from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.opaque import opaque
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
-from ppl.infer.mcmc.potential import Params
-from ppl.infer.mcmc.progress import Progress
-from ppl.infer.mcmc.run_config import Hook, RunConfig, warn_if_empty
-from ppl.infer.mcmc.runs import is_batch_kernel, prepare
-from ppl.infer.mcmc.sequential import constrain, set_up, transitions
-from ppl.infer.mcmc.step_records import FIELDS
-from ppl.infer.mcmc.target import Target
-from ppl.infer.mcmc.threads import threads_for
+from ppl.infer.mcmc.target.opaque import opaque
+from ppl.infer.mcmc.target.potential import Params
+from ppl.infer.mcmc.target.target import Target
+from ppl.infer.mcmc.transition.noise import draw_seeds
+from ppl.infer.mcmc.transition.step_records import FIELDS
 from ppl.ops.streaming import CountMeanVarianceStats, StatsOfDict, StreamingStats
 from ppl.randomness import seeded
 from ppl.validation import validation_enabled

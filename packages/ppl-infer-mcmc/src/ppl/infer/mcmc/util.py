@@ -12,8 +12,8 @@ import ppl.poutine as poutine
 from ppl.errors import ArgumentError
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.enumeration import check_room, log_sum
-from ppl.infer.mcmc.initialize import initialize_model as initialize_model
-from ppl.infer.mcmc.opaque import opaque
+from ppl.infer.mcmc.target.initialize import initialize_model as initialize_model
+from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.predictive import Predictive
 
 Samples = dict[str, Tensor]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Shapes, Values, Vectors, flat
-from ppl.infer.mcmc.blocks import Names
+from ppl.infer.mcmc.target.blocks import Names
 from ppl.ops.arrowhead import SymmArrowhead, sqrt, triu_gram, triu_inverse, triu_matvecmul
 from ppl.ops.welford import WelfordArrowheadCovariance
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix, Shapes, Values, Vectors, flat
-from ppl.infer.mcmc.blocks import Names
-from ppl.infer.mcmc.metric import Metric
+from ppl.infer.mcmc.target.blocks import Names
+from ppl.infer.mcmc.transition import metric
+from ppl.infer.mcmc.transition.metric import Metric
 from ppl.ops.welford import WelfordCovariance
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ppl.errors import MissingSiteError, ShapeError
-from ppl.infer.mcmc.blocks import Names, check_blocks
+from ppl.infer.mcmc.target.blocks import Names, check_blocks
 
 Vectors = dict[Names, Tensor]
 Values = Mapping[str, Tensor]

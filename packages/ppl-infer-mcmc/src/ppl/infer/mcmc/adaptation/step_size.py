@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.integrator import Point, PotentialAndGrad, leapfrog
-from ppl.infer.mcmc.machine import energy_error
-from ppl.infer.mcmc.metric import Metric, kinetic_energy
+from ppl.infer.mcmc.target.potential import PotentialAndGrad
+from ppl.infer.mcmc.transition.integrator import Point, leapfrog
+from ppl.infer.mcmc.transition.machine import energy_error
+from ppl.infer.mcmc.transition.metric import Metric, kinetic_energy
 
 LOG_ACCEPT = math.log(0.8)
 MIN_STEP, MAX_STEP = 1e-10, 1e10

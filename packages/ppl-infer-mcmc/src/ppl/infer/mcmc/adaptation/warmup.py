@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc import metric
 from ppl.infer.mcmc.adaptation import dual_averaging, welford
 from ppl.infer.mcmc.adaptation.windows import Windows, windows
-from ppl.infer.mcmc.machine import Outcome, PhasePoint, Tuning
-from ppl.infer.mcmc.masking import select
-from ppl.infer.mcmc.metric import Metric
-from ppl.infer.mcmc.step_records import FIELDS, StepRecords
+from ppl.infer.mcmc.transition import metric
+from ppl.infer.mcmc.transition.machine import Outcome, PhasePoint, Tuning
+from ppl.infer.mcmc.transition.masking import select
+from ppl.infer.mcmc.transition.metric import Metric
+from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
 
 
 class Adaptation(NamedTuple):

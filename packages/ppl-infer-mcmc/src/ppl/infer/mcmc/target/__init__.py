@@ -1,0 +1,1 @@
+"""What is sampled: the potential energy of a model, and where chains start in it."""

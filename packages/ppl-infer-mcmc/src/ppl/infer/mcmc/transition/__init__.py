@@ -1,0 +1,1 @@
+"""Transitions, cut into leapfrogs: what happens to every chain between two draws."""
