@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -18,7 +22,14 @@ from ppl.infer.mcmc import arguments, util
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.driver.depth import depth_advice
 from ppl.infer.mcmc.driver.parallel import StartMethod
-from ppl.infer.mcmc.driver.run_config import ChainMethod, Hook, RunConfig, RunResult, warn_if_empty
+from ppl.infer.mcmc.driver.run_config import (
+    CHECKPOINT_EVERY,
+    ChainMethod,
+    Hook,
+    RunConfig,
+    RunResult,
+    warn_if_empty,
+)
 from ppl.infer.mcmc.driver.runs import run_chains
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
@@ -63,6 +74,12 @@ class MCMC(Portable):
             process of its own, where also hooks are called and the kernel adapts: what `kernel` is
             here does not change.  All have the same distribution.
         thinning: Keep the last of each `thinning` draws, ``num_samples // thinning`` in all.
+        checkpoint: A folder that keeps the run while it goes on.  A run of the same model and data
+            that finds it there, perhaps after its process was killed, goes on from its last state
+            and ends with the same draws, bit for bit; a finished one gives its draws again, or more
+            of them if `num_samples` is larger.  Draws are mapped to files as they come, so that
+            memory is no limit.  For HMC and NUTS without a `hook_fn`.
+        checkpoint_every: Transitions of a chain between two states on disk, at least.
         num_processes: Into how many batches vectorized chains are split, each in a process that is
             forked once the model is compiled, with one thread of torch.  For many chains on a
             machine with several processors; what `kernel` is here does not change.
@@ -104,6 +121,8 @@ class MCMC(Portable):
         chain_method: ChainMethod = "vectorized",
         thinning: int = 1,
         num_processes: int = 1,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = CHECKPOINT_EVERY,
     ) -> None:
         self.kernel: MCMCKernel = _checked_kernel(kernel)
         self.num_samples: int = arguments.whole_number("num_samples", num_samples, 1)
@@ -128,6 +147,8 @@ class MCMC(Portable):
             mp_context=mp_context,
             thinning=_checked_thinning(thinning, self.num_samples),
             num_processes=_checked_processes(num_processes, self.num_chains),
+            checkpoint=_checked_folder(checkpoint),
+            checkpoint_every=arguments.whole_number("checkpoint_every", checkpoint_every, 1),
         )
         self._draws: RunResult | None = None
         self._args: tuple[Any, ...] = ()  # of the last run; arviz.from_pyro reads these two
@@ -150,18 +171,46 @@ class MCMC(Portable):
         Handlers that are active around the run do not see it.  Warns if transitions diverged, the
         chains disagree, or the model has nothing to sample.  After an interrupt or an error in the
         midst of sampling the draws made so far are kept, and the exception is raised.
+
+        ``run(num_samples=500)`` makes as many further draws of each chain, without a warm-up, after
+        those of the last run, and with the arguments of that run if none are given; a model that
+        has an argument of this name gets it instead.
+
+        Raises:
+            ArgumentError: If there is no run that could go on, or with another model or other data.
         """
         refuse_left_out(self)
+        if "num_samples" in kwargs and not _takes(self.kernel, "num_samples"):
+            return self._run_further(*args, **kwargs)
         self._args, self._kwargs = args, kwargs
         self._draws = None  # those of an earlier run are not those of one that fails
         self._draws = run_chains(self.kernel, self._config, args, kwargs)
-        warn_if_empty(self._draws.layout)
-        if self._draws.stopped is not None:
-            chains, draws = self._draws.shape
-            warn(f"the run was stopped: {draws} draws of {chains} chains are kept")
-            raise self._draws.stopped
-        sampled = self._draws.layout.names
-        latent = {n: x for n, x in self._draws.samples.items() if n in sampled}
+        self._judge(self._draws)
+
+    def _run_further(self, *args: Any, num_samples: int, **kwargs: Any) -> None:
+        """Make further draws after those of the last run."""
+        found, number = self._found(), arguments.whole_number("num_samples", num_samples, 1)
+        if args or kwargs:
+            self._args, self._kwargs = args, kwargs
+        config = replace(self._config, num_samples=self._config.num_samples + number)
+        if config.checkpoint is None:
+            further = replace(config, num_samples=number, warmup_steps=0)
+            later = run_chains(self.kernel, further, self._args, self._kwargs, found.ends)
+            self._draws = found.followed_by(later)
+        else:
+            self._draws = run_chains(self.kernel, config, self._args, self._kwargs)
+        self._config, self.num_samples = config, config.num_samples
+        self._judge(self._draws)
+
+    def _judge(self, draws: RunResult) -> None:
+        """Warn of draws that are not to be trusted, and raise what stopped the run."""
+        warn_if_empty(draws.layout)
+        if draws.stopped is not None:
+            num_chains, num_draws = draws.shape
+            warn(f"the run was stopped: {num_draws} draws of {num_chains} chains are kept")
+            raise draws.stopped
+        sampled = draws.layout.names
+        latent = {n: x for n, x in draws.samples.items() if n in sampled}
         if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
             warn(f"{verdict.brief()}\n(MCMC.summary() tells all)")
 
@@ -223,7 +272,7 @@ class MCMC(Portable):
     def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
         """Look at what costs little: a verdict sorts all draws, which may outlast the run."""
         return bool(self._diverging().any()) or any(
-            bool((stats.split_gelman_rubin(draws.double()) > infer_diagnostics.MAX_R_HAT).any())
+            bool((stats.split_gelman_rubin(_some(draws)) > infer_diagnostics.MAX_R_HAT).any())
             for draws in samples.values()
             if draws.shape[1] >= ENOUGH_DRAWS
         )
@@ -287,6 +336,24 @@ def _checked_processes(num_processes: Any, num_chains: int) -> int:
             f"got {num_chains}"
         )
     return number
+
+
+def _some(draws: Tensor) -> Tensor:
+    """Return at most `DRAWS_JUDGED` draws of each chain, in double precision."""
+    return draws[:, :: math.ceil(draws.shape[1] / DRAWS_JUDGED)].double()
+
+
+def _takes(kernel: MCMCKernel, name: str) -> bool:
+    """Return whether a kernel's model has an argument of this name."""
+    model = getattr(kernel, "model", None)
+    parameters = {} if model is None else inspect.signature(model).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _checked_folder(checkpoint: Any) -> Path | None:
+    if checkpoint is None or isinstance(checkpoint, (str, os.PathLike)):
+        return None if checkpoint is None else Path(checkpoint)
+    raise ArgumentTypeError(f"checkpoint must be the path of a folder, got {checkpoint!r}")
 
 
 def _checked_starts(initial_params: Any, num_chains: int) -> Params | None:

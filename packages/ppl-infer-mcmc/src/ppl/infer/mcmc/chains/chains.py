@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ppl.engine.threads import ENOUGH_WORK, threads_for
+from ppl.errors import ArgumentError
 from ppl.infer.mcmc.chains.sampler import STEPS_AT_ONCE, Sampler, State, Stride
 from ppl.infer.mcmc.transition import step_records
 from ppl.infer.mcmc.transition.machine import Noise, Tuning
 from ppl.infer.mcmc.transition.noise import NoiseStream, Steps, StreamState
 from ppl.infer.mcmc.transition.step_records import DrawBuffer, StepRecords
+
+ROUNDINGS = 100  # by which a potential may differ on another machine
 
 
 class Checkpoint(NamedTuple):
@@ -25,6 +28,13 @@ class Checkpoint(NamedTuple):
     state: State
     stream: StreamState
     record: DrawBuffer
+
+
+class ChainsEnd(NamedTuple):
+    """What chains go on from, without what they have drawn."""
+
+    state: State
+    stream: StreamState
 
 
 class Chains:
@@ -56,6 +66,7 @@ class Chains:
         with torch.no_grad():
             self.state: State = sampler.begin(position, step_size, self._next_noise())
         self.records: StepRecords | None = None
+        self.after_advance: Callable[[], Any] | None = None  # called by `run`
 
     @torch.no_grad()
     def run(
@@ -71,6 +82,8 @@ class Chains:
         with threads_for(work):
             while not self.done and int(self.state.iteration.min()) < num_iterations:
                 self._advance(STEPS_AT_ONCE)
+                if self.after_advance is not None:
+                    self.after_advance()
                 report(self)
 
     @torch.no_grad()
@@ -123,6 +136,36 @@ class Chains:
         """Go on from a checkpoint."""
         self.state, self.record = checkpoint.state, checkpoint.record
         self.stream.restore(checkpoint.stream)
+
+    @property
+    def end(self) -> ChainsEnd:
+        """From where the chains could go on."""
+        return ChainsEnd(self.state, self.stream.state())
+
+    @torch.no_grad()
+    def go_on(self, end: ChainsEnd, is_new_run: bool = False) -> None:
+        """Go on from where chains of the same target were.
+
+        Args:
+            end: Where they were.
+            is_new_run: Whether transitions are counted anew.
+
+        Raises:
+            ArgumentError: If the potential there is another one.
+        """
+        draw = end.state.machine.draw
+        found, _ = self.sampler.machine.potential_and_grad(draw.position)
+        close = ROUNDINGS * torch.finfo(found.dtype).eps
+        if not torch.allclose(found, draw.potential, rtol=close, atol=close, equal_nan=True):
+            raise ArgumentError(
+                f"the model or its data are others: minus the log density at the last draws was "
+                f"{draw.potential.tolist()}, and now it is {found.tolist()}"
+            )
+        iteration = end.state.iteration * (not is_new_run)
+        stops = torch.tensor(self.sampler.pause_iterations, device=iteration.device)
+        paused = end.state.paused & torch.isin(iteration, stops) & (not is_new_run)
+        self.state = end.state._replace(iteration=iteration, paused=paused)
+        self.stream.restore(end.stream)
 
     @property
     def accept_prob(self) -> Tensor:

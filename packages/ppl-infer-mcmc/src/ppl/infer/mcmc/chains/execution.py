@@ -94,6 +94,14 @@ class Execution:
     width: int
     new_replay: Callable[[], Replay] | None = None
 
+    @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        program = getattr(self.potential_and_grad, "program", None)
+        if program is None:
+            return "eager"
+        return "compiled" if isinstance(program, CompiledProgram) else "recorded"
+
 
 def choose_execution(
     potential: Callable[[Tensor], Tensor],

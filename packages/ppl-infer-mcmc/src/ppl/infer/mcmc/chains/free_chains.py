@@ -79,7 +79,7 @@ class FreeChain(Chains):
         replay: Replay,
     ) -> None:
         super().__init__(sampler, position, step_size, seeds, stride)
-        self._native, self._replay, self._seed = stride, replay, seeds[0]
+        self._native, self._replay = stride, replay
         self._advance_natively = stride.function("advance")
         self._advance_natively.restype = c_bool
         self._advance_natively.argtypes = [*[c_void_p] * 3, c_int64, c_int64, c_void_p, c_void_p]
@@ -98,7 +98,7 @@ class FreeChain(Chains):
             addresses,
             self._native.settings,
             self._replay.address,
-            self._seed,
+            int(steps.seeds[0]),
             num_steps,
             ctypes.addressof(buffer),
             ctypes.addressof(cursor),

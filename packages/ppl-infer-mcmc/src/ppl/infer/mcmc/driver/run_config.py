@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -13,6 +14,8 @@ from torch.distributions import Transform
 
 from ppl.errors import MissingSiteError, warn
 from ppl.infer.layout import Layout
+from ppl.infer.mcmc.chains.chains import ChainsEnd
+from ppl.infer.mcmc.driver.checkpoint import RunFolder
 from ppl.infer.mcmc.driver.parallel import StartMethod
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import Portable
@@ -24,6 +27,7 @@ ChainMethod = Literal["vectorized", "sequential", "parallel"]
 Hook = Callable[[MCMCKernel, Params, str, int], Any]
 Samples = dict[str, Tensor]
 Part = TypeVar("Part")
+CHECKPOINT_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class RunConfig(Portable):
     mp_context: StartMethod | None
     thinning: int
     num_processes: int
+    checkpoint: Path | None = None
+    checkpoint_every: int = CHECKPOINT_EVERY
 
     def options(self, kernel: MCMCKernel) -> dict[str, Any]:
         """Return the arguments of the driver by name."""
@@ -55,6 +61,13 @@ class RunConfig(Portable):
     def width(self) -> int:
         """How many chains are one batch of tensors."""
         return self.num_chains // self.num_processes if self.chain_method == "vectorized" else 1
+
+    @property
+    def folder(self) -> RunFolder | None:
+        """What keeps the run on disk, if anything does."""
+        return (
+            None if self.checkpoint is None else RunFolder(self.checkpoint, self.checkpoint_every)
+        )
 
     @property
     def num_iterations(self) -> int:
@@ -121,6 +134,7 @@ class RunResult(Portable):
         diagnostics: What the kernel reports of each chain, by label and ``"chain 0"``, ...
         faults: Why transitions ended at points without density, and how often.
         stopped: The exception or interrupt that ended the run early, None if nothing did.
+        ends: From where the run can go on, of each batch of chains; empty if it cannot.
     """
 
     samples: Samples
@@ -130,6 +144,7 @@ class RunResult(Portable):
     diagnostics: dict[str, dict[str, Any]]
     faults: Counter[str] = field(default_factory=Counter)
     stopped: BaseException | None = None
+    ends: tuple[ChainsEnd, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -165,7 +180,32 @@ class RunResult(Portable):
             },
             sum((chain.faults for chain in chains), Counter()),
             stopped,
+            tuple(end for chain in chains for end in chain.ends),
         )
+
+    def followed_by(self, later: RunResult) -> RunResult:
+        """Return the draws of a run and of its continuation, one after another."""
+        _, num_draws = self.shape
+        shifted = later.divergences._replace(draw=later.divergences.draw + num_draws)
+        fields = {n: torch.cat([x, later.fields[n]], 1) for n, x in self.fields.items()}
+        return replace(
+            later,
+            samples={n: torch.cat([x, later.samples[n]], 1) for n, x in self.samples.items()},
+            fields=fields,
+            divergences=Divergences.join([self.divergences, shifted]),
+            diagnostics=chain_diagnostics(fields),
+            faults=self.faults + later.faults,
+        )
+
+
+def chain_diagnostics(fields: Samples, first: int = 0) -> dict[str, dict[str, Any]]:
+    """Return the indices of divergent draws and the mean acceptance probability of each chain."""
+    rates = fields["accept_prob"].mean(-1).tolist()
+    divergent = [row.nonzero().flatten().tolist() for row in fields["diverging"]]
+    return {
+        "divergences": {f"chain {i}": draws for i, draws in enumerate(divergent, first)},
+        "acceptance rate": {f"chain {i}": rate for i, rate in enumerate(rates, first)},
+    }
 
 
 def warn_if_empty(layout: Layout) -> None:

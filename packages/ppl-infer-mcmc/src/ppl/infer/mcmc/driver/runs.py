@@ -13,15 +13,22 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from ppl.engine.threads import at_most, most_threads
-from ppl.errors import warn
-from ppl.infer.mcmc.chains.chains import Chains
+from ppl.errors import ArgumentError, warn
+from ppl.infer.mcmc.chains.chains import Chains, ChainsEnd
 from ppl.infer.mcmc.chains.execution import Execution, choose_execution, will_compile
 from ppl.infer.mcmc.chains.free_chains import FreeChain, run_in_threads
 from ppl.infer.mcmc.chains.notices import shown
+from ppl.infer.mcmc.driver.checkpoint import Start
 from ppl.infer.mcmc.driver.for_one_run import for_one_run
 from ppl.infer.mcmc.driver.parallel import Environment, default_start_method, run_in_processes
 from ppl.infer.mcmc.driver.progress import Progress
-from ppl.infer.mcmc.driver.run_config import RunConfig, RunResult, Samples, most_draws
+from ppl.infer.mcmc.driver.run_config import (
+    RunConfig,
+    RunResult,
+    Samples,
+    chain_diagnostics,
+    most_draws,
+)
 from ppl.infer.mcmc.driver.sequential import run_chain, run_sequentially
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
@@ -33,18 +40,24 @@ from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.infer.mcmc.transition.step_records import FIELDS
 from ppl.validation import validation_enabled
 
+DRAWS_AT_ONCE = 2**16  # of a run whose draws are kept in files
+
 
 def run_chains(
-    kernel: MCMCKernel, config: RunConfig, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    kernel: MCMCKernel,
+    config: RunConfig,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    ends: tuple[ChainsEnd, ...] = (),
 ) -> RunResult:
     """Run all chains in the way that the config asks for and the kernel is capable of.
 
-    Tensors that were made in ``torch.inference_mode()`` are copied: gradients cannot be taken with
-    them.
+    They go on from the ends of another run, if there are any.  Tensors that were made in
+    ``torch.inference_mode()`` are copied: gradients cannot be taken with them.
     """
     with torch.inference_mode(False):
         args, kwargs = tree_map_only(Tensor, _outside_inference_mode, (args, dict(kwargs)))
-        found = _run_chains(kernel, config, args, kwargs)
+        found = _run_chains(kernel, config, args, kwargs, ends)
     if found.faults:
         warn(_report(found.faults))
     return found
@@ -65,15 +78,24 @@ def _report(faults: Counter[str]) -> str:
 
 
 def _run_chains(
-    kernel: MCMCKernel, config: RunConfig, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    kernel: MCMCKernel,
+    config: RunConfig,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    ends: tuple[ChainsEnd, ...],
 ) -> RunResult:
     is_parallel = config.chain_method == "parallel" and config.num_chains > 1
     if is_batch_kernel(kernel, config):
         is_forked = (config.mp_context or default_start_method()) == "fork"
         if (is_parallel and is_forked) or config.num_processes > 1:
-            return run_in_batches(kernel, config, args, kwargs)
-        if not is_parallel:
-            return run_together(kernel, config, args, kwargs)
+            return run_in_batches(kernel, config, args, kwargs, ends)
+        if not is_parallel or ends:
+            return run_together(kernel, config, args, kwargs, ends=ends)
+    elif config.checkpoint is not None or ends:
+        raise ArgumentError(
+            f"only HMC and NUTS without a hook_fn go on from a checkpoint or an earlier run, not "
+            f"{type(kernel).__name__}" + (" with a hook_fn" if config.hook_fn else "")
+        )
     return (run_apart if is_parallel else run_sequentially)(kernel, config, args, kwargs)
 
 
@@ -82,7 +104,9 @@ def run_apart(
 ) -> RunResult:
     """Run each chain in a process that prepares it all; programs are compiled here before."""
     environment = Environment()
-    if is_batch_kernel(kernel, config) and will_compile(config.num_iterations, kernel.jit_compile):
+    if is_batch_kernel(kernel, config) and (
+        config.checkpoint is not None or will_compile(config.num_iterations, kernel.jit_compile)
+    ):
         with at_most(1):  # as in the processes, which find the program on disk
             prepare(kernel, config, args, kwargs)
         kernel.cleanup()
@@ -134,6 +158,7 @@ def run_together(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     only: int | None = None,
+    ends: tuple[ChainsEnd, ...] = (),
 ) -> RunResult:
     """Run all chains as one batch, or in batches of one if the config is not vectorized.
 
@@ -143,16 +168,21 @@ def run_together(
         args: Arguments of the model.
         kwargs: Keyword arguments of the model.
         only: Run only this chain, as it would run among the others.
+        ends: From where each batch goes on.
     """
     chains = range(config.num_chains) if only is None else [only]
     try:
-        return _run_batches(config, prepare(kernel, config, args, kwargs), chains)
+        return _run_batches(config, prepare(kernel, config, args, kwargs), chains, ends)
     finally:
         kernel.cleanup()
 
 
 def run_in_batches(
-    kernel: HMC, config: RunConfig, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    kernel: HMC,
+    config: RunConfig,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    ends: tuple[ChainsEnd, ...] = (),
 ) -> RunResult:
     """Run the chains in batches, each in a process that is forked when all is prepared."""
     with at_most(1):  # processes cannot share those of a compiled program
@@ -160,7 +190,8 @@ def run_in_batches(
 
     def task(number: int) -> RunResult:
         first = number * config.width
-        return _run_batches(config, problem, range(first, first + config.width))
+        chains = range(first, first + config.width)
+        return _run_batches(config, problem, chains, ends[number : number + 1])
 
     try:
         batches = run_in_processes(
@@ -176,15 +207,21 @@ def run_in_batches(
     return RunResult.join(batches)
 
 
-def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> RunResult:
+def _run_batches(
+    config: RunConfig, problem: Problem, chains: Sequence[int], ends: Sequence[ChainsEnd] = ()
+) -> RunResult:
     """Run some chains, as batches one after another or free of each other."""
-    target, firsts = problem.target, chains[:: problem.width]
+    target, firsts, folder = problem.target, chains[:: problem.width], config.folder
     runs: list[Chains] = []
     stopped: BaseException | None = None
     with validation_enabled(not config.disable_validation):
         try:
             for first in firsts:
                 runs.append(problem.start(first, config.num_samples))
+                if folder is not None:
+                    folder.keep(runs[-1], first)
+            for some, end in zip(runs, ends, strict=bool(ends)):
+                some.go_on(end, is_new_run=True)
             _advance(runs, config)
         except BaseException as error:  # an interrupt, too: what was drawn is kept
             stopped = error
@@ -193,8 +230,8 @@ def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> 
         if stopped is not None and num_draws < config.thinning:
             raise stopped
         firsts, records = [first for first, _ in parts], [part.record for _, part in parts]
-        draws = torch.cat([record.draws[:, :num_draws] for record in records])
-        samples = config.kept(target.constrain(draws[:, config.kept_draws]))
+        draws = [record.draws[:, :num_draws][:, config.kept_draws] for record in records]
+        samples = _samples(config, target, draws, firsts[0])
     fields = {n: torch.cat([r.field(n)[:, :num_draws] for r in records]) for n in FIELDS}
     divergences = Divergences.join(
         record.divergences.thinned(1, num_draws).numbered_from(first)
@@ -202,9 +239,32 @@ def _run_batches(config: RunConfig, problem: Problem, chains: Sequence[int]) -> 
     )
     faults = target.faults_at(divergences.position)
     divergences = divergences.thinned(config.thinning, num_draws // config.thinning)
-    diagnostics = _chain_diagnostics(fields, firsts[0])
+    diagnostics = chain_diagnostics(fields, firsts[0])
     layout, kept = target.layout, config.thin(fields)
-    return RunResult(samples, layout, kept, divergences, diagnostics, faults, stopped)
+    ends = tuple(part.end for _, part in parts)
+    return RunResult(samples, layout, kept, divergences, diagnostics, faults, stopped, ends)
+
+
+def _samples(config: RunConfig, target: Target, draws: Sequence[Tensor], first: int) -> Samples:
+    """Return the values of the sites at draws ``(chain, draw, dim)`` of some batches.
+
+    What is kept in files is computed some draws at a time, and goes to files as well.
+    """
+    folder, num_draws = config.folder, draws[0].shape[1]
+    if folder is None or num_draws * len(draws) <= DRAWS_AT_ONCE:
+        return config.kept(target.constrain(torch.cat(list(draws))))
+    samples: Samples = {}
+    for start in range(0, num_draws, DRAWS_AT_ONCE):
+        some = slice(start, start + DRAWS_AT_ONCE)
+        chain = 0
+        for batch in draws:
+            for name, x in config.kept(target.constrain(batch[:, some])).items():
+                if name not in samples:
+                    shape = (sum(map(len, draws)), num_draws, *x.shape[2:])
+                    samples[name] = folder.tensor(f"site-{first}-{len(samples)}", shape, x)
+                samples[name][chain : chain + len(batch), some] = x
+            chain += len(batch)
+    return samples
 
 
 def _advance(runs: Sequence[Chains], config: RunConfig) -> None:
@@ -218,6 +278,17 @@ def _advance(runs: Sequence[Chains], config: RunConfig) -> None:
     for chains in runs:
         with Progress(len(chains.state.iteration), length, is_silent) as progress:
             chains.run(progress)
+
+
+def _described(config: RunConfig, target: Target) -> dict[str, Any]:
+    """Return what makes a run the same run, as plain values."""
+    return {
+        "sites": dict(zip(target.layout.names, target.layout.sizes, strict=True)),
+        "dtype": str(target.start.dtype),
+        "num_chains": config.num_chains,
+        "warmup_steps": config.warmup_steps,
+        "num_processes": config.num_processes,
+    }
 
 
 @dataclass(frozen=True)
@@ -256,6 +327,7 @@ def prepare(
     if config.save_params is not None:
         config.check_sites(target.constrain(target.start[:1, None]))
     seeds = draw_seeds(config.num_chains)
+    folder = config.folder
     execution = Execution(loop_potential(target.potential), config.width)
     if config.disable_validation:
         work = config.num_iterations, kernel.jit_compile
@@ -264,11 +336,15 @@ def prepare(
                 target.potential, target.start, config.width, *work, may_run_free=not is_endless
             )
 
+    begin = Start(seeds, target.start)
+    if folder is not None:
+        begin = folder.begin(_described(config, target), execution.name, begin)
+
     def start(first: int, num_samples: float) -> Chains:
         return kernel.start(
             execution.potential_and_grad,
-            target.start,
-            seeds,
+            begin.position,
+            begin.seeds,
             config.warmup_steps,
             num_samples,
             slice(first, first + execution.width),
@@ -276,13 +352,3 @@ def prepare(
         )
 
     return Problem(target, execution.width, start)
-
-
-def _chain_diagnostics(fields: Samples, first: int = 0) -> dict[str, dict[str, Any]]:
-    """Return the indices of divergent draws and the mean acceptance probability of each chain."""
-    rates = fields["accept_prob"].mean(-1).tolist()
-    divergent = [row.nonzero().flatten().tolist() for row in fields["diverging"]]
-    return {
-        "divergences": {f"chain {i}": draws for i, draws in enumerate(divergent, first)},
-        "acceptance rate": {f"chain {i}": rate for i, rate in enumerate(rates, first)},
-    }
