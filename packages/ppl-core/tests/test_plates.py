@@ -517,6 +517,32 @@ def test_subsample_needs_a_sensible_event_dim(event_dim):
         subsample(torch.ones(3), event_dim=event_dim)
 
 
+# labels
+
+
+def program_with_labels(labels):
+    with plate("letters", 3, coords=labels):
+        sample("x", zero())
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], range(3), np.arange(3), torch.arange(3)])
+def test_the_trace_of_a_program_has_the_labels_of_its_plates(labels):
+    trace = poutine.trace(program_with_labels).get_trace(labels)
+    expected = labels if isinstance(labels, list) else [0, 1, 2]
+    assert trace.nodes["letters"]["fn"].coords == expected
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "a"], "abc", 3])
+def test_labels_that_do_not_tell_the_elements_apart_are_refused(labels):
+    with pytest.raises(ValueError, match="letters"):
+        program_with_labels(labels)
+
+
+def test_labels_need_the_size_of_the_plate():
+    with pytest.raises(PlateError, match="need the size"):
+        plate("letters", coords=["a", "b"])
+
+
 # block_plate
 
 

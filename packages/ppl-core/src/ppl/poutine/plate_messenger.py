@@ -29,10 +29,12 @@ class PlateMessenger(SubsampleMessenger):
         dim: The (negative) batch dimension; by default the rightmost that no enclosing plate uses.
         use_cuda: Deprecated spelling of ``device="cuda"``.
         device: Where indices live.
+        coords: A different label for each element of the whole plate, such as names; results show
+            them.
 
     Raises:
         PlateError: For a dim that is not negative or already taken, a size that is no number of
-            elements, or an inconsistent subsample.
+            elements, an inconsistent subsample, or coords of another length.
 
     Example:
         >>> import torch

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import as_tensor, named
+from ..arguments import as_tensor, named, wrong_type
 from ..distribution import Distribution
 from ..errors import PlateError
 from .cond_indep_stack_frame import CondIndepStackFrame
@@ -19,16 +19,21 @@ from .runtime import am_i_wrapped, apply_stack, new_message
 class _Subsample(Distribution):
     """The indices of a plate, as a sample site: replayed with the trace it is in, never scored.
 
-    They are drawn, unless they are ``given``.
+    They are drawn, unless they are ``given``.  ``coords`` are the labels of the whole plate.
     """
 
     is_subsample = True
 
     def __init__(
-        self, size: int, subsample_size: int, device: str | torch.device | None, given: Any
+        self,
+        size: int,
+        subsample_size: int,
+        device: str | torch.device | None,
+        given: Any,
+        coords: list[Any] | None = None,
     ) -> None:
         self.size, self.subsample_size, self.device = size, subsample_size, device
-        self.given = given
+        self.given, self.coords = given, coords
         self.batch_shape, self.event_shape = torch.Size(), torch.Size((subsample_size,))
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Any:
@@ -58,6 +63,7 @@ class SubsampleMessenger(IndepMessenger):
         dim: The (negative) batch dimension.
         use_cuda: Deprecated spelling of ``device="cuda"``.
         device: Where indices live.
+        coords: A label for each element of the whole plate.
     """
 
     @named("plate")
@@ -70,6 +76,7 @@ class SubsampleMessenger(IndepMessenger):
         dim: int | None = None,
         use_cuda: bool | None = None,
         device: str | torch.device | None = None,
+        coords: Any = None,
     ) -> None:
         device = "cuda" if use_cuda and device is None else device
         size = as_size(name, "size", size)
@@ -83,6 +90,7 @@ class SubsampleMessenger(IndepMessenger):
                 )
             size = UNKNOWN
         super().__init__(name, size, dim, device)
+        self.coords: list[Any] | None = None if coords is None else self._labels(coords)
         self.subsample_size: int = size
         self._is_whole = False
         if is_known:
@@ -108,7 +116,8 @@ class SubsampleMessenger(IndepMessenger):
             subsample_size = len(subsample)
         wanted = None if subsample_size is None else min(subsample_size, self.size)
         subsample_size = self.size if wanted is None else wanted
-        chosen = _emit(self.name, _Subsample(self.size, subsample_size, self.device, subsample))
+        fn = _Subsample(self.size, subsample_size, self.device, subsample, self.coords)
+        chosen = _emit(self.name, fn)
         if len(chosen) != subsample_size:  # replayed from an execution with another batch size
             subsample_size = self._replayed_size(wanted, len(chosen))
         if subsample_size == 0 < self.size:
@@ -119,6 +128,26 @@ class SubsampleMessenger(IndepMessenger):
             )
         self.subsample_size, self._indices = subsample_size, chosen
         self._is_whole = subsample is None and subsample_size == self.size
+
+    def _labels(self, coords: Any) -> list[Any]:
+        """Return a label for each element, as plain Python values where they are of an array."""
+        if isinstance(coords, str) or not hasattr(coords, "__iter__"):
+            wanted = "a sequence of labels, one for each element"
+            raise wrong_type(f"plate {self.name!r}: coords", wanted, coords, self.name)
+        if self.size == UNKNOWN:
+            raise PlateError(
+                f"plate {self.name!r}: coords need the size of the plate: pass "
+                f"plate({self.name!r}, len(labels), coords=labels)",
+                site=self.name,
+            )
+        labels = coords.tolist() if hasattr(coords, "tolist") else list(coords)
+        if len(labels) != self.size or len({str(label) for label in labels}) != self.size:
+            raise PlateError(
+                f"plate {self.name!r}: coords must be {self.size} different labels, one for each "
+                f"element, got {labels}",
+                site=self.name,
+            )
+        return labels
 
     def _check_indices(self, subsample: Any) -> None:
         """Refuse what are no indices; which numbers they are, nobody may look at."""
