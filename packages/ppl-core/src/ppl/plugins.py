@@ -35,6 +35,7 @@ GROUPS = (
     "ppl.elbos",
     "ppl.kernels",
     "ppl.guides",
+    "ppl.methods",
     "ppl.reparams",
     "ppl.optimizers",
     "ppl.infer",

@@ -27,6 +27,8 @@ from .likelihood import log_likelihood as log_likelihood
 from .marginals import EmpiricalMarginal as EmpiricalMarginal
 from .mh_resampler import MHResampler as MHResampler
 from .predictive import Predictive as Predictive
+from .results.methods import posterior as posterior
+from .results.posterior import Posterior as Posterior
 from .search import Search as Search
 from .smc import SMC as SMC
 from .smcfilter import SMCFilter as SMCFilter

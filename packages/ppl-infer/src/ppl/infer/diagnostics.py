@@ -55,14 +55,19 @@ class Verdict:
         reasons: What was found, one sentence each, with the sites it concerns.
         advice: What to do about it, the most promising first.
         needs_only_draws: Whether the chains agree nearly, so that more draws may be all it takes.
+        next_step: What to type next, if that is known.
     """
 
     reliable: bool
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
     needs_only_draws: bool = False
+    next_step: str = ""
 
     def __str__(self) -> str:
+        return self._findings() + (f"\nNext: {self.next_step}" if self.next_step else "")
+
+    def _findings(self) -> str:
         if self.reliable:
             return "The draws look reliable."
         heading = "More draws are needed" if self.needs_only_draws else "Do not trust these draws"
@@ -72,7 +77,9 @@ class Verdict:
 
     def brief(self) -> str:
         """Return the reasons with the most promising advice, for a warning before the whole."""
-        return "\n".join((*self.reasons, *self.advice[:1])) if not self.reliable else str(self)
+        if self.reliable:
+            return self._findings()
+        return "\n".join((*self.reasons, *self.advice[:1]))
 
 
 def summary(samples: Mapping[str, Tensor], prob: float = 0.9) -> Summary:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +23,7 @@ from .importance_weights import (
     vectorized_log_weights,
 )
 from .particles import vectorize
+from .predictive_runs import foreign_generators, refuse_foreign_draws
 from .trace_batch import TraceBatch, params_in, values_in
 from .trace_posterior import TracePosterior
 from .util import guess_max_plate_nesting
@@ -110,6 +109,9 @@ class Importance(TracePosterior):
         """
         return effective_size(self._normalized())
 
+    def _report(self) -> dict[str, Any]:
+        return {**super()._report(), "facts": {"log_evidence": self.get_log_normalizer().item()}}
+
     def _collect(
         self, *args: Any, **kwargs: Any
     ) -> tuple[Sequence[poutine.Trace], list[Tensor], list[int]]:
@@ -134,12 +136,11 @@ class Importance(TracePosterior):
             trace, weight = self._draw(*args, **kwargs)
             return values_in(trace), weight
 
-        before = _foreign_generators()
+        before = foreign_generators()
         with validation_enabled(False):
             many = torch.func.vmap(one, randomness="different")
             values, log_weights = many(torch.arange(self.num_samples))
-        if _foreign_generators() != before:
-            raise SiteError("numpy or random would draw one number for all of them")
+        refuse_foreign_draws(before)
         traces = TraceBatch(self.num_samples, self.model, values, params, args, kwargs)
         return traces, log_weights
 
@@ -156,12 +157,6 @@ class Importance(TracePosterior):
         if is_validation_enabled() and self.guide is not None:
             check_model_guide_match(model_trace, guide_trace)
         return model_trace, torch.as_tensor(log_weight(model_trace, guide_trace))
-
-
-def _foreign_generators() -> tuple[Any, ...]:
-    """Return the states of the generators that vmap cannot vectorize."""
-    kind, keys, *rest = np.random.get_state()
-    return random.getstate(), kind, np.asarray(keys).tobytes(), *rest
 
 
 def vectorized_importance_weights(

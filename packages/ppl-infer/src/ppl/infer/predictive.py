@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ppl.errors import MissingSiteError, ShapeError, SiteError, warn
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites, site_is_factor
 from ppl.primitives import plate
+from ppl.util import get_rng_state, set_rng_state
 from ppl.validation import is_validation_enabled
 
 from .arguments import nearest_site, positive_int
@@ -43,7 +45,13 @@ class Predictive(torch.nn.Module):
         return_sites: Names of the sites to return; None for all of them. ``"_RETURN"`` is what the
             model returns, of shape ``(draw, *returned)``.
         parallel: Run the model for all draws at once, with ``torch.func.vmap``. What cannot run
-            so, such as a branch on a value, runs one draw after another, and a warning says why.
+            so, such as a branch on a value or a draw from numpy, runs one draw after another, and a
+            warning says why.
+        batch_size: How many draws are run at once if they are parallel; by default as many as
+            return some ten million numbers.
+        labels: The labels that the elements of plates had when ``posterior_samples`` were drawn, by
+            plate. Where the model has others, elements of the same label keep their samples, and
+            new ones are drawn.
 
     Raises:
         SiteError: If neither samples nor their number are given, or both samples and a guide.
@@ -70,6 +78,9 @@ class Predictive(torch.nn.Module):
         num_samples: int | None = None,
         return_sites: Sequence[str] | None = (),
         parallel: bool = False,
+        *,
+        batch_size: int | None = None,
+        labels: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         super().__init__()
         require_program("model", model)
@@ -80,6 +91,8 @@ class Predictive(torch.nn.Module):
         self.model = model
         self.guide = guide
         self.parallel = parallel
+        self.batch_size = None if batch_size is None else positive_int("batch_size", batch_size)
+        self.labels: Mapping[str, Sequence[Any]] = dict(labels or {})
         self.posterior_samples: Samples = _as_samples(posterior_samples)
         self.num_samples: int = _number_of_draws(self.posterior_samples, num_samples)
         self.return_sites: Sequence[str] | None = (
@@ -96,6 +109,22 @@ class Predictive(torch.nn.Module):
         """Return what :meth:`forward` returns as a tuple, in the order of the names."""
         draws = self(*args, **kwargs)
         return tuple(draws[name] for name in sorted(draws))
+
+    def batches(self, *args: Any, batch_size: int, **kwargs: Any) -> Iterator[Samples]:
+        """Yield the draws in batches, of which only one is in memory: for millions of rows.
+
+        Args:
+            args: The arguments of the model.
+            batch_size: How many draws to make at once; the last batch may have fewer.
+            kwargs: The keyword arguments of the model.
+        """
+        batch_size = positive_int("batch_size", batch_size)
+        part = copy.copy(self)
+        for start in range(0, self.num_samples, batch_size):
+            part.num_samples = min(batch_size, self.num_samples - start)
+            end = start + part.num_samples
+            part.posterior_samples = {n: x[start:end] for n, x in self.posterior_samples.items()}
+            yield part(*args, **kwargs)
 
     def get_samples(self, *args: Any, **kwargs: Any) -> Samples:
         """Return what :meth:`forward` returns (its former name)."""
@@ -140,14 +169,23 @@ class Predictive(torch.nn.Module):
         pad: bool = True,
     ) -> Samples:
         """Return the wanted sites of a model run at each of the given draws."""
-        first = _trace(model, _first(given), args, kwargs)
+
+        def execute(draw: Samples) -> poutine.Trace:
+            return _trace(model, draw, args, kwargs, self.labels)
+
+        first = execute(_first(given))
         names = wanted(first)
-
-        def at_draw(draw: Samples) -> Samples:
-            return values_of(_trace(model, draw, args, kwargs), names)
-
-        start = values_of(first, names)
-        draws = run_draws(at_draw, given, start, self.num_samples, self.parallel)
+        data = _same_in_all(first, names, lambda: execute(_first(given)))
+        drawn = [name for name in names if name not in data]
+        draws = run_draws(
+            lambda draw: values_of(execute(draw), drawn),
+            given,
+            values_of(first, drawn),
+            self.num_samples,
+            self.parallel,
+            self.batch_size,
+        )
+        draws |= {name: x.expand(self.num_samples, *x.shape) for name, x in data.items()}
         if not pad:
             return draws
         nesting = max_plate_nesting_of(first)
@@ -251,11 +289,29 @@ def _unscored(model: Model) -> Model:
     return unscored
 
 
+def _same_in_all(
+    first: poutine.Trace, names: Sequence[str], again: Callable[[], poutine.Trace]
+) -> Samples:
+    """Return the observations that are one tensor in all executions, and need no copies."""
+    data = [n for n in names if first.nodes[n]["type"] == "sample" and is_data(first.nodes[n])]
+    data = [n for n in data if not first.nodes[n]["infer"].get("_given")]
+    if not data:
+        return {}
+    state = get_rng_state()
+    second = again()
+    set_rng_state(state)
+    return {n: x for n, x in values_of(first, data).items() if second.nodes[n]["value"] is x}
+
+
 def _trace(
-    model: Model, draw: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]
+    model: Model,
+    draw: Samples,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    labels: Mapping[str, Sequence[Any]] | None = None,
 ) -> poutine.Trace:
     """Return the trace of the model at one draw."""
-    with AtDraw(draw):
+    with AtDraw(draw, labels):
         trace: poutine.Trace = poutine.trace(_unscored(model)).get_trace(*args, **kwargs)
     return prune_subsample_sites(trace)  # type: ignore[no-any-return]
 

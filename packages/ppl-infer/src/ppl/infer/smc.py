@@ -8,20 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import biject_to
 
 import ppl.poutine as poutine
 from ppl.errors import NotFiniteError, NotRunError, SiteError, UnsupportedModelError
-from ppl.poutine.messenger import Messenger
 from ppl.poutine.program_errors import require_program
-from ppl.poutine.util import prune_subsample_sites, site_is_subsample
-from ppl.validation import validation_enabled
+from ppl.poutine.util import site_is_subsample
 
 from .arguments import positive_int
 from .importance_weights import effective_size
 from .systematic import systematic_resample
 from .trace_batch import TraceBatch, params_in, values_in
 from .trace_posterior import TracePosterior
+from .unconstrained_model import UnconstrainedModel
 
 Model = Callable[..., Any]
 Values = dict[str, Tensor]
@@ -103,6 +101,14 @@ class SMC(TracePosterior):
             raise NotRunError("SMC holds no particles yet; call run(...) first")
         return self._log_evidence
 
+    def _report(self) -> dict[str, Any]:
+        history = {
+            "temperature": torch.tensor(self.temperatures),
+            "acceptance_rate": torch.tensor(self.acceptance_rates),
+        }
+        facts = {"log_evidence": self.log_evidence.item()}
+        return {**super()._report(), "history": history, "facts": facts}
+
     @torch.no_grad()
     def _collect(
         self, *args: Any, **kwargs: Any
@@ -178,21 +184,17 @@ class _Target:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        self._program = lambda: model(*args, **kwargs)
-        self._shapes: dict[str, torch.Size] = {}
+        sites = {}
         for name, site in first.iter_stochastic_nodes():
-            _check_site(name, site)
+            check_continuous(name, site)
             if not site_is_subsample(site):
-                self._shapes[name] = _unconstrained(site).shape
-        if not self._shapes:
+                sites[name] = site
+        if not sites:
             raise UnsupportedModelError("SMC moves latent sites, but the model has none")
+        self._model = UnconstrainedModel("SMC", lambda: model(*args, **kwargs), sites)
 
     def draw_from_prior(self, number: int) -> _Particles:
-        def draw(_: Tensor) -> Tensor:
-            trace = poutine.trace(self._program).get_trace()
-            return torch.cat([_unconstrained(trace.nodes[n]).reshape(-1) for n in self._shapes])
-
-        return self._at(_many(draw, torch.arange(number)))
+        return self._at(self._model.prior(number))
 
     def move(self, old: _Particles, factor: Tensor, temperature: float) -> tuple[_Particles, float]:
         """Return particles after a Metropolis step, and the share that moved."""
@@ -203,55 +205,17 @@ class _Target:
         return old.where(is_accepted, new), is_accepted.double().mean().item()
 
     def values_at(self, position: Tensor) -> Values:
-        values: Values = _many(lambda x: values_in(self._run(x)[0]), position)
+        values: Values = self._model.many(lambda x: values_in(self._model.run(x)[0]), position)
         return values
 
     def _at(self, position: Tensor) -> _Particles:
         def score(x: Tensor) -> tuple[Tensor, Tensor]:
-            trace, log_jacobian = self._run(x)
+            trace, log_jacobian = self._model.run(x)
             log_likelihood = trace.log_prob_sum(lambda _, site: site["is_observed"])
             log_prior = trace.log_prob_sum(lambda _, site: not site["is_observed"])
             return log_prior + log_jacobian, torch.as_tensor(log_likelihood)
 
-        return _Particles(position, *_many(score, position))
-
-    def _run(self, position: Tensor) -> tuple[poutine.Trace, Tensor]:
-        parts = position.split([shape.numel() for shape in self._shapes.values()])
-        pairs = zip(self._shapes.items(), parts, strict=True)
-        with _AtUnconstrained({n: x.reshape(shape) for (n, shape), x in pairs}) as handler:
-            trace = prune_subsample_sites(poutine.trace(self._program).get_trace())
-        return trace, torch.as_tensor(handler.log_jacobian)
-
-
-class _AtUnconstrained(Messenger):
-    """Gives latent sites the values of unconstrained ones, and sums the logs of the Jacobians."""
-
-    def __init__(self, values: Values) -> None:
-        self.values = values
-        self.log_jacobian: Tensor | float = 0.0
-
-    def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["name"] in self.values and not msg["is_observed"]:
-            x = self.values[msg["name"]]
-            transform = biject_to(msg["fn"].support)
-            msg["value"], msg["done"] = transform(x), True
-            self.log_jacobian += transform.log_abs_det_jacobian(x, msg["value"]).sum()
-
-
-def _unconstrained(site: dict[str, Any]) -> Tensor:
-    x: Tensor = biject_to(site["fn"].support).inv(site["value"])
-    return x
-
-
-def _many(fn: Callable[[Tensor], Any], x: Tensor) -> Any:
-    try:
-        with validation_enabled(False):
-            return torch.func.vmap(fn, randomness="different")(x)
-    except Exception as error:
-        raise UnsupportedModelError(
-            "SMC runs all particles at once by torch.func.vmap, which the model does not allow: "
-            f"{error}"
-        ) from error
+        return _Particles(position, *self._model.many(score, position))
 
 
 def _factor(position: Tensor) -> Tensor:
@@ -262,7 +226,12 @@ def _factor(position: Tensor) -> Tensor:
     return factor
 
 
-def _check_site(name: str, site: dict[str, Any]) -> None:
+def check_continuous(name: str, site: dict[str, Any]) -> None:
+    """Refuse a latent site that random walks cannot move: a discrete or a subsampled one.
+
+    Raises:
+        UnsupportedModelError: With what to do instead.
+    """
     if site_is_subsample(site):
         if site["fn"].subsample_size < site["fn"].size:
             raise UnsupportedModelError(

@@ -21,6 +21,7 @@ from .trace_batch import TraceBatch
 
 if TYPE_CHECKING:
     from .marginals import Marginals
+    from .results.posterior import Posterior
 
 P = TypeVar("P", bound="TracePosterior")
 
@@ -56,6 +57,7 @@ class TracePosterior:
 
     def __init__(self, num_chains: int = 1) -> None:
         self.num_chains: int = positive_int("num_chains", num_chains)
+        self._arguments: tuple[tuple[Any, ...], dict[str, Any]] = (), {}  # of the last run
         self._keep([], [], [])
 
     def __deepcopy__(self: P, memo: dict[int, Any]) -> P:
@@ -74,6 +76,7 @@ class TracePosterior:
         """
         with poutine.block():
             self._keep(*self._collect(*args, **kwargs))
+        self._arguments = args, kwargs
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> poutine.Trace:
@@ -86,6 +89,17 @@ class TracePosterior:
         from .marginals import Marginals  # which needs this module
 
         return Marginals(self, sites)
+
+    def posterior(self) -> Posterior:
+        """Return the weighted draws of all sites, and what can be asked of them.
+
+        Raises:
+            NotRunError: Before :meth:`run`.
+            SiteError: If the sites are others in some executions.
+        """
+        from .results.of_traces import posterior_of  # which needs this module
+
+        return posterior_of(self, getattr(self, "model", None), **self._report())
 
     def information_criterion(self, pointwise: bool = False) -> dict[str, Tensor]:
         """Return the widely applicable information criterion, smaller for better predictions.
@@ -113,6 +127,10 @@ class TracePosterior:
         return OrderedDict(waic=criterion, p_waic=penalty)
 
     # for derived classes
+
+    def _report(self) -> dict[str, Any]:
+        """Return what else there is to say of the draws: attributes of their posterior, by name."""
+        return {"method": type(self).__name__.lower()}
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define _traces")

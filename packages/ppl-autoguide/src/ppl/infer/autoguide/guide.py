@@ -12,6 +12,8 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import ShapeError, SiteError, UnsupportedModelError
 from ppl.infer.initialization import InitMessenger, Strategy, init_to_feasible, init_to_uniform
+from ppl.infer.results import Posterior
+from ppl.infer.results.of_guide import posterior_of_guide
 from ppl.nn.tree import SUFFIX
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.program_errors import require_instance, require_program
@@ -141,6 +143,22 @@ class AutoGuide(GuideModule):
             kwargs: The arguments of both, by name.
         """
         return diagnose(model, self, *args, num_draws=num_draws, parallel=parallel, **kwargs)
+
+    def posterior(
+        self, *args: Any, num_draws: int = 1000, method: str | None = None, **kwargs: Any
+    ) -> Posterior:
+        """Return draws as an approximate posterior of the model, and what they can be asked.
+
+        Args:
+            args: The arguments of the model, with all of the data.
+            num_draws: How many draws.
+            method: What to call it; by default the class of the guide.
+            kwargs: The arguments by name.
+        """
+        called = type(self).__name__ if method is None else method
+        return posterior_of_guide(
+            self.model, self, args, kwargs, num_draws=num_draws, method=called
+        )
 
     # for derived classes
 

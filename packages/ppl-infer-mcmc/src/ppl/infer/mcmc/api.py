@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +36,8 @@ from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import Params
+from ppl.infer.results import Posterior
+from ppl.infer.results.verdicts import judged
 from ppl.ops import stats
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
@@ -227,6 +230,24 @@ class MCMC(Portable):
             NotRunError: Before :meth:`run`.
         """
         return util.select_samples(self._found().samples, num_samples, group_by_chain)
+
+    def posterior(self) -> Posterior:
+        """Return the draws of the last run with their model and data, and what they can be asked.
+
+        Raises:
+            NotRunError: Before :meth:`run`.
+        """
+        found = self._found()
+        return Posterior.from_draws(
+            found.samples,
+            getattr(self.kernel, "model", None),
+            *self._args,
+            kwargs=self._kwargs,
+            method=type(self.kernel).__name__.lower(),
+            statistics=found.fields,
+            are_chains=True,
+            judge=partial(judged, self._verdict),
+        )
 
     def get_extra_fields(self) -> dict[str, Tensor]:
         """Return what the kernel reports of each draw, shape ``(chain, draw)``, by name.

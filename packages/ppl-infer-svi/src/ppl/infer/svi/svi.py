@@ -14,6 +14,8 @@ import ppl.poutine as poutine
 from ppl.errors import SiteError, warn
 from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
+from ppl.infer.results import Posterior
+from ppl.infer.results.of_guide import posterior_of_guide
 from ppl.infer.trace_posterior import TracePosterior
 from ppl.infer.util import torch_item, zero_grads
 
@@ -194,6 +196,16 @@ class SVI(TracePosterior):
             self.step(*args, **kwargs)
         with torch.no_grad():
             return super().run(*args, **kwargs)
+
+    def posterior(self, *args: Any, num_draws: int = 1000, **kwargs: Any) -> Posterior:
+        """Return draws of the guide as an approximate posterior, and what they can be asked.
+
+        Args:
+            args: The arguments of model and guide, with all of the data.
+            num_draws: How many draws.
+            kwargs: The arguments by name.
+        """
+        return posterior_of_guide(self.model, self.guide, args, kwargs, num_draws=num_draws)
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[poutine.Trace, float]]:
         for _ in range(self.num_samples):

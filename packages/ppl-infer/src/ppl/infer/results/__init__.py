@@ -1,0 +1,8 @@
+"""Results: one kind of posterior for all inference, and what is made of it."""
+
+from .elpd import ELPD as ELPD
+from .elpd import Difference as Difference
+from .methods import Method as Method
+from .posterior import Posterior as Posterior
+from .sensitivity import Sensitivity as Sensitivity
+from .summaries import SummaryTable as SummaryTable

@@ -1,0 +1,173 @@
+"""Posteriors in files: netCDF or Zarr, which other programs read and which execute no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppl.errors import FileFormatError
+
+from ..diagnostics import Verdict
+from .export import _Groups, _imported, import_xarray, to_datatree
+from .posterior import Posterior, Samples
+from .sites import Model, Sites, look, sites_of
+
+FORMAT = 1  # of the attributes below
+OWN = "ppl"  # the attribute that holds what ArviZ does not know
+WEIGHTS = "log_weight"
+HISTORY = "ppl_history"
+
+
+def save(posterior: Posterior, path: str | PathLike[str]) -> None:
+    """Write a posterior: draws, weights, statistics, data, names of dimensions and the verdict.
+
+    Args:
+        posterior: The posterior.
+        path: The file, of netCDF; or a folder of Zarr, if the name ends in ``.zarr``.
+
+    Raises:
+        MissingDistributionError: If xarray, h5netcdf or zarr is not installed.
+    """
+    xr = import_xarray()
+    plain = replace(posterior, log_weights=None)  # which the tree would resample
+    tree = to_datatree(plain, log_likelihood=False)
+    groups = {f"/{name}": node.to_dataset() for name, node in tree.children.items()}
+    if posterior.log_weights is not None:
+        weights = {WEIGHTS: posterior.log_weights}
+        extra = _Groups(plain, {}, {}).dataset(weights, ("chain", "draw"))
+        groups["/sample_stats"] = groups.get("/sample_stats", extra).assign(extra)
+    if posterior.history:
+        groups[f"/{HISTORY}"] = _Groups(plain, {}, {}).dataset(posterior.history)
+    groups["/posterior"].attrs[OWN] = json.dumps(_record(posterior))
+    whole = xr.DataTree.from_dict(groups)
+    if fspath(path).endswith(".zarr"):
+        _imported("zarr", "zarr")
+        whole.to_zarr(path, mode="w")
+    else:
+        _imported("h5netcdf", "save")
+        whole.to_netcdf(path, engine="h5netcdf")
+
+
+def load(
+    path: str | PathLike[str],
+    model: Model | None = None,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Posterior:
+    """Return the posterior of a file that :func:`save` has written.
+
+    Args:
+        path: The file.
+        model: The model.
+        args: The arguments it was fitted with.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        FileFormatError: If the file is of another kind.
+        FileNotFoundError: If there is none.
+    """
+    groups = _read(path)
+    posterior = groups["posterior"]
+    if OWN not in posterior.attrs:
+        raise FileFormatError(
+            f"{fspath(path)!r} holds a posterior that was not written by Posterior.save; read it "
+            "with ArviZ, and make one by Posterior.from_draws"
+        )
+    record = json.loads(posterior.attrs[OWN])
+    draws = _tensors(posterior)
+    statistics = _tensors(groups["sample_stats"]) if "sample_stats" in groups else {}
+    statistics = {record["statistics"].get(name, name): x for name, x in statistics.items()}
+    if "lp" in statistics:
+        statistics["potential_energy"] = -statistics.pop("lp")
+    weights = statistics.pop(WEIGHTS, None)
+    sites = Sites(**{name: _tuples(x) for name, x in record["sites"].items()})
+    observed = _tensors(groups["observed_data"]) if "observed_data" in groups else {}
+    found = Posterior(
+        {name: draws[name] for name in record["names"]},
+        record["method"],
+        model,
+        args,
+        dict(kwargs or {}),
+        weights,
+        statistics,
+        _tensors(groups[HISTORY]) if HISTORY in groups else {},
+        record["facts"],
+        record["are_chains"],
+        replace(sites, observed=observed),
+        _Remembered(Verdict(**{n: _tuples(x) for n, x in record["verdict"].items()})),
+    )
+    if model is None or not (args or kwargs):
+        return found
+    return replace(found, sites=sites_of(look(model, args, kwargs, found._first())))
+
+
+class _Remembered:
+    """The verdict that was given before the posterior was saved."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+    def __call__(self, posterior: Posterior) -> Verdict:
+        return self.verdict
+
+
+def _record(posterior: Posterior) -> dict[str, Any]:
+    """Return what ArviZ's groups have no place for, as plain values."""
+    sites = asdict(replace(posterior.sites, observed={}))
+    del sites["observed"]
+    from .export import NAMES
+
+    return {
+        "format": FORMAT,
+        "method": posterior.method,
+        "names": list(posterior.draws),
+        "facts": dict(posterior.facts),
+        "are_chains": posterior.are_chains,
+        "sites": sites,
+        "statistics": {called: name for name, called in NAMES.items()},
+        "verdict": asdict(posterior.diagnose()),
+    }
+
+
+def _read(path: str | PathLike[str]) -> dict[str, Any]:
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no file {fspath(path)!r}")
+    xr = import_xarray()
+    engine = "zarr" if fspath(path).endswith(".zarr") else "h5netcdf"
+    try:
+        with xr.open_datatree(path, engine=engine) as tree:
+            groups = {name: node.to_dataset().load() for name, node in tree.children.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise FileFormatError(
+            f"{fspath(path)!r} is no file that xarray reads as {engine}: {error}"
+        ) from error
+    if "posterior" not in groups:
+        raise FileFormatError(f"{fspath(path)!r} has no group 'posterior', only {sorted(groups)}")
+    return groups
+
+
+def _tensors(dataset: Any) -> Samples:
+    return {str(n): _tensor(array.values) for n, array in dataset.data_vars.items()}
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(values))
+
+
+def _tuples(value: Any) -> Any:
+    """Return what JSON has made a list as the tuple that it was; labels stay lists."""
+    if isinstance(value, list):
+        return tuple(value)
+    return (
+        {name: tuple(x) if isinstance(x, list) else x for name, x in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
