@@ -46,8 +46,8 @@ class UnconstrainedModel:
                 return torch.func.vmap(fn, randomness="different")(x)
         except Exception as error:
             raise UnsupportedModelError(
-                f"{self.user} runs the model at many points at once by torch.func.vmap, which it "
-                f"does not allow: {error}"
+                f"{self.user} runs the model at all points at once by torch.func.vmap, which the "
+                f"model does not allow: {error}"
             ) from error
 
     def positions(self, values: Values) -> Tensor:

@@ -161,8 +161,8 @@ def why_not_continuous(trace: poutine.Trace, but_finite: bool = False) -> str:
 
 def why_not_whole(trace: poutine.Trace) -> str:
     """Return why a method that needs all data does not apply to a model that subsamples."""
-    for name, site in trace.nodes.items():
-        if site["type"] == "sample" and site_is_subsample(site):
-            if site["fn"].subsample_size < site["fn"].size:
-                return f"plate {name!r} subsamples, and it needs all data"
+    plates = {n: s["fn"] for n, s in trace.nodes.items() if s["type"] == "sample"}
+    for name, fn in plates.items():
+        if getattr(fn, "is_subsample", False) and fn.subsample_size < fn.size:
+            return f"plate {name!r} subsamples, and it needs all data"
     return ""

@@ -120,8 +120,7 @@ class _Target:
             return trace.log_prob_sum() + log_jacobian, pointwise(trace)
 
         joint, values = self.model.many(one, positions.to(self.dtype))
-        # where the model has no density, no weight either
-        return _Densities(joint.double().nan_to_num(-torch.inf), {n: x for n, x in values.items()})
+        return _Densities(_without_nan(joint.double()), values)
 
     def weights(self, log_weights: Tensor) -> tuple[Tensor, float]:
         smoothed, k = psis(log_weights, relative_efficiency=self.efficiency)
@@ -149,7 +148,7 @@ def _leave_out(
             mapped = moved(x)
             densities = target.densities(mapped)
             ratio = densities.joint - value_at(densities) - target.at_start.joint
-            candidate, candidate_k = target.weights(ratio.nan_to_num(-torch.inf))
+            candidate, candidate_k = target.weights(_without_nan(ratio))
             if candidate_k < k:
                 x, smoothed, k = mapped, candidate, candidate_k
                 total = moved.factor @ total
@@ -170,9 +169,14 @@ def _of_mixture(target: _Target, whole: _Map, value_at: Any) -> tuple[Tensor, fl
     there = target.densities(whole.inverse(positions)).joint - whole.log_volume
     proposal = torch.logaddexp(here.joint, there)
     value = value_at(here)
-    ratio = (here.joint - value - proposal).nan_to_num(-torch.inf)
+    ratio = _without_nan(here.joint - value - proposal)
     smoothed, k = target.weights(ratio)
     return (smoothed + value).logsumexp(0), k
+
+
+def _without_nan(log_density: Tensor) -> Tensor:
+    """Return minus infinity where the model has no density: no weight either."""
+    return torch.where(log_density.isnan(), -torch.inf, log_density)
 
 
 def _shift(x: Tensor, weights: Tensor) -> _Map:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+import ppl.poutine as poutine
+from ppl.errors import SiteError
+
 from ..importance import Importance
 from ..smc import SMC
+from ..trace_batch import TraceBatch
 from .methods import Method, why_not_continuous, why_not_whole
 from .posterior import Posterior
 from .sites import Model, sites_of
@@ -33,10 +38,29 @@ def posterior_of(traces: TracePosterior, model: Model | None, **options: Any) ->
 
 
 def draws_of(traces: TracePosterior) -> dict[str, Tensor]:
-    """Return the values of the sites that are not observed, shape ``(1, draw, *site)``."""
-    first = sites_of(traces.exec_traces[0])
+    """Return the values of the sites that are not observed, shape ``(1, draw, *site)``.
+
+    Raises:
+        SiteError: If some executions have other sites than others.
+    """
+    executions = traces.exec_traces
+    first = sites_of(executions[0])
+    if not isinstance(executions, TraceBatch):
+        _check_same(set(first.latent), executions)
     names = [name for name in (*first.latent, *first.computed) if name in first.axes]
     return {name: traces._site(name).detach()[None] for name in names}
+
+
+def _check_same(expected: set[str], executions: Sequence[poutine.Trace]) -> None:
+    """Refuse executions that do not have all the same latent sites."""
+    for trace in executions:
+        different = sorted(expected ^ set(sites_of(trace).latent))
+        if different:
+            raise SiteError(
+                f"sites {different} are not in every execution of the model, so their draws have "
+                "no one shape; ask for a marginal distribution of what all have: .marginal(sites)",
+                site=different[0],
+            )
 
 
 def _importance(

@@ -160,9 +160,10 @@ class Posterior:
         number = positive_int("num_draws", count if num_draws is None else num_draws)
         if self.log_weights is None and number == count:
             return self
-        zeros = torch.zeros(count)
-        weights = zeros if self.log_weights is None else self.log_weights.flatten()
-        index = chosen(weights, number)
+        if self.log_weights is None:
+            index = ((torch.arange(number) + 0.5) * (count / number)).long()
+        else:
+            index = chosen(self.log_weights.flatten(), number)
         take = lambda x: x.flatten(0, 1)[index.to(x.device)][None]  # noqa: E731
         return replace(
             self,

@@ -31,8 +31,8 @@ STRONG = "the prior is strong, or the likelihood weak"
 class Sensitivity(dict[str, dict[str, Tensor]]):
     """By site the sensitivities to ``"prior"`` and ``"likelihood"``, each of the site's shape.
 
-    Above 0.05 a posterior is sensitive: to both, prior and data may disagree; to the prior alone, it is
-    strong, or the data say little.
+    Above 0.05 a posterior is sensitive: to both, prior and data may disagree; to the prior alone,
+    that is strong, or the data say little.
     """
 
     @property
