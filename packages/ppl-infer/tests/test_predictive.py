@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -266,3 +268,97 @@ def test_an_event_of_the_size_of_its_plate_is_not_counted_for_each_element(check
     with pytest.raises(ShapeError, match=r"'y'.*counted 10 times.*plate 'rows'.*to_event"):
         check(trace(torch.zeros(10)))
     check(trace(torch.zeros(10, 10)))
+
+
+# memory
+
+
+def rows(x, y=None):
+    slope = ppl.sample("slope", dist.Normal(0.0, 1.0))
+    with ppl.plate("row", len(x)):
+        ppl.sample("y", dist.Normal(slope * x, 0.1), obs=y)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_draws_in_batches_are_those_of_the_samples(batch_size):
+    samples = {"slope": torch.arange(7.0)}
+    draw = Predictive(rows, samples, parallel=True, batch_size=batch_size)
+    y = draw(torch.ones(1000))["y"]
+    assert (y.mean(1) - samples["slope"]).abs().max() < 0.02  # six standard errors
+    assert len(y[:, 0].unique()) == 7
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_batches_hold_a_part_of_the_draws_each(parallel):
+    draw = Predictive(rows, {"slope": torch.arange(7.0)}, parallel=parallel)
+    parts = [part["y"] for part in draw.batches(torch.ones(500), batch_size=3)]
+    assert [len(part) for part in parts] == [3, 3, 1]
+    assert (torch.cat(parts).mean(1) - torch.arange(7.0)).abs().max() < 0.03
+
+
+def test_batches_without_samples_are_of_the_prior():
+    parts = list(Predictive(rows, num_samples=5).batches(torch.ones(4), batch_size=2))
+    assert [len(part["slope"]) for part in parts] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_observations_are_not_copied_for_each_draw(parallel):
+    data = torch.zeros(10)
+    draw = Predictive(rows, {"slope": torch.zeros(50)}, parallel=parallel, return_sites=["y"])
+    with pytest.warns(PPLWarning, match="observed"):
+        found = draw(torch.ones(10), data)["y"]
+    assert found.shape == (50, 10)
+    assert found.data_ptr() == data.data_ptr()
+
+
+def test_an_observation_that_depends_on_a_draw_is_another_in_each():
+    def centred():
+        z = ppl.sample("z", dist.Normal(0.0, 1.0))
+        ppl.sample("x", dist.Normal(0.0, 1.0), obs=1.0 - z)
+
+    draw = Predictive(centred, {"z": torch.arange(3.0)}, return_sites=["x"])
+    with pytest.warns(PPLWarning, match="observed"):
+        assert draw()["x"].flatten().tolist() == [1.0, 0.0, -1.0]
+
+
+@pytest.mark.parametrize("generator", [np.random.normal, random.random])
+def test_numbers_from_elsewhere_are_drawn_anew_for_each_draw(generator):
+    def model():
+        z = ppl.sample("z", dist.Normal(0.0, 1.0))
+        ppl.deterministic("x", z + generator())
+
+    draw = Predictive(model, {"z": torch.zeros(5)}, parallel=True)
+    with pytest.warns(PPLWarning, match="numpy or random"):
+        assert len(draw()["x"].unique()) == 5
+
+
+# labels
+
+
+def labelled(names, scale=1.0):
+    with ppl.plate("unit", len(names), coords=names):
+        z = ppl.sample("z", dist.Normal(100.0, 1.0))
+        ppl.sample("m", dist.Normal(z[:, None], 1.0).expand([len(names), 2]).to_event(1))
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_elements_are_known_by_their_labels(parallel):
+    samples = {"z": torch.arange(12.0).reshape(4, 3), "m": torch.arange(24.0).reshape(4, 3, 2)}
+    draw = Predictive(
+        labelled,
+        samples,
+        labels={"unit": ["a", "b", "c"]},
+        return_sites=["z", "m"],
+        parallel=parallel,
+    )
+    found = draw(["c", "new", "a", "b"])
+    torch.testing.assert_close(found["z"][:, [2, 3, 0]], samples["z"])
+    torch.testing.assert_close(found["m"][:, [2, 3, 0]], samples["m"])
+    assert bool((found["z"][:, 1] > 90).all())
+    assert len(found["z"][:, 1].unique()) == 4
+
+
+def test_the_same_labels_change_nothing():
+    samples = {"z": torch.zeros(4, 2), "m": torch.zeros(4, 2, 2)}
+    draw = Predictive(labelled, samples, labels={"unit": ["a", "b"]}, return_sites=["z"])
+    torch.testing.assert_close(draw(["a", "b"])["z"], samples["z"])

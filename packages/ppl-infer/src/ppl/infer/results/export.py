@@ -60,7 +60,7 @@ def to_datatree(
         {'chain': 2, 'draw': 5, 'place': 3}
     """
     equal = posterior.resampled()
-    groups = _Groups(equal, dims or {}, coords or {})
+    groups = Groups(equal, dims or {}, coords or {})
     found = {
         "posterior": groups.of_draws(equal.draws),
         "sample_stats": groups.of_statistics(),
@@ -91,7 +91,7 @@ def to_arviz(posterior: Posterior, **options: Any) -> Any:
     Raises:
         MissingDistributionError: If ArviZ or xarray is not installed.
     """
-    arviz = _imported("arviz", "arviz")
+    arviz = imported("arviz", "arviz")
     tree = to_datatree(posterior, **options)
     if not hasattr(arviz, "InferenceData"):
         return tree
@@ -104,10 +104,15 @@ def import_xarray() -> Any:
     Raises:
         MissingDistributionError: If it is not installed.
     """
-    return _imported("xarray", "save")
+    return imported("xarray", "save")
 
 
-def _imported(name: str, extra: str) -> Any:
+def imported(name: str, extra: str) -> Any:
+    """Return a module that an extra of ppl-infer installs.
+
+    Raises:
+        MissingDistributionError: If it is not installed.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -136,8 +141,14 @@ def constants_of(posterior: Posterior) -> dict[str, Tensor]:
     }
 
 
-class _Groups:
-    """Makes datasets of the tensors of one posterior."""
+class Groups:
+    """Makes datasets of the tensors of one posterior, with its names and labels.
+
+    Args:
+        posterior: The posterior.
+        dims: Names of the dimensions of sites, in place of those of plates.
+        coords: Labels of dimensions, in place of those of plates.
+    """
 
     def __init__(self, posterior: Posterior, dims: Dims, coords: Coords) -> None:
         self.posterior, self.dims = posterior, dims
@@ -156,6 +167,7 @@ class _Groups:
         return self.dataset(grouped, CHAINS)
 
     def of_statistics(self) -> xarray.Dataset:
+        """Return the statistics of the sampler, with the names that ArviZ has for them."""
         statistics = dict(self.posterior.statistics)
         if "potential_energy" in statistics:
             statistics["lp"] = -statistics.pop("potential_energy")
@@ -178,11 +190,13 @@ class _Groups:
         return self.of_draws({name: x.double() for name, x in values.items()})
 
     def observed_only(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the predictions of what was observed."""
         return {name: x for name, x in drawn.items() if name in self.posterior.sites.observed}
 
     def dataset(
         self, values: Mapping[str, Tensor], leading: tuple[str, ...] = ()
     ) -> xarray.Dataset:
+        """Return values by name as arrays with named dimensions, the leading ones as given."""
         xr = import_xarray()
         arrays, used = {}, set()
         for name, x in values.items():

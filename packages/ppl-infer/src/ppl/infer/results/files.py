@@ -16,7 +16,7 @@ from torch import Tensor
 from ppl.errors import FileFormatError
 
 from ..diagnostics import Verdict
-from .export import _Groups, _imported, import_xarray, to_datatree
+from .export import NAMES, Groups, import_xarray, imported, to_datatree
 from .posterior import Posterior, Samples
 from .sites import Model, Sites, look, sites_of
 
@@ -42,17 +42,17 @@ def save(posterior: Posterior, path: str | PathLike[str]) -> None:
     groups = {f"/{name}": node.to_dataset() for name, node in tree.children.items()}
     if posterior.log_weights is not None:
         weights = {WEIGHTS: posterior.log_weights}
-        extra = _Groups(plain, {}, {}).dataset(weights, ("chain", "draw"))
+        extra = Groups(plain, {}, {}).dataset(weights, ("chain", "draw"))
         groups["/sample_stats"] = groups.get("/sample_stats", extra).assign(extra)
     if posterior.history:
-        groups[f"/{HISTORY}"] = _Groups(plain, {}, {}).dataset(posterior.history)
+        groups[f"/{HISTORY}"] = Groups(plain, {}, {}).dataset(posterior.history)
     groups["/posterior"].attrs[OWN] = json.dumps(_record(posterior))
     whole = xr.DataTree.from_dict(groups)
     if fspath(path).endswith(".zarr"):
-        _imported("zarr", "zarr")
-        whole.to_zarr(path, mode="w")
+        imported("zarr", "zarr")
+        whole.to_zarr(path, mode="w", zarr_format=2)  # the one that has words
     else:
-        _imported("h5netcdf", "save")
+        imported("h5netcdf", "save")
         whole.to_netcdf(path, engine="h5netcdf")
 
 
@@ -88,7 +88,7 @@ def load(
     if "lp" in statistics:
         statistics["potential_energy"] = -statistics.pop("lp")
     weights = statistics.pop(WEIGHTS, None)
-    sites = Sites(**{name: _tuples(x) for name, x in record["sites"].items()})
+    sites = _sites(record["sites"])
     observed = _tensors(groups["observed_data"]) if "observed_data" in groups else {}
     found = Posterior(
         {name: draws[name] for name in record["names"]},
@@ -102,7 +102,7 @@ def load(
         record["facts"],
         record["are_chains"],
         replace(sites, observed=observed),
-        _Remembered(Verdict(**{n: _tuples(x) for n, x in record["verdict"].items()})),
+        _Remembered(Verdict(**{n: _tupled(x) for n, x in record["verdict"].items()})),
     )
     if model is None or not (args or kwargs):
         return found
@@ -122,9 +122,6 @@ class _Remembered:
 def _record(posterior: Posterior) -> dict[str, Any]:
     """Return what ArviZ's groups have no place for, as plain values."""
     sites = asdict(replace(posterior.sites, observed={}))
-    del sites["observed"]
-    from .export import NAMES
-
     return {
         "format": FORMAT,
         "method": posterior.method,
@@ -162,12 +159,12 @@ def _tensor(values: Any) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(values))
 
 
-def _tuples(value: Any) -> Any:
-    """Return what JSON has made a list as the tuple that it was; labels stay lists."""
-    if isinstance(value, list):
-        return tuple(value)
-    return (
-        {name: tuple(x) if isinstance(x, list) else x for name, x in value.items()}
-        if isinstance(value, dict)
-        else value
-    )
+def _sites(record: dict[str, Any]) -> Sites:
+    """Return the sites of a record, whose tuples JSON has made lists."""
+    axes = {name: tuple(names) for name, names in record["axes"].items()}
+    latent, computed = tuple(record["latent"]), tuple(record["computed"])
+    return Sites(latent, computed, {}, axes, record["coords"], record["plates"])
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
