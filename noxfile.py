@@ -24,7 +24,7 @@ DISTRIBUTIONS = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.t
 PLUGINS = sorted(path.parent for path in ROOT.glob("tests/plugins/*/pyproject.toml"))
 
 BUILD_TOOLS = ["hatchling", "editables", "build"]
-TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-cov", "scipy", "arviz"]
+TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-cov", "scipy", "arviz", "h5netcdf", "zarr"]
 CHECK_TOOLS = ["ruff", "mypy", "import-linter", "towncrier", "types-tqdm", "tomli"]
 DOCS_TOOLS = ["sphinx", "sphinx-copybutton", "furo", "myst-parser"]
 TOOLS = [*BUILD_TOOLS, *TEST_TOOLS, *CHECK_TOOLS, *DOCS_TOOLS]

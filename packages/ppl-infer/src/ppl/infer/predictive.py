@@ -19,12 +19,13 @@ from ppl.util import get_rng_state, set_rng_state
 from ppl.validation import is_validation_enabled
 
 from .arguments import nearest_site, positive_int
-from .predictive_runs import AtDraw, run_draws, values_of
+from .predictive_runs import AtDraw, run_at_once, run_draws, values_of
 from .site_shapes import check_counted_once, is_data
 from .util import max_plate_nesting_of
 
 Samples = dict[str, Tensor]
 Model = Callable[..., Any]
+AtDraws = Callable[[Samples, tuple[Any, ...], dict[str, Any]], Samples]
 
 
 class Predictive(torch.nn.Module):
@@ -125,6 +126,27 @@ class Predictive(torch.nn.Module):
             end = start + part.num_samples
             part.posterior_samples = {n: x[start:end] for n, x in self.posterior_samples.items()}
             yield part(*args, **kwargs)
+
+    def at_draws(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AtDraws:
+        """Return a pure function of draws, arguments and keyword arguments, to be recorded.
+
+        Args:
+            args: Arguments of the model, with which it is run once to learn its sites.
+            kwargs: Its keyword arguments.
+        """
+        with torch.no_grad():
+            first = _trace(self.model, _first(self.posterior_samples), args, kwargs, self.labels)
+        names, nesting = self._wanted(first), max_plate_nesting_of(first)
+        num = self.num_samples
+
+        def at(given: Samples, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Samples:
+            def one(draw: Samples) -> Samples:
+                return values_of(_trace(self.model, draw, args, kwargs, self.labels), names)
+
+            found = run_at_once(one, given, num, num)
+            return {name: _pad(x, first.nodes[name], nesting) for name, x in found.items()}
+
+        return at
 
     def get_samples(self, *args: Any, **kwargs: Any) -> Samples:
         """Return what :meth:`forward` returns (its former name)."""

@@ -120,7 +120,7 @@ def run_draws(
     if parallel:
         try:
             size = batch_size or MOST_NUMBERS // max(1, sum(x.numel() for x in first.values()))
-            return _at_once(at_draw, given, num, max(1, min(size, num)))
+            return run_at_once(at_draw, given, num, max(1, min(size, num)))
         except Exception as error:  # one of the model itself comes again
             cause = str(error).partition("\n")[0]
             warn(f"parallel=True: the draws run one after another, all at once gave: {cause}")
@@ -144,7 +144,7 @@ def refuse_foreign_draws(before: tuple[Any, ...]) -> None:
         raise SiteError("numpy or random would draw one number for all of them")
 
 
-def _at_once(
+def run_at_once(
     at_draw: Callable[[Values], Values], given: Values, num: int, batch_size: int
 ) -> Values:
     """Return the values at all draws by vmap: checks of values would be branches on them."""

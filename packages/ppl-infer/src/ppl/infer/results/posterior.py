@@ -323,6 +323,41 @@ class Posterior:
 
         return load(path, model, args, kwargs)
 
+    def export(
+        self,
+        path: str | PathLike[str],
+        *args: Any,
+        return_sites: Sequence[str] | None = (),
+        num_draws: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the predictions as a program for ``torch.export.load``, which needs torch alone.
+
+        ``torch.export.load(path).module()`` takes arguments of the same shapes and returns what
+        :meth:`predict` does. ``load_state_dict(program.state_dict() | other.served_draws())`` gives
+        it the draws of another posterior of the model, without compiling anything again.
+
+        Args:
+            path: The file, whose name ends in ``.pt2``.
+            args: Arguments like those that are served.
+            return_sites: The sites to predict; by default those that are not inferred.
+            num_draws: How many of the draws; by default all.
+            kwargs: Keyword arguments of the model.
+        """
+        from .serving import export  # which needs this module
+
+        export(self, path, args, kwargs, return_sites, num_draws)
+
+    def served_draws(self, num_draws: int | None = None) -> Samples:
+        """Return the draws as the state of a program that :meth:`export` has written.
+
+        Args:
+            num_draws: How many, as many as were exported; by default all.
+        """
+        from .serving import served_draws  # which needs this module
+
+        return served_draws(self, num_draws)
+
     # for the above
 
     def _model(self, purpose: str) -> Model:
