@@ -273,6 +273,18 @@ TOPICS = [
         ],
     ),
     Topic(
+        "results",
+        "Results",
+        "One kind of posterior for all inference, and what can be asked of it. {doc}`../results` shows "
+        "it at work.",
+        [
+            _part("", "ppl.infer", "posterior Posterior"),
+            _part("What it returns, and methods of your own", "ppl.infer.results"),
+            _part("Of a guide", "ppl.infer.results.of_guide"),
+            _part("Groups for ArviZ", "ppl.infer.results.export"),
+        ],
+    ),
+    Topic(
         "prediction",
         "Prediction",
         "Draws of what was not observed, from the prior, from a guide or from the draws of MCMC.",
