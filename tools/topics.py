@@ -275,8 +275,8 @@ TOPICS = [
     Topic(
         "results",
         "Results",
-        "One kind of posterior for all inference, and what can be asked of it. {doc}`../results` shows "
-        "it at work.",
+        "One kind of posterior for all inference, and what can be asked of it. {doc}`../results` "
+        "shows it at work.",
         [
             _part("", "ppl.infer", "posterior Posterior"),
             _part("What it returns, and methods of your own", "ppl.infer.results"),

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+import xarray
 from torch.testing import assert_close
 
 import ppl
@@ -98,6 +99,22 @@ def test_arviz_reads_the_file(weighted, tmp_path):
         found = arviz.from_netcdf(path)
     assert found.posterior["theta"].dims == ("chain", "draw", "school")
     assert found.observed_data["effect"].shape == (8,)
+
+
+def test_predictions_are_written_batch_by_batch(weighted, tmp_path):
+    path = tmp_path / "predictions.zarr"
+    names = [NAMES[2], "new"]
+    weighted.save_predictions(
+        path, ERRORS[:2], names=names, batch_size=7, num_draws=20, return_sites=["z", "effect"]
+    )
+    found = xarray.open_zarr(path)
+    assert found["effect"].dims == ("draw", "school")
+    assert found["effect"].shape == (20, 2)
+    assert found["school"].values.tolist() == names
+    expected = weighted.resampled(20).get_samples()["z"][:, 2]
+    assert_close(torch.tensor(found["z"].values[:, 0]), expected)
+    with pytest.raises(ArgumentError, match=r"\.zarr"):
+        weighted.save_predictions(tmp_path / "predictions.nc", batch_size=7)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

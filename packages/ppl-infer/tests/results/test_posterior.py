@@ -136,6 +136,12 @@ def test_only_chains_have_r_hat(weighted, chains):
     assert "r_hat" not in str(weighted.summary())
 
 
+def test_rows_of_the_summary_have_the_labels_of_plates(weighted):
+    rows = [line.split()[0] for line in str(weighted.summary()).splitlines()[1:]]
+    assert rows[:2] == ["mu", "tau"]
+    assert rows[2:10] == [f"z[{name}]" for name in NAMES]
+
+
 def test_the_summary_is_the_exact_posterior(chains):
     found, loc, variance = chains
     table = found.summary()["mean"]

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 import ppl
 import ppl.distributions as dist
-from ppl.errors import MissingSiteError
+from ppl.errors import MissingSiteError, SiteError
 from ppl.infer import Posterior
 from ppl.infer.results.sensitivity import CONFLICT, STRONG, log_densities
 
@@ -79,3 +79,14 @@ def test_an_unknown_site_is_refused():
     posterior = of_normal(torch.zeros(2, dtype=torch.double), 1.0)
     with pytest.raises(MissingSiteError, match="did you mean 'mean'"):
         posterior.sensitivity(prior=["meen"])
+
+
+def test_a_site_that_was_summed_out_has_no_density():
+    def mixture():
+        mean = ppl.sample("mean", dist.Normal(0.0, 1.0))
+        high = ppl.sample("high", dist.Bernoulli(0.5))
+        ppl.sample("x", dist.Normal(mean + high, 1.0), obs=torch.tensor(0.0))
+
+    found = Posterior.from_draws({"mean": torch.randn(1, 20)}, mixture)
+    with pytest.raises(SiteError, match="summed out"):
+        found.sensitivity()

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,11 +109,15 @@ def summary(samples: Mapping[str, Tensor], prob: float = 0.9) -> Summary:
     return {name: _site_summary(_checked(name, draws), prob) for name, draws in samples.items()}
 
 
-def format_summary(table: Mapping[str, Mapping[str, Tensor]]) -> str:
+def format_summary(
+    table: Mapping[str, Mapping[str, Tensor]],
+    labels: Mapping[str, Sequence[Sequence[Any]]] | None = None,
+) -> str:
     """Return an aligned table of a :func:`summary`, one row for each scalar component.
 
     Args:
         table: What :func:`summary` returned.
+        labels: What to call the elements of each dimension of a site, by default their numbers.
 
     Returns:
         Lines joined by newlines: a header, then rows named ``mu``, ``theta[0]``, ``corr[0,1]``.
@@ -128,7 +133,8 @@ def format_summary(table: Mapping[str, Mapping[str, Tensor]]) -> str:
     for site, statistics in table.items():
         shape = next(iter(statistics.values())).shape
         flat = [statistics[column].reshape(-1).tolist() for column in columns]
-        for name, *values in zip(_component_names(site, shape), *flat, strict=True):
+        names = _component_names(site, shape, (labels or {}).get(site))
+        for name, *values in zip(names, *flat, strict=True):
             rows.append([name, *map(_format_value, columns, values)])
     return _align(rows)
 
@@ -225,8 +231,10 @@ def _site_summary(draws: Tensor, prob: float) -> dict[str, Tensor]:
     }
 
 
-def _component_names(site: str, shape: Sequence[int]) -> Iterator[str]:
-    for index in itertools.product(*map(range, shape)):
+def _component_names(
+    site: str, shape: Sequence[int], labels: Sequence[Sequence[Any]] | None = None
+) -> Iterator[str]:
+    for index in itertools.product(*(labels or map(range, shape))):
         yield f"{site}[{','.join(map(str, index))}]" if index else site
 
 

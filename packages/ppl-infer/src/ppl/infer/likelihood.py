@@ -62,7 +62,7 @@ def log_likelihood(
     def at_draw(draw: dict[str, Tensor]) -> dict[str, Tensor]:
         with poutine.block(), AtDraw(draw):
             trace: poutine.Trace = poutine.trace(model).get_trace(*args, **kwargs)
-        _check_all_given(trace, list(given))
+        check_all_given(trace, list(given))
         return pointwise(trace)
 
     with torch.no_grad():
@@ -83,7 +83,16 @@ def pointwise(trace: poutine.Trace) -> dict[str, Tensor]:
     }
 
 
-def _check_all_given(trace: poutine.Trace, names: list[str]) -> None:
+def check_all_given(trace: poutine.Trace, names: list[str]) -> None:
+    """Refuse a trace with a latent site that was drawn, and not given.
+
+    Args:
+        trace: The trace.
+        names: The sites that were given.
+
+    Raises:
+        SiteError: If there is one.
+    """
     free = [
         name
         for name, site in trace.iter_stochastic_nodes()
@@ -92,6 +101,8 @@ def _check_all_given(trace: poutine.Trace, names: list[str]) -> None:
     if free:
         raise SiteError(
             f"posterior_samples have no draws of the latent sites {free}, only of {names}; a "
-            "likelihood needs them all: pass what get_samples() returned",
+            "likelihood needs them all: pass what get_samples() returned; a discrete site that was "
+            "summed out has none: draw it by infer_discrete, or write the sum as a distribution, "
+            "such as MixtureSameFamily",
             site=free[0],
         )

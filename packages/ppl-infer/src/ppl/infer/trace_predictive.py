@@ -28,6 +28,8 @@ class TracePredictive(TracePosterior):
             default.
     """
 
+    posterior: Any  # what it draws from, in place of the method
+
     def __init__(
         self,
         model: Callable[..., Any],

@@ -10,7 +10,8 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import NotFiniteError
 from ppl.infer.results import Method, Posterior
-from ppl.infer.results.methods import Model, why_not_continuous
+from ppl.infer.results.methods import why_not_continuous
+from ppl.infer.results.sites import Model
 
 from .auto_laplace_approximation import AutoLaplaceApproximation
 
@@ -48,11 +49,11 @@ def find_mode(
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = _negative_log_density(guide, args, kwargs)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with poutine.block():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
         with torch.no_grad():
             reached = _negative_log_density(guide, args, kwargs)
     if not bool(reached.isfinite()):

@@ -8,7 +8,8 @@ from typing import Any
 from ppl.infer.mcmc.api import MCMC
 from ppl.infer.mcmc.nuts import NUTS
 from ppl.infer.results import Method, Posterior
-from ppl.infer.results.methods import Model, why_not_continuous
+from ppl.infer.results.methods import why_not_continuous
+from ppl.infer.results.sites import Model
 
 
 def _nuts(

@@ -10,8 +10,9 @@ import torch
 import ppl.plugins as plugins
 from ppl.infer.elbo import ELBO
 from ppl.infer.results import Method, Posterior
-from ppl.infer.results.methods import Model, why_not_continuous
+from ppl.infer.results.methods import why_not_continuous
 from ppl.infer.results.of_guide import posterior_of_guide
+from ppl.infer.results.sites import Model
 from ppl.optim import ClippedAdam
 
 from .elbo import Trace_ELBO
@@ -39,8 +40,8 @@ def _svi(
     optimizer = ClippedAdam({"lr": lr, "lrd": DECAY ** (1 / max(1, num_steps))})
     svi = SVI(model, fitted, optimizer, Trace_ELBO() if loss is None else loss)
     losses = torch.tensor([svi.step(*args, **kwargs) for _ in range(num_steps)])
-    options = {"num_draws": num_draws, "history": {"loss": losses}}
-    return posterior_of_guide(model, fitted, args, kwargs, **options)
+    history = {"loss": losses}
+    return posterior_of_guide(model, fitted, args, kwargs, num_draws=num_draws, history=history)
 
 
 svi = Method(_svi, why_not_continuous)

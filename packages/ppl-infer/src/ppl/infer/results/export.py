@@ -208,9 +208,10 @@ class Groups:
             size = next(iter(values.values())).shape[leading.index(name)]
             coords[name] = np.arange(size)
         try:
-            return xr.Dataset(arrays, coords=coords, attrs=_attributes(self.posterior))
+            dataset: xarray.Dataset = xr.Dataset(arrays, coords, _attributes(self.posterior))
         except ValueError as error:
             raise ShapeError(f"dims or coords do not fit the sites: {error}") from error
+        return dataset
 
     def _axes(self, name: str, shape: Sequence[int]) -> tuple[str, ...]:
         """Return the names of the dimensions of a value; ``shape`` is without chain and draw."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl.errors import FileFormatError
+import ppl.poutine as poutine
+from ppl.errors import ArgumentError, FileFormatError
 
 from ..diagnostics import Verdict
 from .export import NAMES, Groups, import_xarray, imported, to_datatree
@@ -54,6 +55,56 @@ def save(posterior: Posterior, path: str | PathLike[str]) -> None:
     else:
         imported("h5netcdf", "save")
         whole.to_netcdf(path, engine="h5netcdf")
+
+
+def save_predictions(
+    posterior: Posterior,
+    path: str | PathLike[str],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    return_sites: Sequence[str] | None,
+    num_draws: int | None,
+    batch_size: int,
+) -> None:
+    """Write predictions to a folder of Zarr, with only a batch of draws in memory.
+
+    Args:
+        posterior: The posterior.
+        path: The folder, whose name ends in ``.zarr``.
+        args: Arguments of the model.
+        kwargs: Its keyword arguments.
+        return_sites: The sites to predict.
+        num_draws: How many of the draws.
+        batch_size: How many to make at once.
+
+    Raises:
+        ArgumentError: If the name of the folder does not end in ``.zarr``.
+        MissingDistributionError: If xarray or zarr is not installed.
+    """
+    if not fspath(path).endswith(".zarr"):
+        raise ArgumentError(f"the name of the folder must end in .zarr, got {fspath(path)!r}")
+    imported("zarr", "zarr")
+    model = poutine.uncondition(posterior._model("predict"))
+    equal = posterior.resampled(num_draws)
+    predictive = equal._predictive(model, return_sites)
+    here = sites_of(look(model, args, kwargs, equal._first(), equal.sites.coords))
+    groups = Groups(replace(equal, sites=here), {}, {})
+    is_first = True
+    for batch in predictive.batches(*args, batch_size=batch_size, **kwargs):
+        values = {name: x.reshape(len(x), *_own_shape(here, name, x)) for name, x in batch.items()}
+        data = groups.dataset(values, ("draw",)).drop_vars("draw")
+        if is_first:
+            data.to_zarr(path, mode="w", zarr_format=2)
+        else:
+            labels = [name for name in data.coords if name != "draw"]
+            data.drop_vars(labels).to_zarr(path, append_dim="draw", zarr_format=2)
+        is_first = False
+
+
+def _own_shape(sites: Sites, name: str, x: Tensor) -> tuple[int, ...]:
+    """Return the shape of a site without the ones that predictions have for plates outside."""
+    own = len(sites.axes.get(name, x.shape[1:]))
+    return tuple(x.shape[x.dim() - own :])
 
 
 def load(

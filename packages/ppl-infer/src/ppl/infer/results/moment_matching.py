@@ -45,14 +45,17 @@ class _Map:
     factor: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.loc + (x - self.centre) @ self.factor.T
+        y: Tensor = self.loc + (x - self.centre) @ self.factor.T
+        return y
 
     def inverse(self, y: Tensor) -> Tensor:
-        return self.centre + torch.linalg.solve(self.factor, (y - self.loc).T).T
+        x: Tensor = self.centre + torch.linalg.solve(self.factor, (y - self.loc).T).T
+        return x
 
     @property
     def log_volume(self) -> Tensor:
-        return torch.linalg.slogdet(self.factor).logabsdet
+        log_volume: Tensor = torch.linalg.slogdet(self.factor).logabsdet
+        return log_volume
 
 
 def match(posterior: Posterior, values: Mapping[str, Tensor], found: ELPD) -> ELPD:
@@ -133,7 +136,7 @@ def _leave_out(
     """Return the log density of an observation given the others, and how far to believe it."""
 
     def value_at(densities: _Densities) -> Tensor:
-        return densities.values[name][(slice(None), *place)].double()
+        return densities.values[name].movedim(0, -1)[place].double()
 
     x = target.start
     smoothed, k = target.weights(-value_at(target.at_start))

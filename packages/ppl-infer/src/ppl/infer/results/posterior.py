@@ -164,11 +164,14 @@ class Posterior:
             index = ((torch.arange(number) + 0.5) * (count / number)).long()
         else:
             index = chosen(self.log_weights.flatten(), number)
-        take = lambda x: x.flatten(0, 1)[index.to(x.device)][None]  # noqa: E731
+
+        def take(values: Mapping[str, Tensor]) -> Samples:
+            return {n: x.flatten(0, 1)[index.to(x.device)][None] for n, x in values.items()}
+
         return replace(
             self,
-            draws={name: take(x) for name, x in self.draws.items()},
-            statistics={name: take(x) for name, x in self.statistics.items()},
+            draws=take(self.draws),
+            statistics=take(self.statistics),
             log_weights=None,
             are_chains=False,
         )
@@ -183,7 +186,11 @@ class Posterior:
         Args:
             prob: The mass of the central interval.
         """
-        return summarize(self.draws, self.log_weights, self.are_chains, prob)
+        table = summarize(self.draws, self.log_weights, self.are_chains, prob)
+        table.labels = {
+            name: self.sites.labels_of(name, x.shape[2:]) for name, x in self.draws.items()
+        }
+        return table
 
     def diagnose(self) -> Verdict:
         """Return whether to believe the draws, why not, and what to type next."""
@@ -222,6 +229,33 @@ class Posterior:
         predictive = equal._predictive(program, return_sites, batch_size)
         drawn: Samples = predictive(*args, **kwargs)
         return drawn
+
+    def save_predictions(
+        self,
+        path: str | PathLike[str],
+        *args: Any,
+        batch_size: int,
+        return_sites: Sequence[str] | None = (),
+        num_draws: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write :meth:`predict` to a folder of Zarr, for results that are larger than memory.
+
+        ``xarray.open_zarr(path)`` reads it part by part.
+
+        Args:
+            path: The folder, whose name ends in ``.zarr``.
+            args: Arguments of the model; those of the fit if there are none.
+            batch_size: How many draws are in memory at once.
+            return_sites: The sites to predict; by default those that are not inferred.
+            num_draws: How many draws; by default all.
+            kwargs: Keyword arguments of the model.
+        """
+        from .files import save_predictions  # which needs xarray
+
+        if not args and not kwargs:
+            args, kwargs = self.args, dict(self.kwargs)
+        save_predictions(self, path, args, kwargs, return_sites, num_draws, batch_size)
 
     def prior(self, num_draws: int = 1000) -> Samples:
         """Return draws of all sites from the prior, observations too, shape ``(draw, *site)``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ppl.plugins import nearest
 
 from ..diagnostics import format_summary
 from ..inspect import get_dependencies
+from ..likelihood import check_all_given
 from ..predictive_runs import AtDraw, run_draws
 
 if TYPE_CHECKING:
@@ -93,15 +94,19 @@ def log_densities(posterior: Posterior, prior: Sequence[str]) -> dict[str, Tenso
     def at_draw(draw: dict[str, Tensor]) -> dict[str, Tensor]:
         with poutine.block(), AtDraw(draw):
             trace = poutine.trace(model).get_trace(*posterior.args, **posterior.kwargs)
-        is_observed = lambda name, site: site["is_observed"] and not site["infer"].get("_given")  # noqa: E731
+        check_all_given(trace, list(given))
         return {
             "prior": torch.as_tensor(trace.log_prob_sum(lambda name, site: name in prior)),
-            "likelihood": torch.as_tensor(trace.log_prob_sum(is_observed)),
+            "likelihood": torch.as_tensor(trace.log_prob_sum(_is_observation)),
         }
 
     with torch.no_grad():
         first = at_draw({name: x[0] for name, x in given.items()})
         return run_draws(at_draw, given, first, posterior.num_draws, parallel=True)
+
+
+def _is_observation(name: str, site: dict[str, Any]) -> bool:
+    return bool(site["is_observed"]) and not site["infer"].get("_given")
 
 
 def _scaled_sites(posterior: Posterior, prior: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +43,22 @@ class Sites:
     coords: Mapping[str, list[Any]] = field(default_factory=dict)
     plates: Mapping[str, int] = field(default_factory=dict)
 
+    def labels_of(self, name: str, shape: Sequence[int]) -> list[Sequence[Any]]:
+        """Return the labels of the elements of each dimension of a site: by default numbers."""
+        numbers: list[Sequence[Any]] = [range(size) for size in shape]
+        axes = self.axes.get(name, ())
+        if len(axes) != len(shape):
+            return numbers
+        found = [self.coords.get(axis, numbers[i]) for i, axis in enumerate(axes)]
+        return found if [len(labels) for labels in found] == list(shape) else numbers
+
 
 def look(
     model: Model,
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     draw: Mapping[str, Tensor] | None = None,
+    labels: Mapping[str, Sequence[Any]] | None = None,
 ) -> poutine.Trace:
     """Return the trace of one execution that nobody sees and that changes no generator.
 
@@ -57,10 +67,11 @@ def look(
         args: Its arguments.
         kwargs: Its keyword arguments.
         draw: Values for latent sites, such as those of a draw of the posterior.
+        labels: Those that the plates had when the values were drawn.
     """
-    state = get_rng_state()
+    given, state = AtDraw(dict(draw or {}), labels), get_rng_state()
     try:
-        with torch.no_grad(), validation_enabled(False), poutine.block(), AtDraw(dict(draw or {})):
+        with torch.no_grad(), validation_enabled(False), poutine.block(), given:
             trace: poutine.Trace = poutine.trace(model).get_trace(*args, **(kwargs or {}))
     finally:
         set_rng_state(state)

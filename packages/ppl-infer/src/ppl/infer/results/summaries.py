@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +19,16 @@ Columns = dict[str, Tensor]
 
 
 class SummaryTable(dict[str, Columns]):
-    """Statistics by site and name, each of the shape of its site; printed as a table."""
+    """Statistics by site and name, each of the shape of its site; printed as a table.
+
+    Attributes:
+        labels: What the elements of each dimension of a site are called in print.
+    """
+
+    labels: Mapping[str, Sequence[Sequence[Any]]] = MappingProxyType({})
 
     def __str__(self) -> str:
-        return diagnostics.format_summary(self)
+        return diagnostics.format_summary(self, self.labels)
 
     __repr__ = __str__
 
