@@ -94,6 +94,23 @@ def test_a_method_that_does_not_apply_says_why_and_which_does(program, method, r
         assert "use method='importance'" in str(caught.value)
 
 
+def test_a_model_that_fails_at_draws_of_its_prior_can_be_sampled():
+    def fragile(y):
+        mean = ppl.sample("mean", dist.Normal(0.0, 100.0))
+        if abs(mean) > 3.0:
+            raise ValueError("too far")
+        ppl.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    found = posterior(
+        fragile,
+        Y[0],
+        method=lambda model, args, kwargs: Posterior.from_draws(
+            {"mean": torch.zeros(1, 3)}, model, *args
+        ),
+    )
+    assert found.num_draws == 3
+
+
 def test_discrete_sites_of_few_values_are_summed_out():
     found = posterior(
         coin, torch.tensor(1.0), method="nuts", num_samples=20, warmup_steps=20, num_chains=1

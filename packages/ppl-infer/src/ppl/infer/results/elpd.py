@@ -120,7 +120,8 @@ def loo(log_likelihood: Mapping[str, Tensor], log_weights: Tensor, efficiency: f
         log_weights: Of the draws, shape ``(draw,)``, up to a constant.
         efficiency: The effective number of draws over their number.
     """
-    values = {name: x.double() for name, x in log_likelihood.items()}
+    values = {name: x.double().cpu() for name, x in log_likelihood.items()}
+    log_weights = log_weights.cpu()
     pointwise, shapes = {}, {}
     for name, value in values.items():
         raw = log_weights.reshape(-1, *[1] * (value.dim() - 1)) - value
@@ -137,7 +138,8 @@ def waic(log_likelihood: Mapping[str, Tensor], log_weights: Tensor) -> ELPD:
         log_likelihood: By site, shape ``(draw, *observation)``, in nats.
         log_weights: Of the draws, shape ``(draw,)``, up to a constant.
     """
-    values = {name: x.double() for name, x in log_likelihood.items()}
+    values = {name: x.double().cpu() for name, x in log_likelihood.items()}
+    log_weights = log_weights.cpu()
     variances = {name: _variance(x, log_weights) for name, x in values.items()}
     lpd = lppd(values, log_weights)
     found = of_terms("waic", {name: lpd[name] - variances[name] for name in values}, lpd)

@@ -94,7 +94,7 @@ def posterior(
     name, chosen = _method(method)
     if not chosen.takes_any_option:
         refuse_keywords(f"posterior(method={name!r})", options, [*chosen.options, "kwargs"])
-    _refuse_unsuited(name, chosen, look(model, data, kwargs))
+    _refuse_unsuited(name, chosen, model, data, kwargs)
     found = chosen.run(model, data, kwargs, **options)
     if not isinstance(found, Posterior):
         raise ArgumentTypeError(
@@ -119,7 +119,13 @@ def _method(method: Any) -> tuple[str, Method]:
     )
 
 
-def _refuse_unsuited(name: str, method: Method, trace: poutine.Trace) -> None:
+def _refuse_unsuited(
+    name: str, method: Method, model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    try:
+        trace = look(model, args, kwargs)
+    except Exception:  # at a point of the prior; a method may begin elsewhere, or say it better
+        return
     reason = method.why_not(trace)
     if reason:
         suited = [other for other in sorted(plugins.names(GROUP)) if _suits(other, trace)]

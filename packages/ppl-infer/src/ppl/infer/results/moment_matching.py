@@ -84,7 +84,8 @@ def match(posterior: Posterior, values: Mapping[str, Tensor], found: ELPD) -> EL
             if shape < shapes[name][place]:
                 terms[name][place], shapes[name][place] = term, shape
                 count += 1
-    lpd = elpd.lppd({n: x.double() for n, x in values.items()}, posterior._base_weights())
+    values = {name: x.cpu().double() for name, x in values.items()}
+    lpd = elpd.lppd(values, posterior._base_weights().cpu())
     better = elpd.of_terms("loo", terms, lpd)
     return replace(better, pareto_k=shapes, good_k=found.good_k, num_matched=count)
 
@@ -111,8 +112,8 @@ class _Target:
         args, kwargs = posterior.args, posterior.kwargs
         self.model = UnconstrainedModel("moment matching", lambda: model(*args, **kwargs), sites)
         positions = self.model.positions(draws).detach()
-        self.dtype = positions.dtype  # of the model; maps of draws are computed in double
-        self.start: Tensor = positions.double()
+        self.like = positions[0]  # maps of draws are computed in double, on the CPU
+        self.start: Tensor = positions.cpu().double()
         self.at_start = self.densities(self.start)
         self.efficiency = posterior._efficiency()
 
@@ -122,8 +123,9 @@ class _Target:
             trace, log_jacobian = self.model.run(x)
             return trace.log_prob_sum() + log_jacobian, pointwise(trace)
 
-        joint, values = self.model.many(one, positions.to(self.dtype))
-        return _Densities(_without_nan(joint.double()), values)
+        joint, values = self.model.many(one, positions.to(self.like))
+        values = {name: x.cpu() for name, x in values.items()}
+        return _Densities(_without_nan(joint.cpu().double()), values)
 
     def weights(self, log_weights: Tensor) -> tuple[Tensor, float]:
         smoothed, k = psis(log_weights, relative_efficiency=self.efficiency)

@@ -127,8 +127,8 @@ def _scaled_sites(posterior: Posterior, prior: Sequence[str] | None) -> list[str
 
 def _weights(log_density: Tensor) -> Tensor:
     """Return the smoothed weights of the draws for the powers below and above 1."""
-    powers = torch.tensor([1 / (1 + STEP), 1 + STEP], dtype=torch.double) - 1
-    log_weights = powers[:, None].to(log_density.device) * log_density.double()
+    powers = log_density.new_tensor([1 / (1 + STEP), 1 + STEP], dtype=torch.double) - 1
+    log_weights = powers[:, None] * log_density.double()
     return psis(log_weights, dim=1)[0].exp()
 
 
