@@ -197,6 +197,29 @@ def test_weighted_draws_are_not_moved():
         found.loo(moment_match=True)
 
 
+def mixture(y):
+    weight = ppl.sample("weight", dist.Beta(2.0, 2.0))
+    with ppl.plate("row", len(y)):
+        high = ppl.sample("high", dist.Bernoulli(weight))
+        ppl.sample("y", dist.Normal(4.0 * high, 0.5), obs=y)
+
+
+def test_discrete_sites_that_were_summed_out_are_so_in_scores():
+    torch.manual_seed(0)
+    y = torch.tensor([0.1, 4.2, -0.3, 3.9, 0.4])
+    draws = dist.Beta(4.0, 5.0).sample((1, 4000))  # as good as exact: the kinds are certain
+    found = Posterior.from_draws({"weight": draws}, mixture, y).loo()
+    is_high = y > 2
+    counts = torch.where(is_high, 2 + 1, 2 + 2) / 8  # of Beta(2, 2) and the four others
+    exact = counts.log() + dist.Normal(4.0 * is_high, 0.5).log_prob(y)
+    assert_close(found.pointwise["y"], exact.double(), rtol=0.0, atol=0.05)
+    outlier = y.clone()
+    outlier[0] = 50.0
+    whole = Posterior.from_draws({"weight": draws[:, :3]}, mixture, outlier)
+    with pytest.raises(SiteError, match="summed out"):
+        whole.loo(moment_match=True)
+
+
 def test_nothing_observed_is_nothing_to_score():
     found = Posterior.from_draws(
         {"x": torch.zeros(1, 5)}, lambda: ppl.sample("x", dist.Normal(0.0, 1.0))

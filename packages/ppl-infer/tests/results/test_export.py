@@ -136,9 +136,10 @@ def test_what_cannot_be_scored_is_left_out_with_the_reason():
     def mixture(x):
         mean = ppl.sample("mean", dist.Normal(0.0, 1.0))
         high = ppl.sample("high", dist.Bernoulli(0.5))
-        ppl.sample("x", dist.Normal(mean + high, 1.0), obs=x)
+        with ppl.plate("row", 3):
+            ppl.sample("x", dist.Normal(mean + high, 1.0), obs=x)
 
-    found = Posterior.from_draws({"mean": torch.zeros(1, 5)}, mixture, torch.tensor(0.0))
+    found = Posterior.from_draws({"mean": torch.zeros(1, 5)}, mixture, torch.zeros(3))
     with pytest.warns(PPLWarning, match="high"):
         assert "log_likelihood" not in found.to_datatree().children
     with pytest.raises(SiteError, match="high"):

@@ -81,7 +81,7 @@ def posterior_factors(
     summed: Variables = {} if as_density else variables
     factors = [f for f in weighted_factors(trace, summed) if f.variables & variables.keys()]
     check_plates(factors, {**variables_of(guide_trace), **variables})
-    sizes = _plate_sizes(trace)
+    sizes = plate_sizes(trace)
     whole = LogRing(dim_to_size=sizes)
     return [
         replace(f, log_prob=whole.broadcast(f.log_prob, [p for p in f.plates if sizes[p] > 1]))
@@ -150,7 +150,7 @@ def _take(value: Tensor, index: Tensor, dim: int) -> Tensor:
     return torch.take_along_dim(value, index, dim)
 
 
-def _plate_sizes(trace: poutine.Trace) -> dict[str, int]:
+def plate_sizes(trace: poutine.Trace) -> dict[str, int]:
     """Return the sizes of plates by symbol, of a packed trace."""
     return dict(_sizes(trace))
 

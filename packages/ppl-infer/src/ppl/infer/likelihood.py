@@ -12,8 +12,10 @@ import ppl.poutine as poutine
 from ppl.distribution.util import scale_and_mask
 from ppl.errors import SiteError
 
+from .marginal_likelihood import marginal_pointwise, sums_out
 from .predictive_runs import AtDraw, run_draws
 from .site_shapes import is_data
+from .util import max_plate_nesting_of
 
 Model = Callable[..., Any]
 
@@ -37,10 +39,12 @@ def log_likelihood(
 
     Returns:
         By observed site, shape ``(draw, *batch)``, in nats; not scaled for subsampling, and zero
-        where a mask hides the observation.
+        where a mask hides the observation. Discrete sites that have no samples, because they were
+        summed out, are summed out.
 
     Raises:
-        SiteError: If nothing is observed, there are no samples, or a latent site has none.
+        SiteError: If nothing is observed, there are no samples, a continuous latent site has none,
+            or a discrete site that has none is shared by several observations.
         ShapeError: If the samples of a site do not fit it.
 
     Example:
@@ -62,6 +66,8 @@ def log_likelihood(
     def at_draw(draw: dict[str, Tensor]) -> dict[str, Tensor]:
         with poutine.block(), AtDraw(draw):
             trace: poutine.Trace = poutine.trace(model).get_trace(*args, **kwargs)
+        if sums_out(trace):
+            return marginal_pointwise(model, draw, args, kwargs, max_plate_nesting_of(trace))
         check_all_given(trace, list(given))
         return pointwise(trace)
 
@@ -102,7 +108,6 @@ def check_all_given(trace: poutine.Trace, names: list[str]) -> None:
         raise SiteError(
             f"posterior_samples have no draws of the latent sites {free}, only of {names}; a "
             "likelihood needs them all: pass what get_samples() returned; a discrete site that was "
-            "summed out has none: draw it by infer_discrete, or write the sum as a distribution, "
-            "such as MixtureSameFamily",
+            "summed out has none: write the sum as a distribution, such as MixtureSameFamily",
             site=free[0],
         )

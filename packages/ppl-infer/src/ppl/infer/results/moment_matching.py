@@ -16,7 +16,7 @@ from torch import Tensor
 from ppl.errors import UnsupportedModelError
 from ppl.ops.stats import psis
 
-from ..likelihood import pointwise
+from ..likelihood import check_all_given, pointwise
 from ..unconstrained_model import UnconstrainedModel
 from . import elpd
 from .elpd import ELPD
@@ -103,6 +103,7 @@ class _Target:
         draws = {n: x.flatten(0, 1) for n, x in posterior.latent_draws().items()}
         first = {name: x[0] for name, x in draws.items()}
         trace = look(model, posterior.args, posterior.kwargs, first)
+        check_all_given(trace, list(draws))
         sites: dict[str, dict[str, Any]] = {name: trace.nodes[name] for name in draws}
         discrete = [name for name, site in sites.items() if site["fn"].support.is_discrete]
         if discrete:
