@@ -146,6 +146,13 @@ def test_what_cannot_be_scored_is_left_out_with_the_reason():
         found.to_datatree(log_likelihood=True)
 
 
+def test_too_many_scores_are_made_only_if_they_are_asked_for(monkeypatch, posterior):
+    monkeypatch.setattr("ppl.infer.results.export.MOST_SCORES", 100)
+    with pytest.warns(PPLWarning, match="log_likelihood=True"):
+        assert "log_likelihood" not in posterior.to_datatree().children
+    assert "log_likelihood" in posterior.to_datatree(log_likelihood=True).children
+
+
 def test_missing_libraries_are_named(monkeypatch, posterior):
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(MissingDistributionError, match=r"ppl-infer\[arviz\]"):

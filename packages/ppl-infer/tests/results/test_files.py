@@ -62,6 +62,14 @@ def test_the_model_alone_predicts_new_data(weighted, path):
     assert Posterior.load(path, schools).predict(ERRORS)["effect"].shape == (500, 8)
 
 
+def test_thousands_of_labels_fit_into_a_file(path):
+    names = [f"the unit with the number {i}" for i in range(5000)]
+    draws = {"mu": torch.ones(1, 2), "tau": torch.ones(1, 2), "z": torch.randn(1, 2, 5000)}
+    found = Posterior.from_draws(draws, schools, torch.ones(5000), kwargs={"names": names})
+    found.save(path)
+    assert Posterior.load(path).sites.coords == {"school": names}
+
+
 def test_statistics_and_steps_come_back(path):
     ppl.set_rng_seed(0)
     found = SMC(schools, num_particles=50, num_moves=2).run(ERRORS, EFFECTS).posterior()

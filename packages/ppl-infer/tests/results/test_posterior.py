@@ -8,7 +8,14 @@ from torch.testing import assert_close
 
 import ppl
 import ppl.distributions as dist
-from ppl.errors import ArgumentError, NotRunError, PPLWarning, ShapeError, SiteError
+from ppl.errors import (
+    ArgumentError,
+    MissingSiteError,
+    NotRunError,
+    PPLWarning,
+    ShapeError,
+    SiteError,
+)
 from ppl.infer import SMC, Importance, Posterior, Search
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.results.weights import chosen
@@ -84,6 +91,11 @@ def test_draws_of_no_one_shape_are_refused(draws):
 def test_weights_that_are_none_are_refused(weights, error):
     with pytest.raises(error):
         Posterior.from_draws({"x": torch.zeros(1, 2)}, log_weights=weights)
+
+
+def test_draws_of_a_site_that_the_model_does_not_have_are_refused():
+    with pytest.raises(MissingSiteError, match="did you mean 'mean'"):
+        Posterior.from_draws({"Mean": torch.zeros(1, 3)}, normal, torch.zeros(2))
 
 
 # weights

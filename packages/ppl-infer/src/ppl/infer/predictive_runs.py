@@ -59,8 +59,10 @@ class AtDraw(Messenger):
         value, fn = self.draw[msg["name"]], msg["fn"]
         known = torch.ones((), dtype=torch.bool, device=value.device)
         for frame in msg["cond_indep_stack"]:
-            dim = (frame.dim or 0) - fn.event_dim
+            dim = (frame.dim or 0) - getattr(fn, "event_dim", 0)
             if frame.name not in self._places or frame.dim is None or value.dim() < -dim:
+                continue
+            if value.shape[dim] == 1:  # the same for all elements
                 continue
             places = torch.tensor(self._places[frame.name], device=value.device)
             value = value.index_select(dim, places.clamp(min=0))

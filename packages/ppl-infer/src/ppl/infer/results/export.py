@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Dims = Mapping[str, Sequence[str]]
 Coords = Mapping[str, Any]
 CHAINS = ("chain", "draw")
+MOST_SCORES = 2**27  # a gigabyte, unless more are asked for
 NAMES = {"accept_prob": "acceptance_rate", "num_steps": "n_steps"}  # what ArviZ calls them
 
 
@@ -179,6 +180,13 @@ class Groups:
         if wanted is False or (
             wanted is None and not (posterior.model and posterior.sites.observed)
         ):
+            return self.dataset({})
+        size = posterior.num_draws * sum(x.numel() for x in posterior.sites.observed.values())
+        if wanted is None and size > MOST_SCORES:
+            warn(
+                f"the group log_likelihood is left out, since it has {size} numbers; ask for it by "
+                "log_likelihood=True, or take fewer draws: posterior.resampled(1000)"
+            )
             return self.dataset({})
         try:
             values = posterior.log_likelihood()

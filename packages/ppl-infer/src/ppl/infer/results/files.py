@@ -17,7 +17,7 @@ import ppl.poutine as poutine
 from ppl.errors import ArgumentError, FileFormatError
 
 from ..diagnostics import Verdict
-from .export import NAMES, Groups, import_xarray, imported, to_datatree
+from .export import CHAINS, NAMES, Groups, import_xarray, imported, to_datatree
 from .posterior import Posterior, Samples
 from .sites import Model, Sites, look, sites_of
 
@@ -133,13 +133,19 @@ def load(
             "with ArviZ, and make one by Posterior.from_draws"
         )
     record = json.loads(posterior.attrs[OWN])
+    if record["format"] > FORMAT:
+        raise FileFormatError(
+            f"{fspath(path)!r} was written by a later version of ppl-infer: pip install --upgrade "
+            "ppl-infer"
+        )
     draws = _tensors(posterior)
     statistics = _tensors(groups["sample_stats"]) if "sample_stats" in groups else {}
     statistics = {record["statistics"].get(name, name): x for name, x in statistics.items()}
     if "lp" in statistics:
         statistics["potential_energy"] = -statistics.pop("lp")
     weights = statistics.pop(WEIGHTS, None)
-    sites = _sites(record["sites"])
+    labels = {str(n): c.values.tolist() for data in groups.values() for n, c in data.coords.items()}
+    sites = _sites(record["sites"], {n: x for n, x in labels.items() if n not in CHAINS})
     observed = _tensors(groups["observed_data"]) if "observed_data" in groups else {}
     found = Posterior(
         {name: draws[name] for name in record["names"]},
@@ -172,7 +178,7 @@ class _Remembered:
 
 def _record(posterior: Posterior) -> dict[str, Any]:
     """Return what ArviZ's groups have no place for, as plain values."""
-    sites = asdict(replace(posterior.sites, observed={}))
+    sites = asdict(replace(posterior.sites, observed={}, coords={}))  # which the groups have
     return {
         "format": FORMAT,
         "method": posterior.method,
@@ -210,11 +216,11 @@ def _tensor(values: Any) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(values))
 
 
-def _sites(record: dict[str, Any]) -> Sites:
+def _sites(record: dict[str, Any], labels: dict[str, list[Any]]) -> Sites:
     """Return the sites of a record, whose tuples JSON has made lists."""
     axes = {name: tuple(names) for name, names in record["axes"].items()}
     latent, computed = tuple(record["latent"]), tuple(record["computed"])
-    return Sites(latent, computed, {}, axes, record["coords"], record["plates"])
+    return Sites(latent, computed, {}, axes, labels, record["plates"])
 
 
 def _tupled(value: Any) -> Any:

@@ -170,5 +170,8 @@ def why_not_whole(trace: poutine.Trace) -> str:
     plates = {n: s["fn"] for n, s in trace.nodes.items() if s["type"] == "sample"}
     for name, fn in plates.items():
         if getattr(fn, "is_subsample", False) and fn.subsample_size < fn.size:
-            return f"plate {name!r} subsamples, and it needs all data"
+            return (
+                f"plate {name!r} subsamples, and it needs all data: let the model have all rows, "
+                "or fit a guide by SVI and call guide.posterior(*data)"
+            )
     return ""

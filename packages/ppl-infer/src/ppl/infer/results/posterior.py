@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import ArgumentError, ShapeError
+from ppl.errors import ArgumentError, MissingSiteError, ShapeError
 
-from ..arguments import positive_int
+from ..arguments import nearest_site, positive_int
 from ..diagnostics import Verdict
 from ..likelihood import log_likelihood
 from ..predictive import Predictive
@@ -99,6 +99,7 @@ class Posterior:
 
         Raises:
             ShapeError: If the sites differ in their numbers of chains and draws, or weights do.
+            MissingSiteError: If the model has no latent site of a name.
         """
         draws = {name: torch.as_tensor(x).detach() for name, x in draws.items()}
         shape = _shape_of(draws)
@@ -111,13 +112,21 @@ class Posterior:
         """Return it with the sites of the model looked at, and those computed that are missing."""
         trace = look(self._model("look at"), self.args, self.kwargs, self._first())
         sites = sites_of(trace)
-        draws = {n: x for n, x in self.draws.items() if n in (*sites.latent, *sites.computed)}
+        known = (*sites.latent, *sites.computed)
+        draws = {n: x for n, x in self.draws.items() if not n.startswith("_") or n in known}
+        for name in draws:
+            if name not in known:
+                raise MissingSiteError(
+                    f"the draws have a site {name!r}, but the model has no such latent site"
+                    f"{nearest_site(name, known)}; it has {list(known)}",
+                    site=name,
+                )
         missing = [n for n in sites.computed if n not in draws and n in sites.axes]
         if missing and set(sites.latent) <= set(draws):
             found = self._predictive(self.model, missing)(*self.args, **self.kwargs)
             for name in missing:
                 draws[name] = found[name].reshape(*self.shape, *trace.nodes[name]["value"].shape)
-        return replace(self, draws=draws or self.draws, sites=sites)
+        return replace(self, draws=draws, sites=sites)
 
     # what there is
 
