@@ -238,7 +238,7 @@ def test_arguments_are_checked(tmp_path):
     with pytest.raises(ValueError, match="checkpoint_every"):
         driver(tmp_path, every=0)
     for kernel, options in [(RandomWalkKernel, {}), (NUTS, {"hook_fn": lambda *args: None})]:
-        with pytest.raises(ValueError, match="only HMC and NUTS without a hook_fn"):
+        with pytest.raises(ValueError, match="only kernels whose chains run as a batch"):
             drawn(tmp_path / "run", kernel=kernel, **options)
 
 

@@ -22,7 +22,7 @@ from ppl.infer.enumeration import enumerate_discrete
 from ppl.infer.initialization import init_to_uniform
 from ppl.infer.mcmc import HMC, MCMC, NUTS
 from ppl.infer.mcmc.driver import runs
-from ppl.infer.mcmc.target.potential import loop_potential, recorded_potential
+from ppl.infer.mcmc.target.evaluation import loop_potential, recorded_potential
 from ppl.infer.mcmc.target.target import Target
 from ppl.infer.mcmc.util import TraceEinsumEvaluator, TraceTreeEvaluator, initialize_model
 from ppl.primitives import deterministic, plate, sample

@@ -22,7 +22,8 @@ import ppl.distributions as dist
 from ppl import poutine
 from ppl.infer.layout import Layout
 from ppl.infer.mcmc import MCMC, NUTS
-from ppl.infer.mcmc.target.potential import ModelPotential, flat, recorded_potential
+from ppl.infer.mcmc.target.evaluation import recorded_potential
+from ppl.infer.mcmc.target.potential import ModelPotential, flat
 from ppl.ops.stats import effective_sample_size
 from ppl.primitives import plate, sample
 

@@ -14,7 +14,7 @@ import ppl.distributions as dist
 from ppl import poutine
 from ppl.errors import NotFiniteError, PPLError, PPLWarning, UnsupportedModelError
 from ppl.infer.initialization import init_to_value
-from ppl.infer.mcmc.target.potential import loop_potential, recorded_potential, vmap_potential
+from ppl.infer.mcmc.target.evaluation import loop_potential, recorded_potential, vmap_potential
 from ppl.infer.mcmc.target.target import Target
 from ppl.infer.mcmc.util import initialize_model
 from ppl.primitives import clear_param_store, deterministic, factor, param, plate, sample

@@ -3,6 +3,8 @@
 from .adaptation.arrowhead_mass import ArrowheadMassMatrix as ArrowheadMassMatrix
 from .adaptation.block_mass import BlockMassMatrix as BlockMassMatrix
 from .api import MCMC as MCMC
+from .batch_kernel import BatchKernel as BatchKernel
+from .gradient_kernel import GradientKernel as GradientKernel
 from .hmc import HMC as HMC
 from .mcmc_kernel import MCMCKernel as MCMCKernel
 from .nuts import NUTS as NUTS

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributions import Transform
 
 from ppl.engine.threads import threads_for
-from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
+from ppl.errors import ArgumentError, NotRunError, ShapeError, warn
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.mcmc import arguments, util
@@ -32,7 +32,7 @@ from ppl.infer.mcmc.driver.run_config import (
     warn_if_empty,
 )
 from ppl.infer.mcmc.driver.runs import run_chains
-from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
+from ppl.infer.mcmc.mcmc_kernel import MCMCKernel, checked_kernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import Params
@@ -127,7 +127,7 @@ class MCMC(Portable):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = CHECKPOINT_EVERY,
     ) -> None:
-        self.kernel: MCMCKernel = _checked_kernel(kernel)
+        self.kernel: MCMCKernel = checked_kernel(kernel)
         self.num_samples: int = arguments.whole_number("num_samples", num_samples, 1)
         warmup_steps = self.num_samples if warmup_steps is None else warmup_steps
         self.warmup_steps: int = arguments.whole_number("warmup_steps", warmup_steps, 0)
@@ -319,25 +319,9 @@ class MCMC(Portable):
         if not too_deep:
             return verdict
         reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
-        cure = depth_advice(samples, bool(getattr(self.kernel, "_full_mass", False)))
+        cure = depth_advice(samples, bool(getattr(self.kernel, "full_mass", False)))
         reasons, advice = (*verdict.reasons, reason), (cure, *verdict.advice)
         return replace(verdict, reliable=False, reasons=reasons, advice=advice)
-
-
-def _checked_kernel(kernel: Any) -> MCMCKernel:
-    if isinstance(kernel, type):
-        what = f"the class {kernel.__name__}: pass an instance, {kernel.__name__}(model)"
-    elif isinstance(kernel, str):
-        what = f"the string {kernel!r}: pass a kernel such as NUTS(model)"
-    elif isinstance(kernel, MCMCKernel) or all(hasattr(kernel, n) for n in ("setup", "sample")):
-        checked: MCMCKernel = kernel
-        return checked
-    elif callable(kernel):
-        name = getattr(kernel, "__name__", "model")
-        what = f"a function: if it is the model, pass NUTS({name})"
-    else:
-        what = f"{kernel!r}: pass a kernel such as NUTS(model)"
-    raise ArgumentTypeError(f"kernel is {what}")
 
 
 def _checked_thinning(thinning: Any, num_samples: int) -> int:

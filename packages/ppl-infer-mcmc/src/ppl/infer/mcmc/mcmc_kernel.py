@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from ppl.errors import ArgumentTypeError
 from ppl.infer.mcmc.portable import Portable
+from ppl.infer.mcmc.target.divergences import Divergences
 
 
 class MCMCKernel(Portable, metaclass=ABCMeta):
@@ -64,3 +67,38 @@ class MCMCKernel(Portable, metaclass=ABCMeta):
     @abstractmethod
     def sample(self, params: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the next draw after `params`; both are unconstrained values by site."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """What a kernel may have besides: reports of its draws one by one."""
+
+    def fields(self) -> dict[str, float]:
+        """Return what is known of the last draw, the same names each time."""
+
+    def divergences(self) -> Divergences:
+        """Return the draws after warm-up whose transitions diverged, and where."""
+
+    def faults(self) -> Counter[str]:
+        """Return why transitions ended at points without density, and how often."""
+
+
+def checked_kernel(kernel: Any) -> MCMCKernel:
+    """Return a kernel, or what has its methods.
+
+    Raises:
+        ArgumentTypeError: If it is something else; says what was meant.
+    """
+    if isinstance(kernel, type):
+        what = f"the class {kernel.__name__}: pass an instance, {kernel.__name__}(model)"
+    elif isinstance(kernel, str):
+        what = f"the string {kernel!r}: pass a kernel such as NUTS(model)"
+    elif isinstance(kernel, MCMCKernel) or all(hasattr(kernel, n) for n in ("setup", "sample")):
+        checked: MCMCKernel = kernel
+        return checked
+    elif callable(kernel):
+        name = getattr(kernel, "__name__", "model")
+        what = f"a function: if it is the model, pass NUTS({name})"
+    else:
+        what = f"{kernel!r}: pass a kernel such as NUTS(model)"
+    raise ArgumentTypeError(f"kernel is {what}")

@@ -11,9 +11,10 @@ from torch.distributions import Transform
 
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc import arguments
-from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.gradient_kernel import GradientKernel
 from ppl.infer.mcmc.target.blocks import FullMass, InverseMass
-from ppl.infer.mcmc.target.potential import PotentialAndGrad, PotentialFn
+from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
+from ppl.infer.mcmc.target.potential import PotentialFn
 from ppl.infer.mcmc.transition.machine import (
     Machine,
 )
@@ -21,7 +22,7 @@ from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
 
 @arguments.names_unknown_arguments
-class NUTS(HMC):
+class NUTS(GradientKernel):
     """The No-U-Turn sampler: Hamiltonian Monte Carlo that chooses the length of its trajectories.
 
     A trajectory doubles, forward or backward in time, until it starts to return (Hoffman & Gelman
@@ -114,11 +115,10 @@ class NUTS(HMC):
             "use_multinomial_sampling", use_multinomial_sampling
         )
 
-    def _options(self) -> dict[str, Any]:
-        own = ("max_tree_depth", "use_multinomial_sampling")
-        return super()._options() | {name: getattr(self, name) for name in own}
+    option_names = ("max_tree_depth", "use_multinomial_sampling")
 
-    def _machine(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
+    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
+        """Return trajectories that double until they turn."""
         return NoUTurn(
             potential_and_grad, self.max_tree_depth, self.use_multinomial_sampling, device
         )

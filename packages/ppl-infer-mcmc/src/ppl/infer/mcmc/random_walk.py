@@ -16,8 +16,9 @@ from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import refuse_left_out
+from ppl.infer.mcmc.target.evaluation import recorded_potential
 from ppl.infer.mcmc.target.opaque import opaque
-from ppl.infer.mcmc.target.potential import Params, recorded_potential
+from ppl.infer.mcmc.target.potential import Params
 from ppl.infer.mcmc.target.target import Target
 from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.poutine.program_errors import require_instance, require_program

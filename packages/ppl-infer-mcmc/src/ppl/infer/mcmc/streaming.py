@@ -18,13 +18,13 @@ from ppl.infer.layout import Layout
 from ppl.infer.mcmc import util
 from ppl.infer.mcmc.api import MCMC
 from ppl.infer.mcmc.arguments import names_unknown_arguments
+from ppl.infer.mcmc.batch_kernel import BatchKernel
 from ppl.infer.mcmc.chains.chains import Chains
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.driver.progress import Progress
 from ppl.infer.mcmc.driver.run_config import Hook, RunConfig, warn_if_empty
-from ppl.infer.mcmc.driver.runs import is_batch_kernel, prepare
+from ppl.infer.mcmc.driver.runs import prepare, runs_as_batch
 from ppl.infer.mcmc.driver.sequential import constrain, set_up, transitions
-from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
 from ppl.infer.mcmc.target.opaque import opaque
@@ -133,7 +133,7 @@ class StreamingMCMC(Portable):
         refuse_left_out(self)
         self._statistics = copy.deepcopy(self._given)
         kernel, config, statistics = self.kernel, self._config, self._statistics
-        if is_batch_kernel(kernel, config):
+        if runs_as_batch(kernel, config):
             self._diagnostics = _run_together(kernel, config, statistics, args, kwargs)
         else:
             self._diagnostics = _run_sequentially(kernel, config, statistics, args, kwargs)
@@ -235,7 +235,7 @@ class Stream:
 
 
 def _run_together(
-    kernel: HMC,
+    kernel: BatchKernel,
     config: RunConfig,
     statistics: StreamingStats,
     args: tuple[Any, ...],

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.target.potential import PotentialAndGrad
+from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.transition.integrator import Point, leapfrog
 from ppl.infer.mcmc.transition.machine import energy_error
 from ppl.infer.mcmc.transition.metric import Metric, kinetic_energy

@@ -23,7 +23,7 @@ from ppl.errors import SiteError, warn
 from ppl.infer.mcmc.chains.native import DTYPES, NativeStride
 from ppl.infer.mcmc.chains.notices import announced
 from ppl.infer.mcmc.chains.sampler import Sampler, Stride
-from ppl.infer.mcmc.target.potential import (
+from ppl.infer.mcmc.target.evaluation import (
     PotentialAndGrad,
     RecordedPotential,
     loop_potential,

@@ -180,9 +180,10 @@ class _Keeper:
 
 def _settings_of(sampler: Sampler) -> dict[str, Any]:
     """Return the numbers that decide what a sampler does, by name."""
-    settings = {**vars(sampler.warmup), **sampler.machine.native_settings}
+    machine = sampler.machine
+    settings = {**vars(sampler.warmup), **getattr(machine, "native_settings", {})}
     plain = {n: x for n, x in settings.items() if isinstance(x, (bool, int, float, str))}
-    return {"transition": sampler.machine.native_name, **plain}
+    return {"transition": type(machine).__qualname__, **plain}
 
 
 def _is_empty(folder: Path) -> bool:

@@ -8,13 +8,12 @@ from typing import Any
 
 from ppl.errors import ArgumentError
 from ppl.infer.mcmc.driver.run_config import RunConfig
-from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 
 _ABSENT = object()
 
 
 @contextmanager
-def for_one_run(kernel: MCMCKernel, config: RunConfig, chain: int | None = None) -> Iterator[None]:
+def for_one_run(kernel: Any, config: RunConfig, chain: int | None = None) -> Iterator[None]:
     """Set starting points and transforms of a kernel as the config says, and undo it at the end.
 
     Whatever attributes the kernel's setters change are put back, so that its next run begins as if

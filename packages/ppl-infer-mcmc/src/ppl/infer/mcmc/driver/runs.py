@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map_only
 
 from ppl.engine.threads import at_most, most_threads
 from ppl.errors import ArgumentError, warn
+from ppl.infer.mcmc.batch_kernel import BatchKernel, is_batch_kernel
 from ppl.infer.mcmc.chains.chains import Chains, ChainsEnd
 from ppl.infer.mcmc.chains.execution import Execution, choose_execution, will_compile
 from ppl.infer.mcmc.chains.free_chains import FreeChain, run_in_threads
@@ -30,11 +31,10 @@ from ppl.infer.mcmc.driver.run_config import (
     most_draws,
 )
 from ppl.infer.mcmc.driver.sequential import run_chain, run_sequentially
-from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.target.divergences import Divergences
+from ppl.infer.mcmc.target.evaluation import loop_potential
 from ppl.infer.mcmc.target.initial_points import MAX_CAUSES
-from ppl.infer.mcmc.target.potential import loop_potential
 from ppl.infer.mcmc.target.target import Target
 from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.infer.mcmc.transition.step_records import FIELDS
@@ -85,7 +85,7 @@ def _run_chains(
     ends: tuple[ChainsEnd, ...],
 ) -> RunResult:
     is_parallel = config.chain_method == "parallel" and config.num_chains > 1
-    if is_batch_kernel(kernel, config):
+    if runs_as_batch(kernel, config):
         is_forked = (config.mp_context or default_start_method()) == "fork"
         if (is_parallel and is_forked) or config.num_processes > 1:
             return run_in_batches(kernel, config, args, kwargs, ends)
@@ -93,8 +93,9 @@ def _run_chains(
             return run_together(kernel, config, args, kwargs, ends=ends)
     elif config.checkpoint is not None or ends:
         raise ArgumentError(
-            f"only HMC and NUTS without a hook_fn go on from a checkpoint or an earlier run, not "
-            f"{type(kernel).__name__}" + (" with a hook_fn" if config.hook_fn else "")
+            "only kernels whose chains run as a batch, such as HMC and NUTS, and no hook_fn go on "
+            f"from a checkpoint or an earlier run, not {type(kernel).__name__}"
+            + (" with a hook_fn" if config.hook_fn else "")
         )
     return (run_apart if is_parallel else run_sequentially)(kernel, config, args, kwargs)
 
@@ -104,7 +105,7 @@ def run_apart(
 ) -> RunResult:
     """Run each chain in a process that prepares it all; programs are compiled here before."""
     environment = Environment()
-    if is_batch_kernel(kernel, config) and (
+    if runs_as_batch(kernel, config) and (
         config.checkpoint is not None or will_compile(config.num_iterations, kernel.jit_compile)
     ):
         with at_most(1):  # as in the processes, which find the program on disk
@@ -130,13 +131,9 @@ def _kept(chains: list[RunResult], error: BaseException) -> list[RunResult]:
     return [replace(chain, stopped=error) for chain in chains]
 
 
-def is_batch_kernel(kernel: MCMCKernel, config: RunConfig) -> TypeGuard[HMC]:
-    """Return whether chains can run as a batch.
-
-    A hook wants draws one by one, and a batch would not know a subclass's transition of its own.
-    """
-    has_own_sample = type(kernel).sample is not HMC.sample
-    return isinstance(kernel, HMC) and config.hook_fn is None and not has_own_sample
+def runs_as_batch(kernel: object, config: RunConfig) -> TypeGuard[BatchKernel]:
+    """Return whether chains run as a batch: a hook wants draws one by one."""
+    return config.hook_fn is None and is_batch_kernel(kernel)
 
 
 def _run_one(
@@ -147,13 +144,13 @@ def _run_one(
     chain: int,
 ) -> RunResult:
     """Run the chain that would be this one if all of them ran one after another."""
-    if is_batch_kernel(kernel, config):
+    if runs_as_batch(kernel, config):
         return run_together(kernel, config, args, kwargs, chain)
     return run_chain(kernel, config, chain, draw_seeds(config.num_chains)[chain], args, kwargs)
 
 
 def run_together(
-    kernel: HMC,
+    kernel: BatchKernel,
     config: RunConfig,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -178,7 +175,7 @@ def run_together(
 
 
 def run_in_batches(
-    kernel: HMC,
+    kernel: BatchKernel,
     config: RunConfig,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -307,7 +304,7 @@ class Problem:
 
 
 def prepare(
-    kernel: HMC,
+    kernel: BatchKernel,
     config: RunConfig,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ppl.errors import warn
 from ppl.infer.layout import Layout
-from ppl.infer.mcmc.target.potential import vmap_potential
+from ppl.infer.mcmc.target.evaluation import vmap_potential
 from ppl.validation import validation_enabled
 
 STEPS = (1.0, 4.0)  # in units of the step at which rounding and curvature matter least

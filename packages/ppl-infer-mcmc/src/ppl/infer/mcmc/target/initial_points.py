@@ -13,8 +13,9 @@ from torch import Tensor
 from ppl.errors import NotFiniteError
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.layout import Layout
+from ppl.infer.mcmc.target.evaluation import vmap_potential
 from ppl.infer.mcmc.target.faults import described, is_numerical, is_of_point
-from ppl.infer.mcmc.target.potential import ModelPotential, Params, flat, vmap_potential
+from ppl.infer.mcmc.target.potential import ModelPotential, Params, flat
 from ppl.validation import validation_enabled
 
 MAX_TRIES = 100

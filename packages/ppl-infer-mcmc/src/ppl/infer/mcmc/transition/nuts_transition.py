@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.target.potential import PotentialAndGrad
+from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.transition.integrator import Point, leapfrog
 from ppl.infer.mcmc.transition.machine import (
     MAX_ENERGY_ERROR,
