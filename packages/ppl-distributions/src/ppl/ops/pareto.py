@@ -17,6 +17,7 @@ from torch import Tensor
 from ppl.errors import ShapeError
 
 _MIN_TAIL = 5  # the fewest weights that a tail is fitted to
+_ROUNDING = 1e-8  # of the largest weight: smaller differences have no distribution to fit
 
 
 def psis(
@@ -37,7 +38,7 @@ def psis(
     Returns:
         Logarithms of smoothed weights that sum to one, shaped as ``log_weights``; and ``k``, shaped
         so without ``dim``. Estimates are reliable for ``k < 0.7``. It is inf where there are too
-        few draws for a fit, and -inf for weights that are all equal.
+        few draws for a fit, and -inf for weights that are all equal, but for rounding.
 
     Example:
         >>> draws = torch.randn(1000, generator=torch.Generator().manual_seed(0)).double()
@@ -85,7 +86,7 @@ def _tail_size(num_draws: int, relative_efficiency: float) -> int:
 def _smooth(tail: Tensor, cutoff: Tensor) -> tuple[Tensor, Tensor]:
     """Return quantiles in place of the ascending ``tail`` of weights, and the shape of the tail."""
     excess = tail - cutoff
-    constant = excess[..., -1] == 0
+    constant = excess[..., -1] <= _ROUNDING
     k, sigma = _fit(torch.where(constant.unsqueeze(-1), torch.ones_like(excess), excess))
     size = tail.shape[-1]
     levels = torch.arange(0.5, size, dtype=tail.dtype, device=tail.device) / size

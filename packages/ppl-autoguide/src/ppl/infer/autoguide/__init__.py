@@ -28,6 +28,7 @@ from .auto_multivariate_normal import AutoMultivariateNormal as AutoMultivariate
 from .auto_normal import AutoNormal as AutoNormal
 from .auto_normal_messenger import AutoNormalMessenger as AutoNormalMessenger
 from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
+from .auto_pathfinder import AutoPathfinder as AutoPathfinder
 from .auto_regressive_messenger import AutoRegressiveMessenger as AutoRegressiveMessenger
 from .auto_structured import AutoStructured as AutoStructured
 from .diagnostics import GuideDiagnostics as GuideDiagnostics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,10 +11,17 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 import ppl.distributions as dist
+import ppl.poutine as poutine
 from ppl.errors import ShapeError, UnsupportedModelError
-from ppl.infer.initialization import Strategy, init_to_median
+from ppl.infer.initialization import (
+    Strategy,
+    init_to_generated,
+    init_to_median,
+    init_to_value,
+)
 from ppl.infer.layout import Layout
 from ppl.nn import pyro_method
+from ppl.poutine.messenger import block_messengers
 from ppl.primitives import get_param_store, sample, subsample
 
 from .constrained import beside_plates, sample_at, unconstrained_event_dim
@@ -108,26 +116,30 @@ class AutoContinuous(AutoGuide):
                 f"{type(self).__name__}: the model has no latent site; pass a guide that does "
                 "nothing, or see that sites without data are not observed"
             )
-        free = {
-            name: full_size(
-                biject_to(site["fn"].support).inv(site["value"].detach()),
-                site,
-                unconstrained_event_dim(site),
-            )
-            for name, site in sites.items()
-        }
+        free = _free_values(sites)
         shapes, dtypes = (tuple(getattr(x, a) for x in free.values()) for a in ("shape", "dtype"))
         self._layout = Layout(tuple(sites), shapes, dtypes)
         self._check_loaded()
         self._setup_latent(self._layout.pack(free))
 
+    def first_vector(self) -> Tensor:
+        """Return the vector at the values that ``init_loc_fn`` gave, shape ``(latent_dim,)``."""
+        self._latent_sites()
+        assert self.prototype_trace is not None
+        return self._vector_of(self.prototype_trace)
+
+    def _vector_of(self, trace: poutine.Trace) -> Tensor:
+        """Return the vector at the values of a run of the model."""
+        sites = trace.nodes
+        return self.layout.pack(_free_values({name: sites[name] for name in self.layout.names}))
+
     def _check_loaded(self) -> None:
         """Refuse parameters in the store, or a loaded state, of another number of components."""
         stored = dict(get_param_store().named_parameters())
         loaded = self._held.get("loc", stored.get(f"{self._pyro_name}.loc"))
-        if loaded is not None and loaded.numel() != self.latent_dim:
+        if loaded is not None and loaded.shape[-1:] != (self.latent_dim,):
             raise ShapeError(
-                f"{self._pyro_name}: the parameters that were loaded are for {loaded.numel()} "
+                f"{self._pyro_name}: the parameters that were loaded are for {loaded.shape[-1]} "
                 f"components, but with these arguments the model has {self.latent_dim}, of the "
                 f"latent sites {list(self.layout.names)}; call the guide first with the arguments "
                 "that it was fitted with, or call clear_param_store() to start afresh"
@@ -159,6 +171,54 @@ class AutoContinuous(AutoGuide):
             yield name, site, parts[name].reshape(beside_plates(latent.shape[:-1], site) + shape)
 
     # what it says
+
+    def init_strategy(self, *args: Any, **kwargs: Any) -> Strategy:
+        """Return a strategy that starts each chain of MCMC at a draw of the guide of its own.
+
+        Args:
+            args: The arguments of the model.
+            kwargs: The same by name.
+
+        Example:
+            >>> from ppl.infer.autoguide import AutoDiagonalNormal
+            >>> guide = AutoDiagonalNormal(lambda: sample("x", dist.LogNormal(0.0, 1.0)))
+            >>> guide.setup()
+            >>> strategy = guide.init_strategy()  # NUTS(model, init_strategy=strategy)
+            >>> strategy({"name": "x", "fn": dist.LogNormal(0.0, 1.0)}).shape
+            torch.Size([])
+        """
+        self._latent_sites()
+        start = functools.partial(self._start, args, kwargs)
+        strategy: Strategy = init_to_generated(generate=functools.partial(_at_values, start))
+        return strategy
+
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
+        """Return one draw of all sites."""
+        return self(*args, **kwargs)
+
+    @torch.no_grad()
+    def inverse_mass_matrix(self, is_dense: bool = True) -> Tensor:
+        """Return the covariance of the guide, in the order that HMC and NUTS have: by name.
+
+        For ``NUTS(model, full_mass=True, inverse_mass_matrix=guide.inverse_mass_matrix())``.
+
+        Args:
+            is_dense: Whether to return ``(latent_dim, latent_dim)``, or else the variances,
+                ``(latent_dim,)``.
+
+        Raises:
+            NotImplementedError: If the family has no covariance in closed form.
+        """
+        order = self.layout.places(sorted(self.layout.names))
+        self._read_store()
+        covariance = self._covariance()[order][:, order]
+        return covariance if is_dense else covariance.diagonal()
+
+    def _covariance(self) -> Tensor:
+        posterior = self.get_posterior()
+        matrix = getattr(posterior, "covariance_matrix", None)
+        covariance: Tensor = posterior.variance.diag() if matrix is None else matrix
+        return covariance
 
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the median of each latent site, on the constrained scale."""
@@ -198,3 +258,23 @@ class AutoContinuous(AutoGuide):
         return {
             name: biject_to(site["fn"].support)(parts[name]) for name, site in self._latent_sites()
         }
+
+
+def _at_values(start: Callable[[], dict[str, Tensor]]) -> Strategy:
+    """Return a strategy with the values that a program draws, unseen by handlers around it."""
+    with torch.no_grad(), block_messengers(lambda handler: True):
+        values = start()
+    strategy: Strategy = init_to_value(values=values)
+    return strategy
+
+
+def _free_values(sites: dict[str, Site]) -> dict[str, Tensor]:
+    """Return the values of sites on the unconstrained scale, for all elements of plates."""
+    return {
+        name: full_size(
+            biject_to(site["fn"].support).inv(site["value"].detach()),
+            site,
+            unconstrained_event_dim(site),
+        )
+        for name, site in sites.items()
+    }

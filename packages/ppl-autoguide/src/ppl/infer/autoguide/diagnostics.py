@@ -19,6 +19,8 @@ from ppl.infer.util import guess_max_plate_nesting
 from ppl.ops.pareto import psis
 from ppl.poutine.util import prune_subsample_sites
 
+from .whole_data import refuse_subsamples
+
 Program = Callable[..., Any]
 
 
@@ -176,22 +178,10 @@ def _traces(
             "AutoLaplaceApproximation, laplace_approximation() makes one"
         )
     for trace in pair:
-        for site in _scored(trace):
-            _refuse_subsample(site)
+        refuse_subsamples(trace)
         trace.compute_log_prob()
     return pair
 
 
 def _scored(trace: poutine.Trace) -> list[dict[str, Any]]:
     return [trace.nodes[n] for n in trace.stochastic_nodes + trace.observation_nodes]
-
-
-def _refuse_subsample(site: dict[str, Any]) -> None:
-    for frame in site["cond_indep_stack"]:
-        if frame.full_size not in (None, frame.size):
-            raise ArgumentError(
-                f"site {site['name']!r}: plate {frame.name!r} is a subsample of {frame.size} of "
-                f"{frame.full_size} elements, whose weights say nothing of the whole; pass "
-                "arguments with which the model sees all data",
-                site=site["name"],
-            )

@@ -35,3 +35,33 @@ def normal_quantiles(quantiles: Sequence[float] | Tensor, like: Tensor) -> Tenso
     """
     levels: Tensor = torch.special.ndtri(probabilities(quantiles, like))
     return levels
+
+
+def mixture_quantiles(levels: Tensor, weights: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """Return the quantiles of each component of a mixture of normals, by bisection.
+
+    Args:
+        levels: Probabilities, shape ``(quantile,)``.
+        weights: Shape ``(part,)``, with sum one.
+        loc: The means, shape ``(part, dim)``.
+        scale: The standard deviations.
+
+    Returns:
+        Shape ``(quantile, dim)``.
+
+    Example:
+        >>> loc = torch.tensor([[-1.0], [1.0]])
+        >>> half = torch.tensor([0.5])
+        >>> mixture_quantiles(half, torch.tensor([0.5, 0.5]), loc, torch.ones(2, 1)).abs() < 1e-5
+        tensor([[True]])
+    """
+    used = weights > 0
+    weights, loc, scale = (x[used].unsqueeze(1) for x in (weights, loc, scale))
+    ends = loc + scale * torch.special.ndtri(levels).unsqueeze(-1)  # (part, quantile, dim)
+    low, high = ends.amin(0), ends.amax(0)
+    for _ in range(64):
+        middle = low / 2 + high / 2
+        level = (weights.unsqueeze(-1) * torch.special.ndtr((middle - loc) / scale)).sum(0)
+        below = level < levels.unsqueeze(-1)
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return high

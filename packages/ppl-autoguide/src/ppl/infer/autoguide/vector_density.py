@@ -1,0 +1,123 @@
+"""The posterior density of a model as a function of one vector, and its gradient for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.distributions import biject_to
+
+import ppl.poutine as poutine
+from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.capture.recording import draws
+from ppl.errors import UnsupportedModelError, warn
+from ppl.validation import validation_enabled
+
+from .whole_data import refuse_subsamples
+
+if TYPE_CHECKING:
+    from .auto_continuous import AutoContinuous
+
+Density = Callable[[Tensor], Tensor]
+OF_POINTS = (ArithmeticError, RuntimeError, ValueError)  # what a model may raise at a bad point
+
+
+class VectorDensity:
+    """The log joint density of a model at vectors of its latent sites, in nats.
+
+    It is a density of the unconstrained scale, where the volume of the transforms counts.
+
+    Args:
+        guide: A guide of the model that has been set up; it says where the sites are.
+        args: The arguments of the model, with all of the data.
+        kwargs: The same by name.
+
+    Raises:
+        ArgumentError: If a plate is subsampled: the density would be another one at each call.
+    """
+
+    def __init__(self, guide: AutoContinuous, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.layout = guide.layout
+        self.transforms = {
+            name: biject_to(site["fn"].support) for name, site in guide._latent_sites()
+        }
+        self.model, self.args, self.kwargs = guide.model, args, kwargs
+        with torch.no_grad():
+            start = guide.first_vector()
+            refuse_subsamples(self._run(self.layout.unpack(start))[0])
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """Return the log density, shape ``()``, at a vector ``(dim,)``."""
+        trace, jacobian = self._run(self.layout.unpack(vector))
+        return torch.as_tensor(trace.log_prob_sum() + jacobian)
+
+    def _run(self, free: dict[str, Tensor]) -> tuple[poutine.Trace, Tensor]:
+        values = {name: transform(free[name]) for name, transform in self.transforms.items()}
+        jacobian: Any = sum(
+            transform.log_abs_det_jacobian(free[name], values[name]).sum()
+            for name, transform in self.transforms.items()
+        )
+        with poutine.block():
+            model = poutine.substitute(self.model, data=values)
+            trace = poutine.trace(model).get_trace(*self.args, **self.kwargs)
+        return trace, jacobian
+
+
+class BatchedDensity:
+    """A log density and its gradient at many vectors in one go, recorded as a tensor program.
+
+    The program is compared with the density itself; where it cannot be recorded the vectors go one
+    after another, and a warning says why.
+
+    Args:
+        density: A log density, of a vector ``(dim,)``.
+        like: Vectors of the shape ``(number, dim)`` that all calls will have.
+
+    Raises:
+        UnsupportedModelError: If the density draws at random.
+    """
+
+    def __init__(self, density: Density, like: Tensor) -> None:
+        self.density = density
+        self._program: Callable[[Tensor], tuple[Tensor, Tensor]] = self._one_by_one
+        try:
+            together = torch.func.vmap(torch.func.grad_and_value(density), randomness="different")
+            program = optimize(fail_with_nan(record(together, like)), [like], [batch_first])
+        except RuntimeError as error:
+            warn(f"the model runs without recording, which is slow: {error}")
+            return
+        if draws(program):
+            raise UnsupportedModelError(
+                "the model draws at random at sites that the guide has no distribution for, so its "
+                "density is not known; sum them out, or give them values with ppl.condition"
+            )
+        if same_function(program, self._one_by_one, points_near([like])):
+            self._program = program
+        else:
+            warn("the model runs without recording, which is slow: it depends on values")
+
+    @validation_enabled(False)
+    def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log densities ``(number,)`` and gradients ``(number, dim)``, nan where none is."""
+        try:
+            gradient, value = self._program(vectors.detach())
+        except OF_POINTS:
+            gradient, value = self._one_by_one(vectors.detach())
+        return value.detach(), gradient.detach()
+
+    def _one_by_one(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = [self._at(vector) for vector in vectors]
+        return torch.stack([g for g, _ in pairs]), torch.stack([v for _, v in pairs])
+
+    @validation_enabled(False)
+    def _at(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        vector = vector.detach().requires_grad_()
+        try:
+            with torch.enable_grad():
+                value = self.density(vector)
+            (gradient,) = torch.autograd.grad(value, vector)
+        except OF_POINTS:
+            return torch.full_like(vector, torch.nan), torch.full_like(vector[0], torch.nan)
+        return gradient, value.detach()
