@@ -76,6 +76,11 @@ class AutoContinuous(AutoGuide):
         """The number of components of the vector."""
         return self.layout.dim
 
+    def component_names(self) -> list[str]:
+        """Return the site of each component of the vector."""
+        pairs = zip(self.layout.names, self.layout.sizes, strict=True)
+        return [name for name, size in pairs for _ in range(size)]
+
     # what derived classes say
 
     def _setup_latent(self, loc: Tensor) -> None:

@@ -16,9 +16,10 @@ from ppl.nn import PyroParam, pyro_method
 from .auto_continuous import AutoContinuous
 from .first_scale import positive_scale
 from .guide import CreatePlates
+from .mean_field import MeanField
 
 
-class AutoDiagonalNormal(AutoContinuous):
+class AutoDiagonalNormal(MeanField, AutoContinuous):
     """A normal with diagonal covariance, for all latent sites on the unconstrained scale.
 
     The family of :class:`AutoNormal`, with one vector ``loc`` and one ``scale`` for all sites.
@@ -75,6 +76,9 @@ class AutoDiagonalNormal(AutoContinuous):
     def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
         """Return the distribution of the vector, a normal with diagonal covariance."""
         return dist.Normal(self.loc, self.scale).to_event(1)
+
+    def _independent(self, normal: Any) -> tuple[Tensor, Tensor] | None:
+        return self.loc, self.scale
 
     def _loc_scale(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         return self.loc, self.scale

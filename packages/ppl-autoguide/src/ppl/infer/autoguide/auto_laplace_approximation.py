@@ -9,12 +9,13 @@ from torch import Tensor
 
 import ppl.distributions as dist
 import ppl.poutine as poutine
-from ppl.errors import NotFiniteError, warn
+from ppl.errors import warn
 from ppl.nn import pyro_method
 from ppl.ops.hessian import hessian
 
 from .auto_continuous import AutoContinuous
 from .auto_multivariate_normal import AutoMultivariateNormal
+from .curvature import inverse_root
 
 
 class AutoLaplaceApproximation(AutoContinuous):
@@ -70,16 +71,12 @@ class AutoLaplaceApproximation(AutoContinuous):
         self.setup(*args, **kwargs)
         with poutine.block():
             loc, precision = self._curvature(args, kwargs)
-        tril = _inverse_root(precision, self._component_names())
+        tril = inverse_root(precision, self.component_names())
         guide = AutoMultivariateNormal(
             self.model, self.init_loc_fn, create_plates=self.create_plates
         )
         guide.setup(*args, **kwargs)
-        with torch.no_grad():
-            scale = tril.diagonal()
-            guide.loc.copy_(loc)
-            guide.scale = scale
-            guide.scale_tril = tril / scale.unsqueeze(-1)
+        guide.set_moments(loc, tril)
         return guide
 
     def _curvature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -95,11 +92,6 @@ class AutoLaplaceApproximation(AutoContinuous):
         )
         return loc.detach(), hessian(jacobian - model_trace.log_prob_sum(), loc).detach()
 
-    def _component_names(self) -> list[str]:
-        layout = self.layout
-        pairs = zip(layout.names, layout.sizes, strict=True)
-        return [name for name, size in pairs for _ in range(size)]
-
 
 def _warn_of_subsamples(trace: poutine.Trace) -> None:
     frames = (f for site in trace.nodes.values() for f in site.get("cond_indep_stack", ()))
@@ -109,27 +101,3 @@ def _warn_of_subsamples(trace: poutine.Trace) -> None:
             f"the plates {parts} are subsampled, so the Hessian is that of an estimate of the "
             "density; pass arguments with which the model sees all data"
         )
-
-
-def _inverse_root(precision: Tensor, names: list[str]) -> Tensor:
-    """Return the Cholesky factor of the inverse, with the site of each component for errors."""
-    flipped, info = torch.linalg.cholesky_ex(precision.flip(-2, -1))
-    if bool(info) or not bool(flipped.isfinite().all()):
-        raise NotFiniteError(
-            "the Hessian of the negative log density is not positive definite at the point that "
-            f"the guide has found{_flattest(precision, names)}; train the guide until it is at a "
-            "mode, or change a model whose density has no curvature there"
-        )
-    root = flipped.flip(-2, -1).mT  # upper: precision = root.mT @ root, lower is its flip
-    eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
-    tril: Tensor = torch.linalg.solve_triangular(root, eye, upper=False)
-    return tril
-
-
-def _flattest(precision: Tensor, names: list[str]) -> str:
-    if not bool(precision.isfinite().all()):
-        bad = sorted({names[i] for i in (~precision.isfinite()).any(-1).nonzero().flatten()})
-        return f": it is not finite at sites {bad}"
-    values, vectors = torch.linalg.eigh(precision)
-    site = names[int(vectors[:, 0].abs().argmax())]
-    return f": its smallest eigenvalue is {values[0].item():.3g}, mostly of site {site!r}"

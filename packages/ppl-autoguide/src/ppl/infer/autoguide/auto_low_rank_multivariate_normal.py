@@ -74,6 +74,9 @@ class AutoLowRankMultivariateNormal(AutoDiagonalNormal):
         self.cov_factor = torch.nn.Parameter(factor)
         self.scale = self._init_scale / (1 + factor.square().sum(-1)).sqrt()
 
+    def _independent(self, normal: Any) -> None:
+        return None
+
     def get_base_dist(self) -> Any:
         """Refuse: the covariance has no square root of ``dim`` columns that is quick.
 

@@ -45,6 +45,22 @@ class AutoMultivariateNormal(AutoDiagonalNormal):
         eye = torch.eye(len(loc), dtype=loc.dtype, device=loc.device)
         self.scale_tril = PyroParam(eye, constraints.unit_lower_cholesky)  # type: ignore[assignment]
 
+    @torch.no_grad()
+    def set_moments(self, loc: Tensor, scale_tril: Tensor) -> None:
+        """Set the mean and the Cholesky factor of the covariance.
+
+        Args:
+            loc: Shape ``(latent_dim,)``.
+            scale_tril: Lower triangular, with a positive diagonal.
+        """
+        scale = scale_tril.diagonal()
+        self.loc.copy_(loc)
+        self.scale = scale
+        self.scale_tril = scale_tril / scale.unsqueeze(-1)
+
+    def _independent(self, normal: AutoMultivariateNormal) -> None:
+        return None
+
     def _cholesky(self) -> Tensor:
         tril: Tensor = self.scale.unsqueeze(-1) * self.scale_tril
         return tril

@@ -15,13 +15,15 @@ from ppl.nn import PyroModule, PyroParam
 from ppl.primitives import sample
 
 from .attributes import deep_getattr, deep_setattr
+from .auto_continuous import AutoContinuous
 from .constrained import sample_at, unconstrained_event_dim
 from .first_scale import positive_scale
-from .guide import AutoGuide, CreatePlates, Site, full_size
+from .guide import CreatePlates, Site, full_size
 from .levels import normal_quantiles
+from .mean_field import MeanField
 
 
-class AutoNormal(AutoGuide):
+class AutoNormal(MeanField):
     """A diagonal normal for each latent site, mapped from the unconstrained scale to its support.
 
     Its parameters are ``locs.<site>`` and ``scales.<site>``, on the unconstrained scale. Equation 5
@@ -77,6 +79,12 @@ class AutoNormal(AutoGuide):
         )
         free = sample(f"{name}_unconstrained", posterior, infer={"is_auxiliary": True})
         return sample_at(name, site, free)
+
+    def _independent(self, normal: AutoContinuous) -> tuple[Tensor, Tensor]:
+        names = normal.layout.names
+        parts = ({n: deep_getattr(x, n) for n in names} for x in (self.locs, self.scales))
+        loc, scale = map(normal.layout.pack, parts)
+        return loc, scale
 
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the median of each latent site, on the constrained scale."""

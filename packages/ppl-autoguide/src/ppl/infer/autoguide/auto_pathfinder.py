@@ -63,8 +63,8 @@ class AutoPathfinder(AutoContinuous):
         ...     z = sample("z", dist.Normal(torch.zeros(2, dtype=torch.double), 3.0).to_event(1))
         ...     sample("x", dist.Normal(z.sum(), 1.0), obs=torch.tensor(19.0).double())
         >>> guide = AutoPathfinder(model).fit()
-        >>> guide.median()["z"]
-        tensor([9.0000, 9.0000], dtype=torch.float64)
+        >>> guide.median()["z"].round(decimals=3)
+        tensor([9., 9.], dtype=torch.float64)
     """
 
     loc: Tensor

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import biject_to
 
 import ppl.poutine as poutine
 from ppl.distribution import Delta
@@ -22,6 +24,10 @@ from ppl.poutine.util import prune_subsample_sites
 from .whole_data import refuse_subsamples
 
 Program = Callable[..., Any]
+Values = dict[str, Tensor]
+
+TOO_NARROW = 1.1  # times the deviation of the guide
+FALSE_ALARM = 0.001  # chance that noise alone makes a guide too narrow
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,12 @@ class GuideDiagnostics:
         good_k: The bound for this number of draws.
         effective_draws: How many draws of the posterior the weighted draws are worth.
         num_draws: The number of draws.
+        spread: How many times the standard deviation of the guide that of the posterior is, by
+            site, on the unconstrained scale and of the component where this is most. It is
+            estimated by the weighted draws, and for a guide of independent normals by linear
+            response.
+        narrow_sites: The sites for which the guide is too narrow: their spread is clearly above 1.
+        has_linear_response: Whether ``guide.linear_response()`` has wider covariances.
     """
 
     elbo: float
@@ -47,6 +59,9 @@ class GuideDiagnostics:
     good_k: float
     effective_draws: float
     num_draws: int
+    spread: Mapping[str, float] = field(default_factory=dict)
+    narrow_sites: tuple[str, ...] = ()
+    has_linear_response: bool = False
 
     @property
     def divergence(self) -> float:
@@ -64,8 +79,16 @@ class GuideDiagnostics:
             f"ELBO {self.elbo:.2f} with standard error {self.elbo_error:.2g}, "
             f"{self.divergence:.2f} below the evidence; {self.num_draws} draws are worth "
             f"{self.effective_draws:.0f}; Pareto k {self.pareto_k:.2f} is {bound} "
-            f"{self.good_k:.2f}: {verdict}"
+            f"{self.good_k:.2f}: {verdict}{self._narrowness()}"
         )
+
+    def _narrowness(self) -> str:
+        if not self.narrow_sites:
+            return ""
+        sites = ", ".join(f"{n!r} ({self.spread[n]:.1f} times)" for n in self.narrow_sites)
+        cure = "guide.linear_response() returns a normal with wider covariances"
+        cure = cure if self.has_linear_response else "use a guide with more covariances"
+        return f". It is too narrow at {sites}; {cure}"
 
 
 @torch.no_grad()
@@ -113,9 +136,11 @@ def diagnose(
     """
     num_draws = positive_int("num_draws", num_draws, at_least=2)
     if parallel:
-        weights = _together(model, guide, num_draws, args, kwargs)
+        weights, values = _together(model, guide, num_draws, args, kwargs)
     else:
-        weights = torch.stack([_log_weight(model, guide, args, kwargs) for _ in range(num_draws)])
+        pairs = [_log_weight(model, guide, args, kwargs) for _ in range(num_draws)]
+        weights = torch.stack([weight for weight, _ in pairs])
+        values = {name: torch.stack([x[name] for _, x in pairs]) for name in pairs[0][1]}
     weights = weights.double()
     if bool(weights.isnan().any()):
         raise NotFiniteError(
@@ -123,6 +148,7 @@ def diagnose(
             "guide) finds the site"
         )
     smoothed, k = psis(weights)
+    spread, narrow = _spread(smoothed.exp(), values)
     return GuideDiagnostics(
         elbo=weights.mean().item(),
         elbo_error=weights.std().item() / math.sqrt(num_draws),
@@ -131,13 +157,37 @@ def diagnose(
         good_k=min(0.7, 1 - 1 / math.log10(num_draws)),
         effective_draws=1 / smoothed.exp().square().sum().item(),
         num_draws=num_draws,
+        spread=spread,
+        narrow_sites=narrow,
     )
+
+
+def _spread(weights: Tensor, values: Values) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the spread of each site, and those where it is above 1 by more than its error.
+
+    Args:
+        weights: Of the draws, with sum one.
+        values: Draws on the unconstrained scale, ``(draw, *site)``.
+    """
+    spread, narrow = {}, []
+    total = sum(x[0].numel() for x in values.values())
+    limit = NormalDist().inv_cdf(1 - FALSE_ALARM / max(total, 1))
+    for name, value in values.items():
+        x = value.reshape(len(weights), -1).double()
+        square = (x - weights @ x).square()
+        variance = weights @ square
+        ratio = (variance / x.var(0)).sqrt()
+        error = (weights.square() @ (square - variance).square()).sqrt() / variance / 2
+        spread[name] = ratio.max().item()
+        if bool((ratio * (1 - limit * error) > 1).logical_and(ratio > TOO_NARROW).any()):
+            narrow.append(name)
+    return spread, tuple(narrow)
 
 
 def _together(
     model: Program, guide: Program, num_draws: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
-    """Return the log weights of all draws, from one run in a plate."""
+) -> tuple[Tensor, Values]:
+    """Return the log weights and the values of all draws, from one run in a plate."""
     nesting = guess_max_plate_nesting(model, args, kwargs)
     model, guide = (vectorize(program, num_draws, nesting) for program in (model, guide))
     pair = _traces(model, guide, args, kwargs)
@@ -150,14 +200,27 @@ def _together(
         )
         for trace in pair
     )
-    return torch.as_tensor(model_sum - guide_sum)
+    values = {
+        name: x for name, x in _free_values(pair[0]).items() if len(x) == num_draws
+    }  # and not those of sites that the guide has at one point
+    return torch.as_tensor(model_sum - guide_sum), values
 
 
 def _log_weight(
     model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
+) -> tuple[Tensor, Values]:
     model_trace, guide_trace = _traces(model, guide, args, kwargs)
-    return torch.as_tensor(model_trace.log_prob_sum() - guide_trace.log_prob_sum())
+    weight = torch.as_tensor(model_trace.log_prob_sum() - guide_trace.log_prob_sum())
+    return weight, _free_values(model_trace)
+
+
+def _free_values(trace: poutine.Trace) -> Values:
+    """Return the values of the continuous latent sites, on the unconstrained scale."""
+    return {
+        name: biject_to(site["fn"].support).inv(site["value"])
+        for name, site in trace.iter_stochastic_nodes()
+        if not site["fn"].support.is_discrete
+    }
 
 
 def _traces(
