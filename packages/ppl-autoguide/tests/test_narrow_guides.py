@@ -140,12 +140,12 @@ def test_the_weights_find_a_narrow_guide_of_any_kind(scale, narrow, parallel):
 
 def heavy():
     """Tails of a power, which no normal reaches."""
-    zero = torch.zeros(10, dtype=torch.float64)
+    zero = torch.zeros(20, dtype=torch.float64)
     ppl.sample("x", dist.StudentT(1.0, zero).to_event(1))
 
 
 def laplace(model):
-    guide = AutoLaplaceApproximation(model, init_to_value(values={"x": torch.zeros(10).double()}))
+    guide = AutoLaplaceApproximation(model, init_to_value(values={"x": torch.zeros(20).double()}))
     return guide.laplace_approximation()
 
 

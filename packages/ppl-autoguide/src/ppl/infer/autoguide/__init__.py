@@ -8,8 +8,10 @@ from ppl.infer.initialization import init_to_sample as init_to_sample
 from ppl.infer.initialization import init_to_uniform as init_to_uniform
 from ppl.infer.initialization import init_to_value as init_to_value
 
+from .auto_batch_and_match import AutoBatchAndMatch as AutoBatchAndMatch
 from .auto_callable import AutoCallable as AutoCallable
 from .auto_continuous import AutoContinuous as AutoContinuous
+from .auto_dais import AutoDAIS as AutoDAIS
 from .auto_delta import AutoDelta as AutoDelta
 from .auto_diagonal_normal import AutoDiagonalNormal as AutoDiagonalNormal
 from .auto_discrete_parallel import AutoDiscreteParallel as AutoDiscreteParallel

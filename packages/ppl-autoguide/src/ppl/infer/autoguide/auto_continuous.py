@@ -127,12 +127,6 @@ class AutoContinuous(AutoGuide):
         self._check_loaded()
         self._setup_latent(self._layout.pack(free))
 
-    def first_vector(self) -> Tensor:
-        """Return the vector at the values that ``init_loc_fn`` gave, shape ``(latent_dim,)``."""
-        self._latent_sites()
-        assert self.prototype_trace is not None
-        return self._vector_of(self.prototype_trace)
-
     def _vector_of(self, trace: poutine.Trace) -> Tensor:
         """Return the vector at the values of a run of the model."""
         sites = trace.nodes

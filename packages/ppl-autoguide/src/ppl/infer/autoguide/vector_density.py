@@ -12,7 +12,7 @@ from torch.distributions import biject_to
 import ppl.poutine as poutine
 from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
 from ppl.capture.recording import draws
-from ppl.errors import UnsupportedModelError, warn
+from ppl.errors import ArgumentError, UnsupportedModelError, warn
 from ppl.validation import validation_enabled
 
 from .whole_data import refuse_subsamples
@@ -35,7 +35,7 @@ class VectorDensity:
         kwargs: The same by name.
 
     Raises:
-        ArgumentError: If a plate is subsampled: the density would be another one at each call.
+        ArgumentError: In a call, if a plate is subsampled: the density would be another each time.
     """
 
     def __init__(self, guide: AutoContinuous, args: tuple[Any, ...], kwargs: dict[str, Any]):
@@ -44,16 +44,10 @@ class VectorDensity:
             name: biject_to(site["fn"].support) for name, site in guide._latent_sites()
         }
         self.model, self.args, self.kwargs = guide.model, args, kwargs
-        with torch.no_grad():
-            start = guide.first_vector()
-            refuse_subsamples(self._run(self.layout.unpack(start))[0])
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Return the log density, shape ``()``, at a vector ``(dim,)``."""
-        trace, jacobian = self._run(self.layout.unpack(vector))
-        return torch.as_tensor(trace.log_prob_sum() + jacobian)
-
-    def _run(self, free: dict[str, Tensor]) -> tuple[poutine.Trace, Tensor]:
+        free = self.layout.unpack(vector)
         values = {name: transform(free[name]) for name, transform in self.transforms.items()}
         jacobian: Any = sum(
             transform.log_abs_det_jacobian(free[name], values[name]).sum()
@@ -62,7 +56,8 @@ class VectorDensity:
         with poutine.block():
             model = poutine.substitute(self.model, data=values)
             trace = poutine.trace(model).get_trace(*self.args, **self.kwargs)
-        return trace, jacobian
+        refuse_subsamples(trace)
+        return torch.as_tensor(trace.log_prob_sum() + jacobian)
 
 
 class BatchedDensity:
@@ -81,6 +76,7 @@ class BatchedDensity:
 
     def __init__(self, density: Density, like: Tensor) -> None:
         self.density = density
+        self._at(like[0])  # what is wrong with the model itself comes up here
         self._program: Callable[[Tensor], tuple[Tensor, Tensor]] = self._one_by_one
         try:
             together = torch.func.vmap(torch.func.grad_and_value(density), randomness="different")
@@ -118,6 +114,8 @@ class BatchedDensity:
             with torch.enable_grad():
                 value = self.density(vector)
             (gradient,) = torch.autograd.grad(value, vector)
+        except ArgumentError:  # of the arguments of the model, not of this point
+            raise
         except OF_POINTS:
             return torch.full_like(vector, torch.nan), torch.full_like(vector[0], torch.nan)
         return gradient, value.detach()
