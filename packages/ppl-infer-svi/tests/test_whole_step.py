@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import constraints
@@ -12,6 +14,7 @@ from torch.testing import assert_close
 import ppl
 import ppl.distributions as dist
 import ppl.infer.svi.whole_step as whole_step
+from ppl.engine import record
 from ppl.engine.cpp_library import find_compiler
 from ppl.errors import PPLWarning
 from ppl.infer import SVI, JitTrace_ELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
@@ -171,8 +174,59 @@ def test_a_long_fit_is_recorded_and_resumes_bit_for_bit(tmp_path, monkeypatch):
     assert torch.equal(results[0].losses, results[2].losses)
 
 
-def test_the_choice_depends_on_the_number_of_steps():
-    assert [whole_step.mode_for(n) for n in (10, 2000)] == ["eager", "graph"]
+@pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+def test_the_choice_depends_on_the_work():
+    svi = SVI(model, guide, Adam({"lr": 0.05}), Trace_ELBO())
+    assert whole_step.for_fit(whole_step.ENOUGH_TO_RECORD - 1, svi) is None
+    program = record(lambda x: x + x, torch.ones(2))
+    steps = whole_step.WORTH_COMPILING // len(program.graph.nodes)
+    assert [whole_step.is_worth_compiling(program, n) for n in (steps - 1, steps + 1)] == [
+        False,
+        True,
+    ]
+
+
+def test_steps_in_a_loop_are_recorded_after_some(monkeypatch):
+    monkeypatch.setattr(whole_step, "ENOUGH_TO_RECORD", 10)
+    calls, losses = [], []
+
+    def counted(data):
+        calls.append(1)
+        model(data)
+
+    svi = SVI(counted, guide, Adam({"lr": 0.05}), Trace_ELBO())
+    losses = [svi.step(DATA) for _ in range(40)]
+    assert len(calls) < 20
+    ppl.clear_param_store()
+    ppl.set_rng_seed(0)
+    svi = SVI(model, guide, Adam({"lr": 0.05}), Trace_ELBO())
+    monkeypatch.setattr(whole_step, "ENOUGH_TO_RECORD", 100)
+    assert losses == pytest.approx([svi.step(DATA) for _ in range(40)], rel=1e-12)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_what_draws_outside_of_torch_is_not_recorded(draw, monkeypatch):
+    def noisy(data):
+        ppl.factor("noise", ZERO + draw())
+        model(data)
+
+    def trained(mode):
+        return train(mode, OPTIMIZERS["Adam"], Trace_ELBO(), [DATA] * 6, noisy)
+
+    with pytest.warns(PPLWarning, match="draw with torch"):
+        actual = trained("graph")
+    assert_close(actual, trained("eager"), rtol=1e-12, atol=1e-14)
+
+
+def test_a_hooked_parameter_is_trained_through_the_handlers():
+    norms = []
+    svi = SVI(model, guide, Adam({"lr": 0.05}), Trace_ELBO(), compile=True)
+    svi.step(DATA)
+    ppl.get_param_store()._params["m"].register_hook(lambda g: norms.append(g.norm().item()))
+    with pytest.warns(PPLWarning, match="'m' has a hook"):
+        for _ in range(4):
+            svi.step(DATA)
+    assert len(norms) == 4
 
 
 def test_a_cleared_store_and_a_copy_train_their_own_parameters():

@@ -37,8 +37,9 @@ def run(make, ways):
             optimizer(leaves)
         else:
             pure = PureUpdate(optimizer, leaves)
-            assert pure.why_not is None and pure.has_started
-            rates, slots = pure.tensors()
+            slots = pure.slots()
+            assert pure.why_not is None and slots is not None
+            rates = pure.rates()[0]
             pure.commit(updated(pure.plan(), rates, slots, [x.detach() for x in leaves], gradients))
     return [leaf.detach().clone() for leaf in leaves]
 

@@ -65,7 +65,7 @@ class RecordedCall:
 
     def look_around(self) -> None:
         """Remember what the function reads besides its arguments, as it is now."""
-        self._read = self._surroundings.values()
+        self._read, self._modes = self._surroundings.values(), self._surroundings.modes
 
     def record(self, call: Call, result: Any) -> None:
         """Record what the function does at the call where it returned ``result``.
@@ -88,6 +88,7 @@ class RecordedCall:
         """Return whether all leaves are of the kind that the program was recorded with."""
         same = list(map(metadata, self._reached)) == self._reached_structure
         same = same and _structure(leaves) == self._structure
+        same = same and self._surroundings.modes == self._modes
         return same and unchanged(self._read, self._surroundings.values())
 
     def replay(self, call: Call, leaves: Leaves) -> Any:
@@ -98,7 +99,7 @@ class RecordedCall:
             with poutine.block(), GivenParams(leaves):
                 return _tensors(self._fn(*call.args, **call.kwargs))
 
-        tensors = iter(self.program(*self._inputs(call, leaves), again=again))
+        tensors = iter(self.program(*self.inputs(call, leaves), again=again))
         pairs = zip(self._is_tensor, self._result, strict=True)
         return tree_unflatten([next(tensors) if is_t else x for is_t, x in pairs], self._spec)
 
@@ -108,13 +109,14 @@ class RecordedCall:
         Raises:
             CaptureError: If they differ.
         """
-        replayed, inputs = self.replay(call, leaves), self._inputs(call, leaves)
+        replayed, inputs = self.replay(call, leaves), self.inputs(call, leaves)
         if not agree(replayed, result):
             raise CaptureError("its recording gives other values: it depends on values or on state")
         if not agree(_gradients(replayed, inputs), _gradients(result, inputs)):
             raise CaptureError("its recording has other gradients")
 
-    def _inputs(self, call: Call, leaves: Leaves) -> list[Tensor]:
+    def inputs(self, call: Call, leaves: Leaves) -> list[Tensor]:
+        """Return the inputs of the program: tensors of the call, leaves, and what is reached."""
         return [*call.tensors, *_distinct(leaves), *self._reached]
 
 

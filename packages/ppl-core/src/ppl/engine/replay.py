@@ -10,7 +10,8 @@ time, without the interpreter's lock.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import c_void_p
 from pathlib import Path
 
@@ -32,6 +33,9 @@ class Replay:
     Args:
         compiled: What :func:`~ppl.engine.inductor.compile_program` returned, for one thread.
         inputs: Inputs of the shapes, strides and dtypes that all replays will have.
+        draws: Whether it may draw at random: from torch's default generator, what it would draw
+            outside of C++, and so for one thread of the process at a time.
+        copies: Whether the buffers are copies of the inputs; else they are the inputs.
 
     Attributes:
         inputs: Buffers that a replay reads.
@@ -43,12 +47,21 @@ class Replay:
         OSError: If there is no C++ compiler.
     """
 
-    def __init__(self, compiled: CompiledProgram, inputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        compiled: CompiledProgram,
+        inputs: Sequence[Tensor],
+        draws: bool = False,
+        copies: bool = True,
+    ) -> None:
         refuse_division(compiled.recorded)
-        self._library = cpp_library.load(HEADERS / "replay.cpp")
-        self.inputs = [_copy(x) for x in inputs]
-        notes = Notes()
-        outputs = notes.watch(compiled.generated, [*self.inputs, *compiled.constants])
+        if any(x.device.type != "cpu" for x in (*inputs, *compiled.constants)):
+            raise ReplayError("it is not for the CPU")
+        self.library = cpp_library.load(HEADERS / "replay.cpp")
+        self.inputs = [_copy(x) if copies else x.detach() for x in inputs]
+        notes = Notes(draws)
+        with _generator_kept():
+            outputs = notes.watch(compiled.generated, [*self.inputs, *compiled.constants])
         if not all(x.is_contiguous() for x in outputs):
             raise ReplayError("its results are not contiguous")
         self.outputs: list[Tensor] = list(outputs)
@@ -65,9 +78,18 @@ class Replay:
         """
         for buffer, x in zip(self.inputs, inputs, strict=True):
             buffer.copy_(x)
-        if self._library.run_program(c_void_p(self.address)):
+        if self.library.run_program(c_void_p(self.address)):
             raise RuntimeError("a call of the replayed program failed")
         return [x.clone() for x in self.outputs]
+
+
+@contextmanager
+def _generator_kept() -> Iterator[None]:
+    found = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(found)
 
 
 def _copy(x: Tensor) -> Tensor:

@@ -36,12 +36,29 @@ DIVISIONS = (
     aten.remainder.Tensor,
     aten.fmod.Tensor,
 )
+INTO: dict[Any, Callable[..., tuple[Any, ...]]] = {
+    # operators that draw into new memory, by what draws the same numbers into memory that is given
+    **dict.fromkeys(
+        (aten.randn.default, aten.randn_like.default),
+        lambda out, *args: (aten.normal_.default, out, 0.0, 1.0),
+    ),
+    **dict.fromkeys(
+        (aten.rand.default, aten.rand_like.default),
+        lambda out, *args: (aten.uniform_.default, out, 0.0, 1.0),
+    ),
+    aten.randperm.default: lambda out, n: (aten.randperm.out, n, out),
+}
 
 
 class Notes:
-    """Notes the calls that a generated function makes."""
+    """Notes the calls that a generated function makes.
 
-    def __init__(self) -> None:
+    Args:
+        draws: Whether it may draw at random.
+    """
+
+    def __init__(self, draws: bool) -> None:
+        self._draws = draws
         self.calls: list[Call] = []
         self._kept: list[Any] = []  # memory whose addresses are in the calls
         self._handles: list[int] = []
@@ -117,14 +134,31 @@ class Notes:
 
     def operator(self, op: Any, *args: Any, **kwargs: Any) -> Any:
         """Make and note a call of an operator of torch."""
+        if torch.Tag.nondeterministic_seeded in op.tags and not self._draws:
+            raise ReplayError(f"{op} draws at random")
+        result = op(*args, **kwargs)
+        results = [self.keep(x) for x in ([result] if isinstance(result, Tensor) else result)]
+        if op in INTO:
+            op, *args = INTO[op](result, *args)
+            self._note_operator(op, args, {}, results, [0])
+        else:
+            self._note_operator(op, args, kwargs, results, [num_bytes(x) for x in results])
+        return result
+
+    def _note_operator(
+        self,
+        op: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        results: Sequence[Tensor],
+        sizes: Sequence[int],
+    ) -> None:
         schema = op._schema
         given = [args[i] if i < len(args) else kwargs.get(a.name, a.default_value)
                  for i, a in enumerate(schema.arguments)]  # fmt: skip
-        if torch.Tag.nondeterministic_seeded in op.tags or len(given) > MOST_OPERATOR_ARGUMENTS:
-            raise ReplayError(f"{op} draws at random, or has many arguments")
+        if len(given) > MOST_OPERATOR_ARGUMENTS:
+            raise ReplayError(f"{op} has many arguments")
         words = [self._word(op, a, x) for a, x in zip(schema.arguments, given, strict=True)]
-        result = op(*args, **kwargs)
-        results = [self.keep(x) for x in ([result] if isinstance(result, Tensor) else result)]
         self.note(
             OPERATOR,
             words,
@@ -133,16 +167,17 @@ class Notes:
             is_handle=numbers([isinstance(x, Tensor) for x in given]),
             num_results=len(results),
             results=addresses(results),
-            result_bytes=numbers([num_bytes(x) for x in results]),
+            result_bytes=numbers(sizes),
         )
-        return result
 
     def _word(self, op: Any, argument: Any, value: Any) -> int:
         """Return an argument of an operator as torch's C interface wants it."""
         if isinstance(value, Tensor):
             return self.handle(value)
-        if value is None or isinstance(value, bool):
-            return int(bool(value))
+        if value is None or value is False or value == torch.device("cpu"):
+            return 0  # False and the CPU are what None stands for
+        if value is True and str(argument.type) == "bool":
+            return 1
         if isinstance(value, int) and str(argument.type) == "int":
             return value
         if isinstance(value, float) and str(argument.type) == "float":

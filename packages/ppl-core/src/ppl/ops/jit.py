@@ -20,7 +20,7 @@ from torch.fx import GraphModule
 import ppl.poutine as poutine
 from ppl.engine.call import Call
 from ppl.engine.differentiable import DifferentiableProgram, Flat
-from ppl.engine.inductor import Compiled, compile_program
+from ppl.engine.inductor import CompiledProgram, compile_program
 from ppl.engine.parameters import GivenParams, Leaf, ParamStatements
 from ppl.engine.recorded_call import RecordedCall
 from ppl.engine.recording import is_recording
@@ -100,7 +100,12 @@ class Compiling:
         self.program = program
         self.options = options
         self._strides: list[tuple[int, ...]] = []
-        self._compiled: Compiled | None = None
+        self._compiled: CompiledProgram | None = None
+
+    @property
+    def compiled(self) -> CompiledProgram | None:
+        """What the compiler made of it; None before the first call."""
+        return self._compiled
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Return the results at inputs of the first ones' shapes, which may lie otherwise."""
@@ -186,6 +191,12 @@ class CompiledFunction:
             with self._lock:
                 return self._settle(call)
         return self._follow(known, call)
+
+    def settled(self, *args: Any, **kwargs: Any) -> tuple[RecordedCall, Call] | None:
+        """Return what such a call replays, and the call; None where it would run ``fn`` as well."""
+        call = Call.of(args, kwargs)
+        known = self._known.get(self._key(call))
+        return None if known is None or not known.is_settled else (known, call)
 
     def _settle(self, call: Call) -> Any:
         """Make the first call or the second one, unless another thread has just done so."""

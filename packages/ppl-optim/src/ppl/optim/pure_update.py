@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 import torch
@@ -125,6 +126,7 @@ class PureUpdate:
         leaves: The parameters, which it adopts if it has not yet.
 
     Attributes:
+        leaves: The parameters.
         why_not: Why there is no pure update, such as an option; None if there is one.
     """
 
@@ -132,53 +134,61 @@ class PureUpdate:
         for leaf in leaves:
             if leaf not in optim._group_of:
                 optim._adopt(leaf)
-        self._leaves = list(leaves)
+        self.leaves = list(leaves)
         self._optimizers = [optim._group_of[leaf].optimizer for leaf in leaves]
+        self._distinct = list(dict.fromkeys(self._optimizers))
         self.why_not = next(filter(None, map(self._refusal, leaves, self._optimizers)), None)
         if self.why_not is None and any(optim._clipping[leaf] for leaf in leaves):
             self.why_not = "clip_args have no pure update"
         self._plan: Plan | None = None
-        self._rates: tuple[list[float], Tensor] = [], torch.empty(0)
+        self._rates: tuple[tuple[float, ...], Tensor] = (), torch.empty(0)
 
     def fits(self, optim: PyroOptim, leaves: Sequence[Tensor]) -> bool:
         """Return whether these parameters are still the ones, with the same torch optimizers."""
-        return len(leaves) == len(self._leaves) and all(
+        return len(leaves) == len(self.leaves) and all(
             leaf is own and leaf in optim._group_of and optim._group_of[leaf].optimizer is known
-            for leaf, own, known in zip(leaves, self._leaves, self._optimizers, strict=True)
-        )
-
-    @property
-    def has_started(self) -> bool:
-        """Whether all parameters have their state, which the first usual update makes."""
-        return all(
-            all(isinstance(state.get(name), Tensor) for name in self._moments(optimizer))
-            for state, optimizer in self._states()
+            for leaf, own, known in zip(leaves, self.leaves, self._optimizers, strict=True)
         )
 
     def plan(self) -> Plan:
         """Return what :func:`updated` needs besides tensors, one object while nothing changes."""
-        options = [
-            (type(o), {name: o.param_groups[0][name] for name in KNOWN[type(o)].read})
-            for o in self._optimizers
-        ]
+        found = {
+            o: (type(o), {name: o.param_groups[0][name] for name in KNOWN[type(o)].read})
+            for o in self._distinct
+        }
+        options = [found[o] for o in self._optimizers]
         if self._plan is None or self._plan.options != options:
             self._plan = Plan(options, [len(self._moments(o)) for o in self._optimizers])
         return self._plan
 
-    def tensors(self) -> tuple[Tensor, list[Tensor]]:
-        """Return the learning rates of the next update ``(parameter,)``, and all slots in order."""
-        rates = [_next_rate(o.param_groups[0]) for o in self._optimizers]
-        if rates != self._rates[0]:
-            self._rates = rates, torch.tensor(rates, dtype=torch.float64)
+    def slots(self) -> list[Tensor] | None:
+        """Return all slots in order; None before the first usual update, which makes them."""
+        names = {o: self._moments(o) for o in self._distinct}
         slots: list[Tensor] = []
         for state, optimizer in self._states():
-            slots += [_count(state), *(state[name] for name in self._moments(optimizer))]
-        return self._rates[1], slots
+            own = [state.get(name) for name in names[optimizer]]
+            if not all(isinstance(x, Tensor) for x in own):
+                return None
+            slots += [_count(state), *own]
+        return slots
+
+    def rates(self, number: int = 1) -> Tensor:
+        """Return the learning rates of the next updates, shape ``(update, parameter)``."""
+        rates = tuple(_next_rate(o.param_groups[0]) for o in self._optimizers)
+        decays = [float(o.param_groups[0].get("lrd", 1.0)) for o in self._optimizers]
+        if any(decay != 1.0 for decay in decays):
+            rows = [rates]
+            for _ in range(number - 1):
+                rows.append(tuple(map(mul, rows[-1], decays)))
+            return torch.tensor(rows, dtype=torch.float64)
+        if rates != self._rates[0]:
+            self._rates = rates, torch.tensor(rates, dtype=torch.float64)
+        return self._rates[1].expand(number, -1)
 
     def commit(self, values: Sequence[Tensor]) -> None:
         """Write what :func:`updated` returned into the parameters and their state."""
-        old, new = list(self._leaves), list(values[: len(self._leaves)])
-        fresh = iter(values[len(self._leaves) :])
+        old, new = list(self.leaves), list(values[: len(self.leaves)])
+        fresh = iter(values[len(self.leaves) :])
         for state, optimizer in self._states():
             count = next(fresh)
             if isinstance(state.get("step"), Tensor):
@@ -191,11 +201,24 @@ class PureUpdate:
                 new.append(next(fresh))
         with torch.no_grad():
             torch._foreach_copy_(old, new)
-        for optimizer in dict.fromkeys(self._optimizers):
-            optimizer.param_groups[0]["lr"] = _next_rate(optimizer.param_groups[0])
+        self._advance_rates(1)
+
+    def advance(self, number: int) -> None:
+        """Note that updates were made of the parameters and of tensors of the state in place."""
+        for state, _ in self._states():
+            if isinstance(state.get("step"), int):
+                state["step"] += number
+        self._advance_rates(number)
+
+    def _advance_rates(self, number: int) -> None:
+        for optimizer in self._distinct:
+            group = optimizer.param_groups[0]
+            if group.get("lrd", 1.0) != 1.0:
+                for _ in range(number):
+                    group["lr"] = _next_rate(group)
 
     def _states(self) -> list[tuple[dict[str, Any], Any]]:
-        pairs = zip(self._leaves, self._optimizers, strict=True)
+        pairs = zip(self.leaves, self._optimizers, strict=True)
         return [(optimizer.state.get(leaf, {}), optimizer) for leaf, optimizer in pairs]
 
     @staticmethod
@@ -228,8 +251,8 @@ def updated(
 
     Args:
         plan: What :meth:`PureUpdate.plan` returned.
-        rates: See :meth:`PureUpdate.tensors`.
-        slots: The same.
+        rates: Their learning rates, shape ``(parameter,)``; see :meth:`PureUpdate.rates`.
+        slots: See :meth:`PureUpdate.slots`.
         leaves: The parameters.
         gradients: Their gradients.
     """

@@ -1,4 +1,12 @@
-// Runs a program for Python: see replay.py.
-#include "program.hpp"
+// Runs programs for Python: see replay.py and iterate.py.
+#include "iterate.hpp"
 
-extern "C" int run_program(const engine::Program* program) { return engine::run(*program); }
+extern "C" {
+
+int run_program(const engine::Program* program) { return engine::run(*program); }
+
+int64_t iterate_program(const engine::Iteration* iteration, int64_t num_times, bool* failed) {
+  return engine::iterate(*iteration, num_times, failed);
+}
+
+}

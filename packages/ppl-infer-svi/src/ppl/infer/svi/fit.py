@@ -24,7 +24,7 @@ from .batches import Arguments, Batches, PlateSizes
 from .early_stopping import EarlyStopping
 from .fit_result import FitResult, Reason
 from .leaves import leaves_behind
-from .whole_step import WholeStep, mode_for
+from .whole_step import for_fit
 
 if TYPE_CHECKING:
     from .svi import SVI
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Callback = Callable[[int, float], Any]
 MAX_SKIPPED = 100  # steps in a row
 SHOWN = 100  # steps between two means of the loss that the bar shows
+MOST_AT_ONCE = 500  # steps without Python between them
 
 
 class Fit:
@@ -62,8 +63,7 @@ class Fit:
 
     def run(self, num_steps: int) -> FitResult:
         """Take steps until there are so many, or there is a reason to stop."""
-        self._whole = self._svi._whole or WholeStep(self._svi, mode_for(num_steps), warns=False)
-        self._is_eager = self._svi._whole is None and mode_for(num_steps) == "eager"
+        self._whole = for_fit(num_steps, self._svi)
         if self._path is not None and Path(self._path).exists():
             self._resume(self._path)
         reason: Reason = "interrupted"
@@ -98,41 +98,53 @@ class Fit:
             arguments = self._same if self._batches is None else self._batches.next()
             if arguments is None:
                 return "batches"
-            self._step(arguments)
-            self._show(bar)
+            number = self._step(arguments, self._room(num_steps))
+            self._show(bar, number)
             if self._callback is not None:
                 self._callback(len(self._losses), self._losses[-1])
             if self._path is not None and len(self._losses) % self._every == 0:
                 self._save(self._path)
         return "steps"
 
-    def _step(self, arguments: Arguments) -> None:
+    def _room(self, num_steps: int) -> int:
+        """Return how many steps there may be before something else is to be done."""
+        if self._callback is not None or self._batches is not None:
+            return 1
+        done = len(self._losses)
+        rooms = [MOST_AT_ONCE, num_steps - done]
+        rooms += [self._every - done % self._every] if self._path is not None else []
+        rooms += [s.window - done % s.window for s in [self._stopping] if s is not None]
+        return min(rooms)
+
+    def _step(self, arguments: Arguments, most: int) -> int:
+        """Take a step, or more if that is possible, and return how many."""
         if self._batches is not None:
             self._sizes.check(self._svi.model, arguments, self._batches.num_rows)
         before = torch.get_rng_state()
         try:
-            loss, bad = self._at_once(arguments) or self._by_handlers(arguments)
+            losses, bad = self._at_once(arguments, most) or self._by_handlers(arguments)
         except NotFiniteError as error:
-            loss, bad = math.nan, f"site {error.site!r}" if error.site else str(error)
-        self._losses.append(loss)
+            losses, bad = [math.nan], f"site {error.site!r}" if error.site else str(error)
+        self._losses.extend(losses)
         if bad is None:
             self._num_in_a_row = 0
         else:
             self._skip(bad, arguments, before)
+        return len(losses)
 
-    def _at_once(self, arguments: Arguments) -> tuple[float, str | None] | None:
-        """Take a step as one program; None where there is none."""
-        if self._is_eager:
+    def _at_once(self, arguments: Arguments, most: int) -> tuple[list[float], str | None] | None:
+        """Take steps as one program; None where there is none."""
+        if self._whole is None:
             return None
-        taken = self._whole.take(*arguments, self._leaves, skips=True)
-        return taken and (taken[0], None if taken[1] else "the loss or its gradient")
+        taken = self._whole.take(*arguments, self._leaves, most)
+        return taken and (taken.losses, None if taken.is_taken else "the loss or its gradient")
 
-    def _by_handlers(self, arguments: Arguments) -> tuple[float, str | None]:
+    def _by_handlers(self, arguments: Arguments) -> tuple[list[float], str | None]:
         loss, self._leaves = self._svi._gradients(*arguments)
         bad = _not_finite(loss, self._leaves)
         if bad is None:
             self._svi._update(self._leaves)
-        return loss, bad
+        return [loss], bad
 
     def _skip(self, bad: str, arguments: Arguments, before: Tensor) -> None:
         for leaf in self._leaves.values():
@@ -148,11 +160,11 @@ class Fit:
                 "data, or use a smaller learning rate"
             )
 
-    def _show(self, bar: Any) -> None:
-        if len(self._losses) % SHOWN == 0:
-            mean = sum(self._losses[-SHOWN:]) / SHOWN
-            bar.set_postfix({"loss": f"{mean:.4g}"}, refresh=False)
-        bar.update(1)
+    def _show(self, bar: Any, number: int) -> None:
+        if len(self._losses) % SHOWN < number:
+            last = self._losses[-SHOWN:]
+            bar.set_postfix({"loss": f"{sum(last) / len(last):.4g}"}, refresh=False)
+        bar.update(number)
 
     def _save(self, path: str | os.PathLike[str]) -> None:
         progress = {
@@ -205,8 +217,9 @@ def _first_site(svi: SVI, arguments: Arguments, before: Tensor) -> str | None:
             model = poutine.trace(replayed).get_trace(*args, **kwargs)
             for trace in (guide, model):
                 trace.compute_log_prob()
-    except (PPLError, ValueError):
-        return None  # the error that the step met says it all
+    except (PPLError, ValueError) as error:
+        site = getattr(error, "site", None)
+        return None if site is None else f"site {site!r}"
     finally:
         set_rng_state(found)
     for trace in (guide, model):

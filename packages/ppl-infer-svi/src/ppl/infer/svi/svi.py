@@ -12,6 +12,7 @@ import torch
 import ppl.plugins as plugins
 import ppl.poutine as poutine
 from ppl.errors import SiteError, warn
+from ppl.generators import own_generators
 from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
 from ppl.infer.results import Posterior
@@ -24,7 +25,7 @@ from .fit import Fit
 from .fit_result import FitResult
 from .leaves import leaves_of
 from .roles import check_roles
-from .whole_step import WholeStep
+from .whole_step import WholeStep, after
 
 Model = Callable[..., Any]
 _INSTEAD = "call step in a loop, and draw with Predictive(model, guide=guide, num_samples=...)"
@@ -46,7 +47,8 @@ class SVI(TracePosterior):
         num_steps: How many steps :meth:`run` takes; deprecated, call :meth:`step` in a loop.
         compile: Make one compiled program of a whole step, loss, gradient and update, from the
             second step on; it draws the same random numbers. A model that branches on values trains
-            without, after one warning. :meth:`fit` compiles by itself where it pays.
+            without, after one warning. Without this option it is made where it pays: by
+            :meth:`fit`, and by :meth:`step` after some thousand steps.
         kwargs: Options of a loss that is given by name or class.
 
     Raises:
@@ -100,6 +102,7 @@ class SVI(TracePosterior):
         self.loss, self.loss_and_grads = _loss_functions(loss, loss_and_grads, kwargs)
         self._derives_gradients = getattr(self.loss_and_grads, "func", None) is _by_autograd
         self._leaves: dict[str, torch.Tensor] = {}
+        self._num_steps = 0
         self._whole = WholeStep(self, "inductor", warns=True) if compile else None
 
     def __repr__(self) -> str:
@@ -114,12 +117,26 @@ class SVI(TracePosterior):
 
     def step(self, *args: Any, **kwargs: Any) -> float:
         """Take one gradient step and return the estimate of the loss, in nats, that it used."""
-        taken = self._whole.take(args, kwargs, self._leaves) if self._whole else None
+        taken = self._at_once(args, kwargs)
         if taken is not None:
-            return taken[0]
+            return taken
         loss, self._leaves = self._gradients(args, kwargs)
         self._update(self._leaves)
         return loss
+
+    def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+        """Take a step as one program; None where the handlers are to take it."""
+        self._num_steps += 1
+        self._whole = whole = after(self._num_steps, self._whole, self)
+        if whole is None:
+            return None
+        before = torch.get_rng_state()
+        taken = whole.take(args, kwargs, self._leaves)
+        if taken is None or taken.is_taken:
+            return taken and taken.losses[0]
+        if own_generators() is None:
+            torch.set_rng_state(before)
+        return None  # they say what is not finite
 
     def fit(
         self,

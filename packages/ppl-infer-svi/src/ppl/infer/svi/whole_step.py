@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import random
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from torch.utils._pytree import tree_leaves
 
 import ppl.poutine as poutine
 from ppl.engine import CaptureError
+from ppl.engine.call import Call, metadata
 from ppl.engine.cpp_library import find_compiler
+from ppl.engine.recorded_call import RecordedCall
+from ppl.engine.replay import ReplayError
+from ppl.engine.surroundings import modes
 from ppl.errors import warn
+from ppl.generators import own_generators
 from ppl.infer.elbo import ELBO
 from ppl.ops import jit
 from ppl.optim.pure_update import Plan, PureUpdate, updated, why_not
@@ -21,44 +31,62 @@ from ppl.primitives import get_param_store
 from ppl.randomness import get_rng_state, set_rng_state
 
 from .leaves import leaves_of
+from .native_steps import NativeSteps, Steps
 
 if TYPE_CHECKING:
     from .svi import SVI
 
 Mode = Literal["eager", "graph", "inductor"]
 ENOUGH_TO_RECORD = 2000  # steps: from here on a recorded fit is faster
-ENOUGH_TO_COMPILE = 10_000  # the same of a compiled one, from a cold start
+WORTH_COMPILING = 10**6  # operations, steps times those of one: from a cold start
 MOST_MISSED = 5  # steps in a row that found other parameters in the store
+MOST_SHAPES = 16  # of arguments; further ones are left to the handlers
 NUM_CHECKS = 2  # calls that run the step itself, to be compared
 
 
-def mode_for(num_steps: int) -> Mode:
-    """Return how a fit of so many steps is executed: by the work, and by no clock."""
-    if num_steps < ENOUGH_TO_RECORD:
-        return "eager"
-    is_long = num_steps >= ENOUGH_TO_COMPILE and find_compiler() is not None
-    return "inductor" if is_long else "graph"
+def is_worth_compiling(program: GraphModule, num_steps: float) -> bool:
+    """Return whether so many steps of a program do pay for the compiler: by the work, no clock."""
+    work = num_steps * len(program.graph.nodes)
+    return work >= WORTH_COMPILING and find_compiler() is not None
+
+
+def for_fit(num_steps: int, svi: SVI) -> WholeStep | None:
+    """Return how the steps of a fit are taken; None if it is too short for a recording to pay."""
+    if svi._whole is not None or num_steps < ENOUGH_TO_RECORD:
+        return svi._whole
+    return WholeStep(svi, "inductor", warns=False, num_steps=num_steps)
+
+
+def after(num_steps: int, whole: WholeStep | None, svi: SVI) -> WholeStep | None:
+    """Return how steps are taken after so many: as many again are to be expected."""
+    if whole is None and num_steps == ENOUGH_TO_RECORD:
+        return WholeStep(svi, "graph", warns=False)
+    if whole is not None and whole.is_outgrown(num_steps):
+        return WholeStep(svi, "inductor", warns=False)
+    return whole
 
 
 class WholeStep:
     """The step of an :class:`SVI`, recorded, and compiled if that is wanted.
 
     It draws the random numbers of the step of handlers, in their order, and changes the parameters
-    and the state of the optimizer where they are. Arguments of other shapes than the first have a
-    recording of their own, which is not compiled.
+    and the state of the optimizer where they are. A compiled step is replayed from C++, many at a
+    time if they have the same arguments; one that cannot be is called from Python. Arguments of
+    other shapes than the first have a recording of their own, which is not compiled.
 
     Args:
         svi: Whose step.
         mode: ``"graph"`` or ``"inductor"``.
         warns: Whether a warning says why a step cannot be recorded at all.
+        num_steps: How many there will be; it is compiled if that pays.
     """
 
-    def __init__(self, svi: SVI, mode: Mode, warns: bool) -> None:
+    def __init__(self, svi: SVI, mode: Mode, warns: bool, num_steps: float = math.inf) -> None:
         self._svi = svi
         self.why_not: str | None = None
         self._warns = warns
         self._give_up(_refusal(svi))
-        self._mode: Mode = mode
+        self._mode, self._num_steps = mode, num_steps
         self._forget()
 
     def _forget(self) -> None:
@@ -67,14 +95,24 @@ class WholeStep:
         self._shapes: Any = None
         self._num_missed = 0  # steps in a row
         self._warmed: set[Any] = set()
+        self._native: _Native | None = None
+        self._is_native = self._mode == "inductor"  # as far as it is known
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: it records anew."""
-        return {name: getattr(self, name) for name in ("_svi", "why_not", "_warns", "_mode")}
+        kept = ("_svi", "why_not", "_warns", "_mode", "_num_steps")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._forget()
+
+    def is_outgrown(self, num_steps: int) -> bool:
+        """Return whether it is recorded only, and compiling it pays after so many steps."""
+        if self._mode == "inductor" or self._programs is None or self.why_not is not None:
+            return False
+        programs = self._programs[0].compiled.values()
+        return any(is_worth_compiling(p.forward, num_steps) for p in programs)
 
     def _pure(self) -> Callable[..., Any]:
         loss = getattr(self._svi.loss, "__self__", self._svi.loss)
@@ -88,15 +126,18 @@ class WholeStep:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         leaves: dict[str, Tensor],
-        skips: bool = False,
-    ) -> tuple[float, bool] | None:
-        """Take a step, and return its loss, and whether it was taken.
+        number: int = 1,
+    ) -> Steps | None:
+        """Take a step or more, and return the losses, and whether the last was taken.
+
+        A step whose loss or gradient is not finite changes nothing but the generator, and is the
+        only one of its call.
 
         Args:
             args: Arguments of model and guide.
             kwargs: The same by keyword.
             leaves: The parameters of the step before, by name.
-            skips: Whether nothing is changed where loss or gradient is not finite.
+            number: The most steps to take at these arguments.
 
         Returns:
             None, if it is to be taken through the handlers: the first one, which makes parameters
@@ -105,29 +146,66 @@ class WholeStep:
         if self.why_not is not None or not self._is_ready(leaves):
             return None
         assert self._update is not None
-        rates, slots = self._update.tensors()
-        call = (self._update.plan(), rates, slots, args, kwargs)
+        plan, slots = self._update.plan(), self._update.slots()
+        if slots is None:
+            return None
         try:
-            program = self._program(args, kwargs, call)
-            if program is None:  # its own warning has said why
-                return None
-            loss, is_finite, *new = program(*call)
+            if self._native is not None and self._native.fits(plan, args, kwargs):
+                return self._native.take(number, args, kwargs, slots)
+        except ReplayError as error:
+            self._give_up_replaying(error)
+        try:
+            return self._from_python(plan, slots, args, kwargs)
         except (CaptureError, _OtherParameters) as error:
             self._give_up(str(error))
             return None
-        is_taken = not skips or bool(is_finite)
-        if is_taken:
+
+    def _from_python(self, plan: Plan, slots: list[Tensor], args: Any, kwargs: Any) -> Steps | None:
+        assert self._update is not None
+        call = (plan, self._update.rates()[0], slots, args, kwargs)
+        program = self._program(args, kwargs, call)
+        if program is None:  # its own warning has said why
+            return None
+        if self._is_native and own_generators() is None and program is self._programs[0]:  # type: ignore[index]
+            self._make_native(program, call)
+        loss, is_finite, *new = program(*call)
+        if is_finite:
             self._update.commit(new)
-        return float(loss), is_taken
+        return Steps([float(loss)], bool(is_finite))
+
+    def _make_native(self, program: jit.CompiledFunction, call: tuple[Any, ...]) -> None:
+        """Prepare to take the next steps natively."""
+        found, update = program.settled(*call), self._update
+        assert update is not None
+        if found is None or found[0].program is None:
+            return
+        known, whole = found
+        half: Any = found[0].program.forward
+        if not isinstance(half, jit.Compiling):
+            self._is_native = False  # it did not pay, or there was no compiler
+        elif half.compiled is not None:
+            inputs = known.inputs(whole, known.statements.leaves)
+            try:
+                steps = NativeSteps(half.compiled, inputs, update, call[2])
+            except (ReplayError, OSError) as error:
+                self._give_up_replaying(error)
+            else:
+                self._native = _Native(steps, known, call[0], _structure(*call[3:]))
+
+    def _give_up_replaying(self, error: Exception) -> None:
+        self._native, self._is_native = None, False
+        if self._warns:
+            warn(f"SVI calls its compiled step from Python, which is slower: {error}")
 
     def _is_ready(self, leaves: dict[str, Tensor]) -> bool:
         tensors = list(leaves.values())
         if not tensors or not self._are_current(leaves):
             return False
         if self._update is None or not self._update.fits(self._svi.optim, tensors):  # type: ignore[arg-type]
+            self._native = None
             self._update = PureUpdate(self._svi.optim, tensors)  # type: ignore[arg-type]
-            self._give_up(self._update.why_not)
-        return self.why_not is None and self._update.has_started
+            self._give_up(self._update.why_not or _hooked(leaves))
+        return self.why_not is None
 
     def _are_current(self, leaves: dict[str, Tensor]) -> bool:
         """Return whether the store still has these leaves: it may have been cleared, or copied."""
@@ -153,20 +231,84 @@ class WholeStep:
         """
         shapes = tuple(x.shape for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor))
         self._shapes = shapes if self._shapes is None else self._shapes
+        if shapes not in self._warmed and len(self._warmed) == MOST_SHAPES:
+            return None
         if self._programs is None:
-            make = jit.compile if self._mode == "inductor" else jit.trace
-            self._programs = make(self._pure()), jit.trace(self._pure(), ignore_warnings=True)
+            compiler = self._compiled if self._mode == "inductor" else None
+            first = jit.CompiledFunction(self._pure(), not self._warns, compiler=compiler)
+            self._programs = first, jit.trace(self._pure(), ignore_warnings=True)
         program = self._programs[shapes != self._shapes]
         if shapes not in self._warmed:
             self._warmed.add(shapes)
             state, before = get_rng_state(), len(program.compiled)
             for _ in range(NUM_CHECKS):
                 program(*call)
+                refusal = _other_generators(state)
                 set_rng_state(state)
+                if refusal is not None:
+                    raise CaptureError(refusal)
             if len(program.compiled) == before:
                 self.why_not = "it cannot be recorded"
                 return None
         return program
+
+    def _compiled(self, program: GraphModule) -> Any:
+        is_worth = math.isinf(self._num_steps) or is_worth_compiling(program, self._num_steps)
+        return jit.Compiling(program, {}) if is_worth else program
+
+
+@dataclass(frozen=True)
+class _Native:
+    """Steps in C++, and what they assume."""
+
+    steps: NativeSteps
+    known: RecordedCall
+    plan: Plan
+    structure: Hashable
+
+    def fits(self, plan: Plan, args: Any, kwargs: Any) -> bool:
+        """Return whether a call would replay the same program."""
+        return (
+            plan is self.plan
+            and _structure(args, kwargs) == self.structure
+            and own_generators() is None
+            and self.known.fits(self.known.statements.repeat())
+        )
+
+    def take(self, number: int, args: Any, kwargs: Any, slots: list[Tensor]) -> Steps:
+        """Take steps; see :meth:`NativeSteps.take`."""
+        tensors = list(args) if not kwargs and _are_tensors(args) else tree_leaves((args, kwargs))
+        return self.steps.take(number, [x for x in tensors if isinstance(x, Tensor)], slots)
+
+
+def _structure(args: Any, kwargs: Any) -> Hashable:
+    """Return what a program assumes of arguments."""
+    if not kwargs and _are_tensors(args):  # a shorter way
+        return (*map(metadata, args), *modes())
+    return Call.of(args, kwargs).structure
+
+
+def _are_tensors(args: Any) -> bool:
+    return all(isinstance(x, Tensor) for x in args)
+
+
+def _hooked(leaves: dict[str, Tensor]) -> str | None:
+    """Say which parameter has a hook, which no program would call."""
+    for name, leaf in leaves.items():
+        if leaf._backward_hooks or getattr(leaf, "_post_accumulate_grad_hooks", None):
+            return f"parameter {name!r} has a hook for its gradient"
+    return None
+
+
+def _other_generators(before: dict[str, Any]) -> str | None:
+    """Say which generator besides torch's was drawn from: a program would repeat that draw."""
+    if before.get("random", random.getstate()) != random.getstate():
+        return "it draws from Python's random; draw with torch"
+    now: Any = np.random.get_state()
+    known = before.get("numpy", now)
+    if known[2] != now[2] or not np.array_equal(known[1], now[1]):
+        return "it draws from numpy.random; draw with torch"
+    return None
 
 
 class _OtherParameters(Exception):
