@@ -1,116 +1,136 @@
-"""Microseconds of a step of variational inference: handlers, programs, and a loop by hand.
+"""Race variational inference against its peers: the same models and data, one run, one thread.
 
-Usage: python tools/bench/svi.py [MODEL ...]    one run, one thread, so that the ratios hold.
+    python tools/bench/svi.py --models logistic vae
+    python tools/bench/svi.py --python numpyro=/path/to/python --python pyro=/path/to/python
+
+The systems are ppl and pyro by ``fit``, ``step`` or ``jit`` losses, numpyro by a ``loop`` over its
+``update`` or one ``scan``, and loops by ``hand``, ``plain`` or ``compiled``; each has a process of
+its own. The table shows seconds from the start to the end of the first steps (cold, with imports
+and compilers), processor microseconds of a step when warm, the ratio
+of that to the first system's, seconds to a fixed ELBO, and the mean loss at the end. That ELBO is
+nearly the first system's at the end of its first steps. All have one
+learning rate of Adam.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
-
-import ppl
-import ppl.distributions as dist
-import ppl.infer.svi.whole_step as whole_step
-from ppl.infer import SVI, JitTrace_ELBO, Trace_ELBO
-from ppl.optim import Adam
-
-Step = Callable[[], object]
-
-
-def logistic(rows: int = 1000, columns: int = 20) -> tuple[Callable, Callable, Callable, tuple]:
-    """A logistic regression with a mean-field guide: model, guide, a loss by hand, data."""
-    x = torch.randn(rows, columns)
-    y = (torch.rand(rows) < 0.5).float()
-
-    def model(x: Tensor, y: Tensor) -> None:
-        weight = ppl.sample("w", dist.Normal(0.0, 1.0).expand([columns + 1]).to_event(1))
-        with ppl.plate("data", rows):
-            logits = x @ weight[:-1] + weight[-1]
-            ppl.sample("y", dist.Bernoulli(logits=logits), obs=y)
-
-    def guide(x: Tensor, y: Tensor) -> None:
-        loc = ppl.param("loc", torch.zeros(columns + 1))
-        log_scale = ppl.param("log_scale", torch.zeros(columns + 1))
-        ppl.sample("w", dist.Normal(loc, log_scale.exp()).to_event(1))
-
-    def by_hand(loc: Tensor, log_scale: Tensor) -> Tensor:
-        w = loc + log_scale.exp() * torch.randn(columns + 1)
-        logits = x @ w[:-1] + w[-1]
-        nll = torch.nn.functional.binary_cross_entropy_with_logits(logits, y, reduction="sum")
-        return 0.5 * w.square().sum() + nll - log_scale.sum()
-
-    return model, guide, by_hand, (x, y)
+ROOT = Path(__file__).resolve().parents[2]
+SYSTEMS = [
+    "ppl:fit", "ppl:step", "hand:plain", "hand:compiled", "pyro:step", "pyro:jit",
+    "numpyro:loop", "numpyro:scan",
+]  # fmt: skip
+MODELS = {"logistic": 2000, "vae": 200, "hierarchy": 2000, "mixture": 1000, "hmm": 200}  # steps
+AT_ONCE = ("fit", "scan")  # ways that take many steps in a call, which NumPyro compiles anew
+REPEATS, WINDOW = 3, 50
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 
-MODELS = {"logistic": logistic}
+def start(system: str, way: str, model: str) -> Any:
+    """Return a function of a number of steps that takes them and returns their losses."""
+    if system == "numpyro":
+        from tools.bench.race import svi_numpyro
+
+        return svi_numpyro.start(way, model)
+    if system == "hand":
+        from tools.bench.race import svi_by_hand
+
+        return svi_by_hand.start(way, model)
+    from tools.bench.race import svi_torch
+
+    return svi_torch.start(system, way, model)
 
 
-def hand_written(by_hand: Callable[..., Tensor], size: int = 21) -> Step:
-    """The loop that a user of torch writes."""
-    params = [torch.zeros(size, requires_grad=True) for _ in range(2)]
-    optimizer = torch.optim.Adam(params, lr=1e-3, fused=True)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = by_hand(*params)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+def work(system: str, way: str, model: str, num_steps: int) -> dict[str, Any]:
+    """Take steps, cold and then warm, and return times and losses."""
+    began = time.perf_counter()
+    run = start(system, way, model)
+    losses = [float(x) for x in run(num_steps)]
+    cold = time.perf_counter() - began
+    return {"cold": cold, "warm": warm(run, num_steps, way), "losses": losses}
 
 
-def of_svi(model: Callable, guide: Callable, data: tuple, loss: object, mode: str) -> Step:
-    """A step of SVI, in its store."""
-    store = ppl.params.ParamStoreDict()
-    svi = SVI(model, guide, Adam({"lr": 1e-3}), loss)
-    if mode != "eager":
-        svi._whole = whole_step.WholeStep(svi, mode, warns=True)  # type: ignore[arg-type]
-    enter = ppl.params.current.param_store(store)
-    enter.__enter__()
-    for _ in range(5):
-        svi.step(*data)
-    enter.__exit__(None, None, None)
-
-    def step() -> float:
-        return svi.step(*data)
-
-    step.store = store  # type: ignore[attr-defined]
-    return step
+def warm(run: Any, num_steps: int, way: str) -> float:
+    """Return the processor seconds of a step, without what each call costs."""
+    longer = (21 if way in AT_ONCE else 2) * num_steps
+    short, long = (min(seconds(run, n) for _ in range(REPEATS)) for n in (num_steps, longer))
+    return (long - short) / (longer - num_steps)
 
 
-def microseconds(step: Step, number: int = 300, repeats: int = 5) -> float:
-    """The shortest of some averages, in thread time."""
-    times = []
-    with ppl.params.current.param_store(getattr(step, "store", None)):
-        for _ in range(repeats):
-            start = time.thread_time()
-            for _ in range(number):
-                step()
-            times.append(time.thread_time() - start)
-    return min(times) / number * 1e6
+def seconds(run: Any, num_steps: int) -> float:
+    """Return the processor seconds of some steps."""
+    began = time.process_time()
+    run(num_steps)
+    return time.process_time() - began
 
 
-def main(names: list[str]) -> None:
-    """Print a line for each way to take a step."""
-    torch.set_num_threads(1)
-    for name in names or MODELS:
-        ppl.set_rng_seed(0)
-        model, guide, by_hand, data = MODELS[name]()
-        steps = {
-            "by hand": hand_written(by_hand),
-            "handlers": of_svi(model, guide, data, Trace_ELBO(), "eager"),
-            "recorded loss": of_svi(model, guide, data, JitTrace_ELBO(), "eager"),
-            "recorded step": of_svi(model, guide, data, Trace_ELBO(), "graph"),
-            "compiled step": of_svi(model, guide, data, Trace_ELBO(), "inductor"),
-        }
-        for way, step in steps.items():
-            print(f"{name:10} {way:14} {microseconds(step):8.1f} us")
+def measure(system: str, model: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return what a process of the system found; None if it failed."""
+    name, way = system.split(":")
+    python = dict(p.split("=") for p in options.python).get(name, sys.executable)
+    steps = str(max(WINDOW, int(MODELS[model] * options.scale)))
+    command = [python, "-m", "tools.bench.svi", "--worker", name, way, model, steps]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **ONE_THREAD}
+    )
+    if done.returncode:
+        print(f"{system:16}", (done.stderr.strip().splitlines() or ["failed"])[-1][:90])
+        return None
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def reached(found: dict[str, Any], level: float) -> float:
+    """Return the seconds until the mean of some losses is at a level; infinity if it never is."""
+    losses = found["losses"]
+    for i in range(WINDOW, len(losses) + 1):
+        if sum(losses[i - WINDOW : i]) / WINDOW <= level:
+            return float(found["cold"] - (len(losses) - i) * found["warm"])
+    return float("inf")
+
+
+def main() -> None:
+    """Run every system on every model and print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--python", action="append", default=[], metavar="SYSTEM=INTERPRETER")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of steps")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        system, way, model, num_steps = options.worker
+        print(json.dumps(work(system, way, model, int(num_steps))))
+        return
+    for model in options.models:
+        heads = f"{'cold s':>8}{'warm us':>10}{'ratio':>8}{'to ELBO s':>11}{'loss':>12}"
+        print(f"\n{model}\n{'':16}{heads}")
+        first: dict[str, Any] | None = None
+        for system in options.systems:
+            found = measure(system, model, options)
+            if found is None:
+                continue
+            first = first or found
+            last = sum(first["losses"][-WINDOW:]) / WINDOW
+            seconds = reached(found, last + 0.01 * abs(last))
+            mean = sum(found["losses"][-WINDOW:]) / WINDOW
+            print(
+                f"{system:16}{found['cold']:8.1f}{found['warm'] * 1e6:10.1f}"
+                f"{found['warm'] / first['warm']:8.2f}{seconds:11.1f}{mean:12.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
