@@ -124,13 +124,16 @@ class PureUpdate:
     Args:
         optim: The optimizer, of a kind for which :func:`why_not` knows no reason.
         leaves: The parameters, which it adopts if it has not yet.
+        plan: That of an update before, which is kept if it is the same.
 
     Attributes:
         leaves: The parameters.
         why_not: Why there is no pure update, such as an option; None if there is one.
     """
 
-    def __init__(self, optim: PyroOptim, leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self, optim: PyroOptim, leaves: Sequence[Tensor], plan: Plan | None = None
+    ) -> None:
         for leaf in leaves:
             if leaf not in optim._group_of:
                 optim._adopt(leaf)
@@ -140,7 +143,7 @@ class PureUpdate:
         self.why_not = next(filter(None, map(self._refusal, leaves, self._optimizers)), None)
         if self.why_not is None and any(optim._clipping[leaf] for leaf in leaves):
             self.why_not = "clip_args have no pure update"
-        self._plan: Plan | None = None
+        self._plan = plan
         self._rates: tuple[tuple[float, ...], Tensor] = (), torch.empty(0)
 
     def fits(self, optim: PyroOptim, leaves: Sequence[Tensor]) -> bool:

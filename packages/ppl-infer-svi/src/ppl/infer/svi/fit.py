@@ -65,7 +65,7 @@ class Fit:
         """Take steps until there are so many, or there is a reason to stop."""
         self._whole = for_fit(num_steps, self._svi)
         if self._path is not None and Path(self._path).exists():
-            self._resume(self._path)
+            self.restore(checkpoints.read(self._path), os.fspath(self._path))
         reason: Reason = "interrupted"
         with _bar(num_steps, len(self._losses), self._disable_progbar) as bar:
             try:
@@ -167,6 +167,10 @@ class Fit:
         bar.update(number)
 
     def _save(self, path: str | os.PathLike[str]) -> None:
+        checkpoints.write(path, self.contents())
+
+    def contents(self) -> checkpoints.Contents:
+        """Return everything from which a fit goes on."""
         progress = {
             "losses": torch.tensor(self._losses, dtype=torch.float64),
             "num_skipped": self._num_skipped,
@@ -174,12 +178,12 @@ class Fit:
             "generators": get_rng_state(),
             "batches": None if self._batches is None else self._batches.state(),
         }
-        checkpoints.write(path, self._leaves, self._svi.optim, progress)
+        return checkpoints.contents_of(self._leaves, self._svi.optim, progress)
 
-    def _resume(self, path: str | os.PathLike[str]) -> None:
-        contents = checkpoints.read(path)
+    def restore(self, contents: checkpoints.Contents, source: str = "what was kept") -> None:
+        """Go on where :meth:`contents` was called."""
         self._leaves = leaves_behind(self._parameters())
-        checkpoints.restore(path, contents, self._leaves, self._svi.optim)
+        checkpoints.restore(source, contents, self._leaves, self._svi.optim)
         self._losses = array("d", contents["losses"].tolist())
         self._num_skipped, self._culprit = contents["num_skipped"], contents["culprit"]
         if self._batches is not None and contents["batches"] is not None:

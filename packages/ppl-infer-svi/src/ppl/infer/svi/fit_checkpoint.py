@@ -21,21 +21,27 @@ Contents = dict[str, Any]
 Path = str | os.PathLike[str]
 
 
-def write(path: Path, leaves: Mapping[str, Tensor], optim: Any, progress: Contents) -> None:
-    """Write parameters, the state of their optimizer, and the progress of the fit.
+def contents_of(leaves: Mapping[str, Tensor], optim: Any, progress: Contents) -> Contents:
+    """Return parameters, the state of their optimizer, and the progress of the fit.
 
     Raises:
         ArgumentError: If the optimizer cannot give its state.
     """
     if not hasattr(optim, "get_state"):
-        raise ArgumentError(f"checkpoints need an optimizer with get_state, got {optim!r}")
-    contents = {
+        raise ArgumentError(
+            f"checkpoints and restarts need an optimizer with get_state, got {optim!r}"
+        )
+    return {
         "format": FORMAT,
         "version": VERSION,
         "params": {name: leaf.detach().clone() for name, leaf in leaves.items()},
         "optimizer": optim.get_state(),
         **progress,
     }
+
+
+def write(path: Path, contents: Contents) -> None:
+    """Write what :func:`contents_of` returned to a file."""
     write_atomically(_plain(contents), path)
 
 
@@ -57,7 +63,7 @@ def read(path: Path) -> Contents:
     return restored
 
 
-def restore(path: Path, contents: Contents, leaves: Mapping[str, Tensor], optim: Any) -> None:
+def restore(source: str, contents: Contents, leaves: Mapping[str, Tensor], optim: Any) -> None:
     """Put the parameters into their leaves, and the state into the optimizer.
 
     Raises:
@@ -66,7 +72,7 @@ def restore(path: Path, contents: Contents, leaves: Mapping[str, Tensor], optim:
     stored: dict[str, Tensor] = contents["params"]
     if (what := _difference(stored, leaves)) is not None:
         raise FileFormatError(
-            f"{os.fspath(path)!r} is the checkpoint of another model or guide: {what}; use another "
+            f"{source!r} is the checkpoint of another model or guide: {what}; use another "
             "path, or remove the file to start anew"
         )
     with torch.no_grad():

@@ -27,12 +27,16 @@ class FitResult:
         num_skipped: How many steps were skipped since loss or gradient was not finite.
         reason: Why it ended: ``"steps"`` (all were taken), ``"converged"``, ``"interrupted"`` or
             ``"batches"`` (they ran out).
+        seed: What the generators were seeded with before it, if it is one of several.
+        restarts: All fits, this one of the least loss among them, if there were several.
     """
 
     losses: Tensor
     params: dict[str, Tensor]
     num_skipped: int
     reason: Reason
+    seed: int | None = None
+    restarts: tuple[FitResult, ...] = ()
 
     @property
     def num_steps(self) -> int:
@@ -44,6 +48,7 @@ class FitResult:
         recent = f", mean loss of the last {len(finite[-100:])} {finite[-100:].mean():.4g}"
         skipped = f", {self.num_skipped} skipped" if self.num_skipped else ""
         steps = f"{self.num_steps} steps{skipped}, {_ENDINGS[self.reason]}"
+        steps = f"best of {len(self.restarts)}, {steps}" if self.restarts else steps
         return f"FitResult({steps}{recent if len(finite) else ''}, {len(self.params)} parameters)"
 
     def plot(self, ax: Any = None, window: int = 50) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 import ppl.plugins as plugins
 import ppl.poutine as poutine
-from ppl.errors import SiteError, warn
+from ppl.errors import ArgumentError, SiteError, warn
 from ppl.generators import own_generators
 from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
@@ -24,6 +24,7 @@ from .early_stopping import EarlyStopping
 from .fit import Fit
 from .fit_result import FitResult
 from .leaves import leaves_of
+from .restarts import Restarts
 from .roles import check_roles
 from .whole_step import WholeStep, after
 
@@ -148,6 +149,7 @@ class SVI(TracePosterior):
         checkpoint_every: int = 1000,
         callback: Callable[[int, float], Any] | None = None,
         disable_progbar: bool = False,
+        num_restarts: int = 1,
         **kwargs: Any,
     ) -> FitResult:
         """Take gradient steps, and return the losses and the parameters.
@@ -169,24 +171,38 @@ class SVI(TracePosterior):
             checkpoint_every: How many steps.
             callback: Called with the number of steps so far and the last loss, after each step.
             disable_progbar: Show no progress on stderr.
+            num_restarts: How many fits to make from different seeds, all by one program. Each ends
+                where it ends alone: after ``set_rng_seed(result.seed)``, with a new guide. The best
+                one by the mean loss of its last tenth is returned, with all as ``restarts``.
             kwargs: Arguments of model and guide by keyword.
 
         Raises:
             FileFormatError: If the checkpoint is of another model or guide, or another file.
+            ArgumentError: If there is a checkpoint of several fits.
         """
         positive_int("num_steps", num_steps, at_least=0)
-        under_way = Fit(
-            self,
-            args,
-            kwargs,
-            batches,
-            early_stopping,
-            checkpoint,
-            checkpoint_every,
-            callback,
-            disable_progbar,
-        )
-        return under_way.run(num_steps)
+        positive_int("num_restarts", num_restarts)
+        if num_restarts > 1 and checkpoint is not None:
+            raise ArgumentError(
+                "a checkpoint is of one fit; give a seed and a file to each of several calls of fit"
+            )
+
+        def make(svi: SVI) -> Fit:
+            return Fit(
+                svi,
+                args,
+                kwargs,
+                batches,
+                early_stopping,
+                checkpoint,
+                checkpoint_every,
+                callback,
+                disable_progbar or num_restarts > 1,
+            )
+
+        if num_restarts == 1:
+            return make(self).run(num_steps)
+        return Restarts(self, make).run(num_restarts, num_steps)
 
     def _gradients(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

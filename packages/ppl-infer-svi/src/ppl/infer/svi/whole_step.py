@@ -203,7 +203,8 @@ class WholeStep:
             return False
         if self._update is None or not self._update.fits(self._svi.optim, tensors):  # type: ignore[arg-type]
             self._native = None
-            self._update = PureUpdate(self._svi.optim, tensors)  # type: ignore[arg-type]
+            plan = self._update.plan() if self._update is not None else None
+            self._update = PureUpdate(self._svi.optim, tensors, plan)  # type: ignore[arg-type]
             self._give_up(self._update.why_not or _hooked(leaves))
         return self.why_not is None
 
