@@ -23,6 +23,7 @@ import ppl.poutine as poutine
 from ppl.checker import Needs
 from ppl.infer import (
     CSIS,
+    DADVI,
     ELBO,
     SMC,
     SVI,
@@ -366,6 +367,7 @@ CASES = [
     ("JitTraceGraph_ELBO", lambda: JitTraceGraph_ELBO(2), lambda e: e.loss(model, guide)),
     ("JitTraceMeanField_ELBO", JitTraceMeanField_ELBO, lambda e: e.loss(model, guide)),
     ("Trace_MMD", lambda: Trace_MMD(rbf, 2.0), lambda e: e.loss(model, guide)),
+    ("DADVI", lambda: DADVI(model, num_draws=4), lambda d: d.fit().center),
     ("EarlyStopping", lambda: EarlyStopping(80), lambda e: e.should_stop([0.0] * 160)),
     ("RenyiELBO", lambda: RenyiELBO(0.5, 3), lambda e: e.loss(model, guide)),
     ("ReweightedWakeSleep", ReweightedWakeSleep, lambda e: e.loss(model, guide)),

@@ -1,5 +1,7 @@
 """Stochastic variational inference."""
 
+from .dadvi import DADVI as DADVI
+from .dadvi import DADVIPosterior as DADVIPosterior
 from .early_stopping import EarlyStopping as EarlyStopping
 from .elbo.recorded import JitTrace_ELBO as JitTrace_ELBO
 from .elbo.recorded import JitTraceEnum_ELBO as JitTraceEnum_ELBO
