@@ -30,6 +30,10 @@ class ShapeError(PPLError, ValueError):
     """A tensor has another shape than its site, plate or parameter needs."""
 
 
+class BroadcastError(ShapeError, RuntimeError):
+    """Shapes that have to agree but for sizes of 1 do not; a RuntimeError, as torch's is."""
+
+
 class SubsampleError(ShapeError):
     """A tensor has the size of a whole plate where the plate uses a part of its elements."""
 
@@ -75,6 +79,10 @@ class DtypeError(SiteError, TypeError, RuntimeError):
 
 class NotRunError(PPLError, RuntimeError, ValueError):
     """A result was asked for before the run that it comes from."""
+
+
+class UnsupportedConstraintError(SupportError, NotImplementedError):
+    """No numbers that gradients could move are mapped to the values that fulfil a constraint."""
 
 
 class UnsupportedModelError(PPLError, NotImplementedError, ValueError):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from ppl.errors import ShapeError
-
 from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
 from .score_parts import ScoreParts
+from .shapes import expanded_shape as expanded_shape
+from .shapes import shape_of_samples
 from .util import broadcast_shape
 
 
@@ -53,10 +53,10 @@ class ExpandedDistribution(TorchDistribution):
         return self.base_dist.support
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        return self._draw(self.base_dist.sample, torch.Size(sample_shape))
+        return self._draw(self.base_dist.sample, shape_of_samples(self, sample_shape))
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        return self._draw(self.base_dist.rsample, torch.Size(sample_shape))
+        return self._draw(self.base_dist.rsample, shape_of_samples(self, sample_shape))
 
     def _draw(self, sampler: Any, sample_shape: torch.Size) -> Tensor:
         """Draw the stretched dimensions as sample dimensions and swap them into their places."""
@@ -110,18 +110,3 @@ class ExpandedDistribution(TorchDistribution):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist}, {tuple(self.batch_shape)})"
-
-
-def expanded_shape(dist: TorchDistributionMixin, batch_shape: Any) -> torch.Size:
-    """Return ``batch_shape`` with -1 filled in, after checking that ``dist`` expands to it."""
-    old, new = tuple(dist.batch_shape), list(batch_shape)
-    offset = len(new) - len(old)
-    for dim, size in enumerate(old):
-        if offset >= 0 and new[offset + dim] == -1:
-            new[offset + dim] = size
-        if offset < 0 or size not in (1, new[offset + dim]):
-            raise ShapeError(
-                f"{type(dist).__name__} of batch_shape {old} cannot be expanded to "
-                f"{tuple(batch_shape)}; only new dimensions on the left and sizes of 1 can grow"
-            )
-    return torch.Size(new)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .shapes import expanded_shape
+
 _FLAGS = ("has_rsample", "has_enumerate_support")
 
 
@@ -22,7 +24,13 @@ def keeps_flags(expand: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(expand)
     def expand_with_flags(self: Any, batch_shape: Any, *args: Any, **kwargs: Any) -> Any:
-        new = expand(self, batch_shape, *args, **kwargs)
+        try:
+            new = expand(self, batch_shape, *args, **kwargs)
+        except (RuntimeError, TypeError):
+            expanded_shape(self, batch_shape)  # says what is wrong with it
+            raise
+        if -1 in new.batch_shape:
+            new = expand(self, expanded_shape(self, batch_shape), *args, **kwargs)
         if new is not self:
             _hand_on(self, new)
         return new

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from ppl.arguments import as_tensor
+
 from .feasible import may_be_drawn, stand_in
 from .interface import Distribution
 from .mixin import TorchDistribution, TorchDistributionMixin
@@ -36,7 +38,8 @@ class MaskedDistribution(TorchDistribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
 
     def __init__(self, base_dist: TorchDistributionMixin, mask: Tensor | bool) -> None:
-        if isinstance(mask, Tensor):
+        if not isinstance(mask, bool):
+            mask = as_tensor(mask, f"the mask of {type(base_dist).__name__}")
             shape = torch.Size(broadcast_shape(mask.shape, base_dist.batch_shape))
             if mask.shape != shape:
                 mask = mask.expand(shape)

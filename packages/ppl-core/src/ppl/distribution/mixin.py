@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from ppl.arguments import integer
 from ppl.errors import ShapeError
 
 from .empty import validate_sample
 from .flags import keeps_flags
 from .interface import Distribution
+from .shapes import as_shape, extended_shape, shape_of_samples
 from .util import broadcast_shape
 from .values import take_values_of_every_kind
+
+# methods of torch in whose place ours say more, or do what torch's do not
+_REPLACED = {"_validate_sample": validate_sample, "_extended_shape": extended_shape}
 
 if TYPE_CHECKING:
     from .masked import MaskedDistribution
@@ -59,9 +64,9 @@ class TorchDistributionMixin(Distribution):
         if _place(cls, "__init__") < _place(cls, "expand"):
             expand = _expand_or_wrap(expand)
         cls.expand = keeps_flags(expand)  # type: ignore[method-assign]
-        check = "_validate_sample"
-        if getattr(cls, check, None) is getattr(torch.distributions.Distribution, check):
-            setattr(cls, check, validate_sample)
+        for name, ours in _REPLACED.items():
+            if getattr(cls, name, None) is getattr(torch.distributions.Distribution, name):
+                setattr(cls, name, ours)
         take_values_of_every_kind(cls)
 
     def __call__(self, sample_shape: Any = torch.Size()) -> Tensor:
@@ -80,7 +85,7 @@ class TorchDistributionMixin(Distribution):
 
     def shape(self, sample_shape: Any = torch.Size()) -> torch.Size:
         """Return the shape of a sample, ``(*sample_shape, *batch_shape, *event_shape)``."""
-        return torch.Size(sample_shape) + self.batch_shape + self.event_shape
+        return shape_of_samples(self, sample_shape) + self.batch_shape + self.event_shape
 
     @classmethod
     def infer_shapes(cls, **arg_shapes: tuple[int, ...]) -> tuple[torch.Size, torch.Size]:
@@ -122,7 +127,8 @@ class TorchDistributionMixin(Distribution):
 
     def expand_by(self, sample_shape: Any) -> Any:
         """Return this distribution with ``sample_shape`` added on the left of its batch shape."""
-        return self.expand(torch.Size(sample_shape) + self.batch_shape)
+        what = f"{type(self).__name__}.expand_by"
+        return self.expand(as_shape(what, sample_shape) + self.batch_shape)
 
     def to_event(self, reinterpreted_batch_ndims: int | None = None) -> TorchDistributionMixin:
         """Return this distribution with its rightmost batch dimensions made event dimensions.
@@ -143,7 +149,7 @@ class TorchDistributionMixin(Distribution):
         n = (
             len(self.batch_shape)
             if reinterpreted_batch_ndims is None
-            else reinterpreted_batch_ndims
+            else integer(f"{type(self).__name__}.to_event", reinterpreted_batch_ndims)
         )
         base: Any = self
         available = len(self.batch_shape)

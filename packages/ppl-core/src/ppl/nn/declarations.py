@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ..distribution import Distribution
+from ..distribution.refusals import refuse_class
 from ..errors import SiteError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class PyroSample(_Sample):
             then recorded as a deterministic site).
 
     Raises:
-        SiteError: If the prior is neither.
+        SiteError: If the prior is neither; the class of a distribution is a SiteTypeError.
 
     Example:
         >>> from ppl.distribution import Delta
@@ -91,6 +92,7 @@ class PyroSample(_Sample):
     attribute: str
 
     def __new__(cls, prior: Any) -> PyroSample:
+        refuse_class("the prior of a PyroSample", prior)
         if callable(prior) or is_distribution(prior):
             return super().__new__(cls, prior)
         raise SiteError(

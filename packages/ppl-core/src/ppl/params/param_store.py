@@ -19,6 +19,7 @@ from ..errors import MissingSiteError, SupportError
 from ..plugins import nearest
 from ..validation import is_validation_enabled
 from .files import load_state, save_state
+from .learnable import require_learnable
 
 Init = Tensor | float | Callable[[], Any]
 State = dict[str, dict[str, Any]]
@@ -126,6 +127,8 @@ class ParamStoreDict:
 
         Raises:
             SupportError: If the initial value has no projection.
+            DtypeError, UnsupportedConstraintError: If it cannot be learned, see
+                :func:`require_learnable`.
         """
         if name not in self._params:
             is_lazy = callable(init_constrained_value) and not isinstance(
@@ -264,6 +267,7 @@ class ParamStoreDict:
 def _unconstrain(name: str, new_value: Any, constraint: constraints.Constraint) -> Tensor:
     """Return the leaf of a new constrained value, after checking it."""
     value = as_tensor(new_value, f"parameter {name!r}", name, torch.get_default_dtype())
+    require_learnable(name, value, constraint)
     if constraint is constraints.real and value.is_leaf and value.requires_grad:
         return value  # an nn.Parameter stays the module's own
     with torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
+from ppl.distribution.shapes import shape_of_samples
 from ppl.errors import SupportError
 from ppl.ops.powers import log_nonnegative, log_power
 
@@ -126,7 +127,7 @@ class OneHotCategorical(torch.distributions.OneHotCategorical, TorchDistribution
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         # torch's one_hot reads values back to check them, which make_fx cannot follow
-        indices: Tensor = self._categorical.sample(torch.Size(sample_shape))
+        indices: Tensor = self._categorical.sample(shape_of_samples(self, sample_shape))
         categories = torch.arange(self.event_shape[0], device=indices.device)
         return (indices.unsqueeze(-1) == categories).to(self.probs.dtype)
 
@@ -181,7 +182,9 @@ class Multinomial(torch.distributions.Multinomial, TorchDistributionMixin):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             most = self._most()
-            draws = self._categorical.sample(torch.Size((most, *sample_shape)))
+            draws = self._categorical.sample(
+                torch.Size([most]) + shape_of_samples(self, sample_shape)
+            )
             indices = draws.movedim(0, -1)  # (*sample, *batch, total_count)
             zeros: Tensor = self.probs.new_zeros(self._extended_shape(sample_shape))
             ones = torch.ones_like(indices, dtype=zeros.dtype)

@@ -10,6 +10,7 @@ from torch.distributions import biject_to, constraints, transform_to
 from torch.distributions.transforms import Transform
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
 
@@ -71,7 +72,7 @@ class CoalescentTimes(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            rate = self.rate.expand(torch.Size(sample_shape) + self.batch_shape)
+            rate = self.rate.expand(shape_of_samples(self, sample_shape) + self.batch_shape)
             return _simulate(self.leaf_times, rate)
 
 
@@ -127,7 +128,7 @@ class CoalescentTimesWithRate(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            shape = torch.Size(sample_shape) + self.batch_shape
+            shape = shape_of_samples(self, sample_shape) + self.batch_shape
             rescaled = _simulate(self._rescale(self.leaf_times), self.rate_grid.new_ones(shape))
             starts = self._starts().expand(shape + (-1,)).contiguous()
             cell = torch.searchsorted(starts, rescaled, right=True) - 1

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.errors import ShapeError
 
 from .categorical import Categorical
@@ -75,7 +76,7 @@ class Empirical(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            shape = torch.Size(sample_shape)
+            shape = shape_of_samples(self, sample_shape)
             chosen = Categorical(logits=self._log_weights).sample(shape)  # (*sample, *batch)
             index = chosen.reshape(chosen.shape + (1,) * (1 + self.event_dim))
             index = index.expand(chosen.shape + (1,) + self.event_shape)

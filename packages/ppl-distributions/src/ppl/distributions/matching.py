@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.errors import ShapeError
 
 from .bethe import log_bethe_matchings
@@ -95,7 +96,7 @@ class _Matching(TorchDistribution):
             )
         with torch.no_grad():
             square = self._square_logits()
-            shape = torch.Size(sample_shape) + self.batch_shape
+            shape = shape_of_samples(self, sample_shape) + self.batch_shape
             bits = 2 ** torch.arange(self.num_sources, device=square.device)
             tables = log_permanents_of_subsets(square).expand(shape + (-1,))
             free = torch.full(shape + (1,), int(bits.sum()), device=square.device)

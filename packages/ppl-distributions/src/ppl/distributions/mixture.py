@@ -11,6 +11,7 @@ from torch import Tensor
 from ppl.distribution import TorchDistributionMixin
 from ppl.distribution.empty import lies_in
 from ppl.distribution.feasible import feasible_like
+from ppl.distribution.shapes import shape_of_samples
 
 from . import constraints
 
@@ -25,6 +26,10 @@ class MixtureSameFamily(torch.distributions.MixtureSameFamily, TorchDistribution
     @constraints.dependent_property
     def support(self) -> Any:
         return constraints.any_component(self._component_distribution.support)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        draws: Tensor = super().sample(shape_of_samples(self, sample_shape))
+        return draws
 
     def log_prob(self, x: Tensor) -> Tensor:
         if not self._validate_args:

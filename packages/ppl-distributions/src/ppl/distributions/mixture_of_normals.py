@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.distribution.util import broadcast_shape
 
 from .categorical import Categorical
@@ -83,7 +84,7 @@ class _MixtureOfNormals(TorchDistribution):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            z = self._draw(torch.Size(sample_shape))
+            z = self._draw(shape_of_samples(self, sample_shape))
         if not torch.is_grad_enabled():
             return z
         return z + self._move_with_components(z) + self._move_with_weights(z)

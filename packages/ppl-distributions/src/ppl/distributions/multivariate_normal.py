@@ -14,6 +14,7 @@ from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
 from ppl.ops.normal_energy import normal_energy
 
 from .noise import standard_normal
+from .sizes import require_one_size
 
 
 class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributionMixin):
@@ -38,6 +39,13 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
     ) -> None:
         checked = self._validate_args if validate_args is None else validate_args
         matrices = (covariance_matrix, precision_matrix, scale_tril)
+        require_one_size(
+            type(self).__name__,
+            loc=(loc, 1),
+            covariance_matrix=(covariance_matrix, 2),
+            precision_matrix=(precision_matrix, 2),
+            scale_tril=(scale_tril, 2),
+        )
         if checked or scale_tril is not None or matrices.count(None) != 2:
             super().__init__(loc, *matrices, validate_args)
         elif covariance_matrix is not None:
@@ -98,16 +106,16 @@ class LowRankMultivariateNormal(
         cov_diag: Tensor,
         validate_args: bool | None = None,
     ) -> None:
-        try:
-            column, self.cov_factor, diagonal = torch.broadcast_tensors(
-                loc.unsqueeze(-1), cov_factor, cov_diag.unsqueeze(-1)
-            )
-        except RuntimeError as error:
+        sizes = (loc.shape[-1:], cov_factor.shape[-2:-1], cov_diag.shape[-1:])
+        if len(set(sizes)) > 1 or not sizes[0]:
             raise ShapeError(
                 "LowRankMultivariateNormal: expected loc (*batch, n), cov_factor (*batch, n, rank) "
                 f"and cov_diag (*batch, n), got {tuple(loc.shape)}, {tuple(cov_factor.shape)} and "
                 f"{tuple(cov_diag.shape)}"
-            ) from error
+            )
+        column, self.cov_factor, diagonal = torch.broadcast_tensors(
+            loc.unsqueeze(-1), cov_factor, cov_diag.unsqueeze(-1)
+        )
         self.loc: Tensor = column[..., 0]
         self.cov_diag: Tensor = diagonal[..., 0]
         self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag = cov_factor, cov_diag

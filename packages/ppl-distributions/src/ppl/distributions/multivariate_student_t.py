@@ -14,6 +14,7 @@ from ppl.distribution.util import broadcast_shape
 from . import saddle_point
 from .expansion import expand_parameters
 from .noise import standard_gamma, standard_normal
+from .sizes import require_one_size
 
 
 class MultivariateStudentT(TorchDistribution):
@@ -41,6 +42,7 @@ class MultivariateStudentT(TorchDistribution):
         scale_tril: Tensor,
         validate_args: bool | None = None,
     ) -> None:
+        require_one_size(type(self).__name__, loc=(loc, 1), scale_tril=(scale_tril, 2))
         df = torch.as_tensor(df, dtype=loc.dtype, device=loc.device)
         size = scale_tril.shape[-1:]
         batch_shape = torch.Size(broadcast_shape(df.shape, loc.shape[:-1], scale_tril.shape[:-2]))

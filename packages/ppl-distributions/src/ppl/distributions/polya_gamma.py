@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import expanded_shape
 from ppl.distribution.util import broadcast_shape
 
 from .noise import standard_uniform
@@ -47,7 +48,9 @@ class TruncatedPolyaGamma(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(TruncatedPolyaGamma, _instance)
         new.prototype = self.prototype
-        super(TruncatedPolyaGamma, new).__init__(torch.Size(batch_shape), validate_args=False)
+        super(TruncatedPolyaGamma, new).__init__(
+            expanded_shape(self, batch_shape), validate_args=False
+        )
         new._validate_args = self._validate_args
         return new
 

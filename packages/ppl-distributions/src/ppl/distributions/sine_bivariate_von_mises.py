@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.distribution.util import broadcast_shape
 from ppl.ops.double import common_type, in_double
 
@@ -175,7 +176,7 @@ class SineBivariateVonMises(TorchDistribution):
         The second is von Mises (Singh et al. 2002, section 2).
         """
         with torch.no_grad():
-            shape = torch.Size(sample_shape) + self.batch_shape
+            shape = shape_of_samples(self, sample_shape) + self.batch_shape
             phi = self._sample_marginal(shape)
             shift = self.correlation * phi.sin()
             loc = self.psi_loc + torch.atan2(shift, self.psi_concentration)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import shape_of_samples
 from ppl.errors import ShapeError, SupportError
 
 from .expansion import expand_parameters, unexpanded
@@ -106,7 +107,7 @@ class SpanningTree(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Return exact draws; see :func:`sample_tree`."""
-        shape = torch.Size(sample_shape)
+        shape = shape_of_samples(self, sample_shape)
         return sample_tree(self.edge_logits.expand(shape + self.edge_logits.shape))
 
     def enumerate_support(self, expand: bool = True) -> Tensor:

@@ -13,6 +13,7 @@ from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
 
 from . import saddle_point
 from .noise import standard_gamma, standard_normal
+from .sizes import require_one_size
 
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
 
@@ -46,6 +47,7 @@ class Wishart(torch.distributions.Wishart, TorchDistributionMixin):
         if len(given) != 1:
             raise ValueError(f"Wishart: expected exactly one of {', '.join(_MATRICES)}")
         ((name, matrix),) = given
+        require_one_size(type(self).__name__, **{name: (matrix, 2)})
         df = df if isinstance(df, Tensor) else matrix.new_tensor(df)
         batch_shape = torch.Size(broadcast_shape(matrix.shape[:-2], df.shape))
         self.df: Tensor = df.expand(batch_shape)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl.distribution.shapes import shape_of_samples
 from ppl.distribution.util import broadcast_shape
 from ppl.errors import ShapeError
 from ppl.ops.log_space import log_sum_exp
@@ -102,7 +103,9 @@ class DiscreteHMM(HiddenMarkovModel):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            shape = torch.Size(sample_shape) + self.batch_shape + (self._known_duration(),)
+            shape = (
+                shape_of_samples(self, sample_shape) + self.batch_shape + (self._known_duration(),)
+            )
             states = self._sample_states(shape)
             each = self.observation_dist.expand(self.batch_shape + shape[-1:] + self._num_states)
             x = each.sample(sample_shape)  # of every state

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ppl.distribution.shapes import shape_of_samples
 from ppl.distribution.util import broadcast_shape
 from ppl.ops.gaussian import (
     AffineNormal,
@@ -56,7 +57,9 @@ class GaussianSeries(HiddenMarkovModel):
         )
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        states = self._rsample_states(self._prediction(self._known_duration()), sample_shape)
+        states = self._rsample_states(
+            self._prediction(self._known_duration()), shape_of_samples(self, sample_shape)
+        )
         return self._obs.left_condition(states).rsample()
 
     def rsample_posterior(self, value: Tensor, sample_shape: Any = torch.Size()) -> Tensor:
