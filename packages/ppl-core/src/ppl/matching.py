@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .errors import ShapeError, warn
+from .errors import ShapeError, SiteError, warn
 from .poutine.util import prune_subsample_sites, site_is_subsample
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ def check_model_guide_match(
             further left, of enumeration, may differ.
 
     Raises:
+        SiteError: If the data are in the guide, and none in the model.
         ShapeError: If a site's distributions have different shapes, or a plate different sizes;
             what would broadcast is refused too, since a site in a plate is as many variables.
     """
+    _check_order(model_trace, guide_trace)
     model = _matched(model_trace)
     guide = _matched(guide_trace)
     for name in sorted(set(guide) - set(model)):
@@ -47,6 +49,23 @@ def check_model_guide_match(
     for name in sorted(set(model) & set(guide)):
         _check_shapes_match(name, model[name], guide[name], max_plate_nesting)
     _check_plates_match(model_trace, guide_trace)
+
+
+def _check_order(model_trace: Trace, guide_trace: Trace) -> None:
+    observed = [name for name, site in _samples(guide_trace) if _is_of_data(site)]
+    if observed and not any(_is_of_data(site, True) for _, site in _samples(model_trace)):
+        raise SiteError(
+            f"the guide observes {observed} and the model nothing: they seem to be in each other's "
+            "place; the model comes first, as in SVI(model, guide, optim, loss)",
+            site=observed[0],
+        )
+
+
+def _is_of_data(site: Site, or_factor: bool = False) -> bool:
+    hints = site["infer"]
+    is_factor = bool(hints.get("is_auxiliary"))
+    is_data = site["is_observed"] and not (hints.get("_deterministic") or site_is_subsample(site))
+    return is_data and (or_factor or not is_factor)
 
 
 def _matched(trace: Trace) -> dict[str, Site]:

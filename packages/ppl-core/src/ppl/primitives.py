@@ -19,6 +19,7 @@ from .params.current import clear_param_store as clear_param_store
 from .params.current import get_param_store as get_param_store
 from .params.current import param_store as param_store
 from .params.param_store import Init
+from .poutine.hints import check_hints
 from .poutine.plate_messenger import PlateMessenger as plate
 from .poutine.runtime import am_i_wrapped, apply_stack, new_message
 from .poutine.util import as_value
@@ -87,6 +88,7 @@ def sample(
         infer: Hints for the inference algorithm.
 
     Raises:
+        SiteError: If ``infer`` has an unknown value for a known hint.
         SiteTypeError: If ``fn`` is no stochastic function (its class, say), or another argument is
             of the wrong kind.
 
@@ -98,7 +100,7 @@ def sample(
         fn = _stochastic_function(name, fn)
     if kwargs:
         _check_keywords(name, fn, kwargs)
-    if infer is not None and not isinstance(infer, dict):
+    if infer:
         infer = _as_hints(name, infer)
     if obs_mask is not None:
         return _sample_partly_observed(name, fn, args, kwargs, obs, obs_mask, infer)
@@ -110,7 +112,7 @@ def sample(
             return obs
         return fn(*args, **kwargs)
     msg = new_message("sample", name, fn, args, kwargs)
-    msg["value"], msg["is_observed"], msg["infer"] = obs, obs is not None, dict(infer or {})
+    msg["value"], msg["is_observed"], msg["infer"] = obs, obs is not None, infer or {}
     return apply_stack(msg)["value"]
 
 
@@ -176,6 +178,7 @@ def _check_keywords(name: str, fn: Any, kwargs: dict[str, Any]) -> None:
 
 def _as_hints(name: str, infer: Any) -> dict[str, Any]:
     if isinstance(infer, Mapping):
+        check_hints(name, infer)
         return dict(infer)
     raise wrong_type(
         f"site {name!r}: infer", "a dict such as {'enumerate': 'parallel'}", infer, name

@@ -13,6 +13,7 @@ from ..arguments import integer
 from ..errors import SiteError
 from ..validation import is_validation_enabled
 from .enum_dims import EnumDims, carried, merge
+from .hints import check_hints
 from .messenger import Messenger
 from .util import site_is_subsample
 
@@ -103,13 +104,8 @@ class EnumMessenger(Messenger):
 
 
 def _is_parallel(msg: Mapping[str, Any]) -> bool:
-    how = msg["infer"].get("enumerate")
-    if how not in (None, "parallel", "sequential"):
-        raise SiteError(
-            f"site {msg['name']!r}: infer['enumerate'] must be 'parallel', 'sequential' or None, "
-            f"got {how!r}"
-        )
-    return how == "parallel" and not site_is_subsample(msg)  # type: ignore[arg-type]
+    check_hints(msg["name"], msg["infer"])  # a handler may have changed them
+    return msg["infer"].get("enumerate") == "parallel" and not site_is_subsample(msg)  # type: ignore[arg-type]
 
 
 def enumerate_site(msg: Mapping[str, Any]) -> Tensor:
@@ -139,10 +135,6 @@ def enumerate_site(msg: Mapping[str, Any]) -> Tensor:
 def _one_parent_each(samples: Tensor, msg: Mapping[str, Any]) -> Tensor:
     """Select, of samples given all values of the parents, one for each."""
     strategy = msg["infer"].get("tmc", "diagonal")
-    if strategy not in ("diagonal", "mixture"):
-        raise SiteError(
-            f"site {msg['name']!r}: infer['tmc'] must be 'diagonal' or 'mixture', got {strategy!r}"
-        )
     num_samples, event_dim = len(samples), len(msg["fn"].event_shape)
     plates = {frame.dim for frame in msg["cond_indep_stack"]}
     for dim in range(-len(msg["fn"].batch_shape), 0):

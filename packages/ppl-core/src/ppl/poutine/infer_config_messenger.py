@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arguments import required_function
+from .hints import check_hints
 from .messenger import Messenger
 
 
@@ -20,6 +21,8 @@ class InferConfigMessenger(Messenger):
         self.config_fn = required_function("config_fn of infer_config", config_fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        msg["infer"].update(self.config_fn(msg))
+        hints = self.config_fn(msg)
+        check_hints(msg["name"], hints)
+        msg["infer"].update(hints)
 
     _pyro_param = _pyro_sample

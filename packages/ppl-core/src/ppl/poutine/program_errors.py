@@ -40,9 +40,9 @@ def require_program(role: str, program: Any) -> None:
         program: What was passed.
 
     Raises:
-        SiteTypeError: If ``program`` is not callable.
+        SiteTypeError: If ``program`` is not callable, or an algorithm that runs programs.
     """
-    if not callable(program):
+    if not callable(program) or getattr(type(program), "_runs_programs", False):
         raise SiteTypeError(
             f"the {role} must be a function that makes sample statements, got {program!r}; pass "
             f"the {role} itself, not what it returns: {role} instead of {role}()"

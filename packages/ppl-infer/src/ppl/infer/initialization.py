@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.distributions import transform_to
 
 from ppl.arguments import named
-from ppl.errors import ShapeError
+from ppl.errors import ShapeError, warn
+from ppl.plugins import nearest
+from ppl.poutine import Trace
 from ppl.poutine.messenger import Messenger
 from ppl.poutine.util import as_value, site_is_subsample
 
@@ -128,6 +130,21 @@ class _Generated:
             self.strategy, self.seen = self.generate(), set()
         self.seen.add(site["name"])
         return self.strategy(site)
+
+
+def warn_of_unknown_sites(strategy: Any, trace: Trace) -> None:
+    """Warn about sites that :func:`init_to_value` has values for and the model has not.
+
+    Args:
+        strategy: Any strategy.
+        trace: An execution of the model.
+    """
+    while getattr(strategy, "func", None) is init_to_value:
+        for name in strategy.keywords["values"]:
+            if name not in trace:
+                hint = nearest(name, list(trace.nodes))
+                warn(f"init_to_value has a value for {name!r}, which is no site of the model{hint}")
+        strategy = strategy.keywords["fallback"]
 
 
 class InitMessenger(Messenger):

@@ -51,6 +51,7 @@ class TracePosterior:
         3
     """
 
+    _runs_programs = True  # and is none itself, though it can be called
     exec_traces: Sequence[poutine.Trace]
     log_weights: list[Tensor]
     chain_ids: list[int]

@@ -11,7 +11,13 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.errors import ShapeError, SiteError, UnsupportedModelError
-from ppl.infer.initialization import InitMessenger, Strategy, init_to_feasible, init_to_uniform
+from ppl.infer.initialization import (
+    InitMessenger,
+    Strategy,
+    init_to_feasible,
+    init_to_uniform,
+    warn_of_unknown_sites,
+)
 from ppl.infer.results import Posterior
 from ppl.infer.results.of_guide import posterior_of_guide
 from ppl.nn.tree import SUFFIX
@@ -338,6 +344,7 @@ def _run_at(
     start = poutine.trace(InitMessenger(strategy)(model))
     with torch.no_grad():  # a graph could not be copied
         trace: poutine.Trace = poutine.block(start.get_trace)(*args, **kwargs)
+    warn_of_unknown_sites(strategy, trace)
     return prune_subsample_sites(trace)  # type: ignore[no-any-return]
 
 

@@ -28,6 +28,8 @@ class MCMCKernel(Portable, metaclass=ABCMeta):
     function of the user's that cannot is left out, with a warning.
     """
 
+    _runs_programs = True  # and is none itself, though it can be called
+
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare a chain.
 

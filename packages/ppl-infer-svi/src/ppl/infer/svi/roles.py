@@ -30,6 +30,10 @@ def check_roles(model: Any, guide: Any, optim: Any, loss: Any) -> None:
             raise SiteError(
                 f"the {role} is a class; pass an instance of it: {program.__name__}({takes})"
             )
+    if getattr(model, "model", None) is guide:
+        raise SiteError(
+            f"the model {model!r} is a guide that was made from the guide {guide!r}; {_ORDER}"
+        )
     if _is_loss(optim):
         raise SiteError(f"optim must be an optimizer, got {optim!r}; {_ORDER}")
     _check_optimizer(optim)

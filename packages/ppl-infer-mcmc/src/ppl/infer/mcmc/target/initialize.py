@@ -14,7 +14,12 @@ from torch.distributions import Transform
 import ppl.poutine as poutine
 from ppl.errors import MissingSiteError, NotFiniteError, SiteError, UnsupportedModelError
 from ppl.infer.enumeration import check_room
-from ppl.infer.initialization import InitMessenger, Strategy, init_to_uniform
+from ppl.infer.initialization import (
+    InitMessenger,
+    Strategy,
+    init_to_uniform,
+    warn_of_unknown_sites,
+)
 from ppl.infer.mcmc.target.angles import bijection_of
 from ppl.infer.mcmc.target.faults import faults_of
 from ppl.infer.mcmc.target.initial_points import (
@@ -86,6 +91,7 @@ def initialize_model(
     prototype = first_start(lambda: _scored(_whole(first.trace())), first.faults)
     if is_validation_enabled():
         check_counted_once(prototype)
+    warn_of_unknown_sites(init_strategy, prototype)
     latent = _latent_sites(prototype)
     given = dict(transforms or {})
     check_names("transforms", given, prototype.nodes)
