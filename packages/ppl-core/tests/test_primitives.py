@@ -13,7 +13,7 @@ import ppl
 import ppl.poutine as poutine
 import ppl.primitives
 from ppl.distribution import Delta
-from ppl.errors import SiteError
+from ppl.errors import DtypeError, PPLWarning, SiteError, UnsupportedConstraintError
 from ppl.poutine.util import site_is_factor
 from ppl.primitives import (
     barrier,
@@ -298,3 +298,65 @@ def test_module_says_which_parameters_it_leaves_out():
     net.bias.requires_grad_(False)
     with pytest.warns(UserWarning, match="'bias' is frozen"):
         module("net", net)
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        {"enumerate": "paralel"},
+        {"enumerate": True},
+        {"tmc": "diag"},
+        {"num_samples": 0},
+        {"num_samples": 2.5},
+        {"expand": "yes"},
+        {"is_auxiliary": 1},
+        {"baseline": "mean"},
+    ],
+)
+def test_a_known_hint_with_an_unknown_value_is_refused(hints):
+    (key,) = hints
+    with pytest.raises(SiteError, match=rf"site 'x': infer\['{key}'\] must be"):
+        sample("x", Delta(torch.tensor(0.0)), infer=hints)
+    marked = poutine.infer_config(
+        lambda: sample("x", Delta(torch.tensor(0.0))), config_fn=lambda site: hints
+    )
+    with pytest.raises(SiteError, match=rf"infer\['{key}'\] must be"):
+        marked()
+
+
+def test_a_hint_that_looks_like_a_known_one_is_warned_about():
+    with pytest.warns(PPLWarning, match="infer\\['enumerat'\\]; did you mean 'enumerate'"):
+        sample("x", Delta(torch.tensor(0.0)), infer={"enumerat": "parallel"})
+
+
+def test_hints_of_others_and_absent_ones_pass(recwarn):
+    hints = {"temperature": 3.0, "enumerate": None, "num_samples": None}
+    assert sample("x", Delta(torch.tensor(2.0)), infer=hints) == 2
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "value", [torch.tensor(1), torch.tensor([True]), lambda: torch.ones(2).int()]
+)
+def test_a_parameter_of_integers_is_refused(value):
+    with pytest.raises(DtypeError, match="parameter 'count': gradients cannot move"):
+        param("count", value)
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        ppl.distributions.constraints.integer,
+        constraints.boolean,
+        constraints.nonnegative_integer,
+        constraints.integer_interval(0, 2),
+        constraints.one_hot,
+        constraints.square,
+        constraints.symmetric,
+        constraints.dependent,
+    ],
+    ids=str,
+)
+def test_a_constraint_that_gradients_cannot_keep_is_refused(constraint):
+    with pytest.raises(UnsupportedConstraintError, match="parameter 'p': no transform"):
+        param("p", torch.eye(2), constraint=constraint)

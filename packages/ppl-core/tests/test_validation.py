@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ppl
+from ppl import settings
 from ppl.distribution import wrap
 from ppl.validation import enable_validation, is_validation_enabled, validation_enabled
 
@@ -145,3 +146,31 @@ def test_validation_is_on_by_default_and_reachable_from_the_root():
     assert is_validation_enabled()
     assert ppl.enable_validation is enable_validation
     assert ppl.validation_enabled is validation_enabled
+
+
+SETTINGS = ["validate_infer", "validate_poutine", "validate_distributions_torch"]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_setting_in_a_block_is_that_of_the_block(name, outside):
+    before = settings.get()
+    with validation_enabled(outside):
+        assert settings.get(name) is outside
+        with settings.context(**{name: not outside}):
+            assert is_validation_enabled() is settings.get(name) is not outside
+        assert is_validation_enabled() is settings.get(name) is outside
+        settings.set(**{name: not outside})
+    assert settings.get() == before
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_lasts_until_it_is_set_back(name):
+    before = settings.get(name)
+    settings.set(**{name: not before})
+    try:
+        with validation_enabled(before):
+            assert settings.get(name) is before
+        assert settings.get(name) is not before
+    finally:
+        settings.set(**{name: before})

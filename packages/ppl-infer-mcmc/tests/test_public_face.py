@@ -315,3 +315,9 @@ def test_arviz_reads_a_run(monkeypatch):
     assert found.sample_stats["diverging"].shape == (2, 4)
     assert found.observed_data["y"].shape == (3,)
     assert found.log_likelihood["y"].shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("kernel", [NUTS, HMC])
+def test_a_kernel_is_no_model(kernel):
+    with pytest.raises(SiteTypeError, match="the model must be a function"):
+        NUTS(kernel(lambda: None))

@@ -205,3 +205,47 @@ def test_the_front_door_takes_the_order_of_its_first_version_too(call):
     assert call.max_plate_nesting == math.inf
     assert ELBO(2, 1).max_plate_nesting == 1
     assert type(call._estimator()).__name__ == "TraceGraph_ELBO"
+
+
+def observing(y=torch.ones(3)):
+    with ppl.plate("rows", 3):
+        ppl.sample("y", dist.Normal(ppl.sample("z", dist.Normal(0.0, 1.0)), 1.0), obs=y)
+
+
+def drawing(y=None):
+    with ppl.plate("rows", 3):
+        ppl.sample("z", dist.Normal(ppl.param("m", torch.zeros(3)), 1.0))
+
+
+@pytest.mark.parametrize(
+    "loss", [Trace_ELBO, ppl.infer.TraceGraph_ELBO, ppl.infer.TraceMeanField_ELBO]
+)
+def test_data_in_the_guide_and_none_in_the_model_are_in_each_others_place(loss):
+    with pytest.raises(SiteError, match=r"the guide observes \['y'\] and the model nothing"):
+        SVI(drawing, observing, optim.Adam({"lr": 0.1}), loss()).step()
+
+
+@pytest.mark.parametrize("guide_class", ["AutoNormal", "AutoDelta", "AutoMultivariateNormal"])
+def test_a_guide_is_no_model_of_the_model_it_is_made_from(guide_class):
+    made = getattr(ppl.infer.autoguide, guide_class)(observing)
+    with pytest.raises(SiteError, match="the order is"):
+        SVI(made, observing, optim.Adam({"lr": 0.1}), Trace_ELBO())
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("loss", ["Trace_ELBO", "TraceGraph_ELBO", "TraceMeanField_ELBO"])
+def test_data_that_are_not_finite_are_refused_before_the_first_step(bad, loss):
+    start = ppl.param("m", torch.zeros(3)).clone()
+    svi = SVI(observing, drawing, optim.Adam({"lr": 0.1}), getattr(ppl.infer, loss)())
+    with pytest.raises(ValueError, match=r"(?s)site 'y'.*1 of 3 values.*first at index \[1\]"):
+        svi.step(torch.tensor([0.0, bad, 1.0]))
+    assert torch.equal(ppl.param("m"), start)
+
+
+def test_data_that_a_mask_hides_may_be_infinite():
+    def masked(y):
+        with ppl.poutine.mask(mask=y.isfinite()):
+            observing(y)
+
+    svi = SVI(masked, drawing, optim.Adam({"lr": 0.1}), Trace_ELBO())
+    assert math.isfinite(svi.step(torch.tensor([0.0, math.inf, 1.0])))

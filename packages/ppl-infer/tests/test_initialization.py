@@ -6,7 +6,7 @@ import torch
 import ppl
 import ppl.distributions as dist
 import ppl.poutine as poutine
-from ppl.errors import ShapeError
+from ppl.errors import PPLWarning, ShapeError
 from ppl.infer.initialization import (
     InitMessenger,
     init_to_feasible,
@@ -16,7 +16,9 @@ from ppl.infer.initialization import (
     init_to_sample,
     init_to_uniform,
     init_to_value,
+    warn_of_unknown_sites,
 )
+from ppl.primitives import sample
 
 STRATEGIES = [init_to_feasible, init_to_sample, init_to_median, init_to_mean, init_to_uniform]
 PRIORS = {
@@ -138,3 +140,20 @@ def test_a_value_of_the_wrong_shape_names_the_site():
         InitMessenger(lambda site: torch.zeros(2)),
     ):
         ppl.sample("x", dist.Normal(torch.zeros(3), 1.0))
+
+
+def test_a_value_for_a_site_that_does_not_exist_is_warned_about():
+    trace = poutine.trace(lambda: sample("alpha", dist.Normal(0.0, 1.0))).get_trace()
+    strategy = init_to_value(values={"alhpa": 1.0, "alpha": 2.0})
+    with pytest.warns(PPLWarning, match="'alhpa', which is no site .*did you mean 'alpha'") as seen:
+        warn_of_unknown_sites(strategy, trace)
+    assert len(seen) == 1
+
+
+def test_values_of_a_fallback_are_looked_at_too(recwarn):
+    trace = poutine.trace(lambda: sample("alpha", dist.Normal(0.0, 1.0))).get_trace()
+    inner = init_to_value(values={"beta": 1.0})
+    warn_of_unknown_sites(init_to_value(values={"alpha": 2.0}, fallback=inner), trace)
+    assert [str(w.message) for w in recwarn] == [
+        "init_to_value has a value for 'beta', which is no site of the model"
+    ]

@@ -108,3 +108,18 @@ def test_a_strategy_must_configure_and_a_centering_fits():
         Strategy()
     with pytest.raises(ValueError, match=r"centered is 2.0, expected .* \[0, 1\]"):
         AutoReparam(centered=2.0)
+
+
+def test_auto_goes_down_to_the_innermost_base():
+    doubled = dist.transforms.AffineTransform(0.0, 2.0)
+
+    def nested():
+        inner = dist.LogNormal(torch.zeros(2), 1.0).to_event(1)
+        sample("x", dist.TransformedDistribution(inner, [doubled]))
+        sample("y", dist.TransformedDistribution(dist.Uniform(0.0, 1.0), [doubled]))
+
+    program = AutoReparam(centered=0.0)(nested)
+    assert latent(program) == ["x_base_base_decentered", "y_base"]
+    nodes = poutine.trace(program).get_trace().nodes
+    noise = nodes["x_base_base_decentered"]["value"]
+    torch.testing.assert_close(nodes["x"]["value"], 2 * noise.exp())

@@ -8,7 +8,12 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .errors import ShapeError, SiteError, warn
-from .poutine.util import prune_subsample_sites, site_is_subsample
+from .poutine.util import (
+    prune_subsample_sites,
+    site_is_data,
+    site_is_factor,
+    site_is_subsample,
+)
 
 if TYPE_CHECKING:
     from .poutine.trace_struct import Trace
@@ -52,20 +57,18 @@ def check_model_guide_match(
 
 
 def _check_order(model_trace: Trace, guide_trace: Trace) -> None:
-    observed = [name for name, site in _samples(guide_trace) if _is_of_data(site)]
-    if observed and not any(_is_of_data(site, True) for _, site in _samples(model_trace)):
+    observed = [
+        name
+        for name, site in _samples(guide_trace)
+        if site_is_data(site) and not site_is_subsample(site)
+    ]
+    counts = any(site_is_data(s) or site_is_factor(s) for _, s in _samples(model_trace))
+    if observed and not counts:
         raise SiteError(
             f"the guide observes {observed} and the model nothing: they seem to be in each other's "
             "place; the model comes first, as in SVI(model, guide, optim, loss)",
             site=observed[0],
         )
-
-
-def _is_of_data(site: Site, or_factor: bool = False) -> bool:
-    hints = site["infer"]
-    is_factor = bool(hints.get("is_auxiliary"))
-    is_data = site["is_observed"] and not (hints.get("_deterministic") or site_is_subsample(site))
-    return is_data and (or_factor or not is_factor)
 
 
 def _matched(trace: Trace) -> dict[str, Site]:

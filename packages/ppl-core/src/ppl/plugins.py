@@ -14,8 +14,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
+from typing import NoReturn
 
 from .absent import is_installed
 from .errors import (
@@ -127,8 +129,24 @@ def attribute(module: str, group: str, name: str, provider: str | None = None) -
     """
     if provider is not None or name in entries(group):
         return load(group, name, provider)
-    hint = nearest(name, dir(sys.modules[module]))
-    raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+    return misspelt(module)(name)
+
+
+def misspelt(module: str) -> Callable[[str], NoReturn]:
+    """Return the ``__getattr__`` of a module that has nothing but what it shows.
+
+    Example:
+        >>> misspelt("ppl.poutine")("trac")
+        Traceback (most recent call last):
+        AttributeError: module 'ppl.poutine' has no attribute 'trac'; did you mean 'trace'?
+    """
+
+    def refuse(name: str) -> NoReturn:
+        public = [shown for shown in dir(sys.modules[module]) if not shown.startswith("_")]
+        hint = "" if name.startswith("__") else nearest(name, public)  # Python asks for many
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+    return refuse
 
 
 def load_module(module: str, provider: str, wanted: str | None = None) -> object:

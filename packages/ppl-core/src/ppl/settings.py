@@ -7,9 +7,12 @@ that registers it, which is then imported when the setting is first asked for.
 from __future__ import annotations
 
 import sys
+import typing as _typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from ppl.plugins import misspelt as _misspelt
 
 from .errors import MissingSiteError
 from .plugins import entries, load, nearest
@@ -93,3 +96,7 @@ def _locate(alias: str) -> tuple[Any, str, Callable[[Any], None] | None]:
     for step in path:
         holder = getattr(holder, step)
     return holder, attribute, validator
+
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import timeit
+import typing as _typing
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ppl.plugins import misspelt as _misspelt
 
 from .errors import PPLWarning
 from .matching import check_if_enumerated as check_if_enumerated
@@ -117,3 +120,7 @@ class timed:
     def __exit__(self, *exception: Any) -> None:
         self.end = timeit.default_timer()
         self.elapsed = self.end - self.start
+
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -168,8 +168,39 @@ def _set_flag_of_torch(flag: Any) -> None:
 _blocks = _Blocks()
 
 
-# one switch for programs and one for distributions, under the names of Pyro's settings
+class _Switches:
+    """The switch of programs and that of distributions; in a block both are that of the block."""
+
+    @property
+    def programs(self) -> bool:
+        return is_validation_enabled()
+
+    @programs.setter
+    def programs(self, is_validate: bool) -> None:
+        global _enabled
+        if not self._is_of_block(is_validate):
+            _enabled = bool(is_validate)
+
+    @property
+    def distributions(self) -> bool:
+        return bool(torch.distributions.Distribution._validate_args)
+
+    @distributions.setter
+    def distributions(self, is_validate: bool) -> None:
+        if not self._is_of_block(is_validate):
+            _blocks.set_default_of_torch(bool(is_validate))
+
+    def _is_of_block(self, is_validate: bool) -> bool:
+        is_in_block = _enabled_here.get() is not None
+        if is_in_block:
+            _enabled_here.set(bool(is_validate))
+        return is_in_block
+
+
+_switches = _Switches()
+
+# under the names of Pyro's settings
 for _name in ("validate_infer", "validate_poutine"):
-    settings.register(_name, __name__, "_enabled")
+    settings.register(_name, __name__, "_switches.programs")
 for _name in ("validate_distributions_pyro", "validate_distributions_torch"):
-    settings.register(_name, "torch.distributions", "Distribution._validate_args")
+    settings.register(_name, __name__, "_switches.distributions")

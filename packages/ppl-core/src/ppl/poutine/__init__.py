@@ -1,5 +1,9 @@
 """Composable effect handlers: run a program, change what it means."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .handlers import block as block
 from .handlers import broadcast as broadcast
 from .handlers import collapse as collapse
@@ -26,3 +30,6 @@ from .runtime import get_mask as get_mask
 from .trace_struct import Trace as Trace
 from .util import enable_validation as enable_validation
 from .util import is_validation_enabled as is_validation_enabled
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -48,9 +48,9 @@ def check_hints(name: str, infer: Mapping[str, Any]) -> None:
         SiteError: If a known hint has a value that it cannot have.
 
     Example:
-        >>> check_hints("x", {"enumerate": "paralel"})
+        >>> check_hints("x", {"expand": "no"})
         Traceback (most recent call last):
-        ppl.errors.SiteError: site 'x': infer['enumerate'] must be 'parallel', 'sequential' or None, got 'paralel'
+        ppl.errors.SiteError: site 'x': infer['expand'] must be True or False, got 'no'
     """
     for key, value in infer.items():
         known = _KNOWN.get(key)

@@ -45,6 +45,18 @@ def scoring_error(name: str, site: Site, trace: Trace, error: Exception) -> PPLE
     return cls("\n".join(part for part in parts if part), site=name)
 
 
+def infinite_data(name: str, site: Site, trace: Trace) -> NotFiniteError:
+    """Return the error about observations that are nan or infinite and have no density."""
+    where = (~site["value"].isfinite()).nonzero()
+    message = (
+        f"site {name!r}: the observation has no density: {len(where)} of {site['value'].numel()} "
+        f"values are not finite, the first at index {where[0].tolist()}; drop them, or say which "
+        "are observed with obs_mask=obs.isfinite()"
+    )
+    parts = [message, _plates(site), _line(trace, name), trace.format_shapes(last_site=name)]
+    return NotFiniteError("\n".join(part for part in parts if part), site=name)
+
+
 def _mixture(site: Site) -> str:
     """Name what has which dtype, and what to write, if the value and the parameters differ."""
     value = str(site["value"].dtype).removeprefix("torch.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
@@ -19,8 +20,8 @@ from ..errors import DuplicateSiteError, SiteError, warn
 from ..validation import is_validation_enabled
 from . import packing
 from .format_shapes import format_shapes
-from .scoring_errors import scoring_error
-from .util import site_is_subsample
+from .scoring_errors import infinite_data, scoring_error
+from .util import site_is_data, site_is_subsample
 
 Site = dict[str, Any]
 SiteFilter = Callable[[str, Site], bool]
@@ -217,7 +218,23 @@ class Trace:
         site["log_prob"] = scale_and_mask(log_prob, site["scale"], site["mask"])
         site["log_prob_sum"] = total = _sum(site["log_prob"])
         if is_validation_enabled():
-            _warn_if_not_finite(name, total)
+            self._look_at(name, site, total)
+
+    def _look_at(self, name: str, site: Site, total: Tensor) -> None:
+        """Warn about a density that is nan or +inf; that of data which are so is an error."""
+        if torch._C._functorch.is_functorch_wrapped_tensor(total):
+            return
+        number = total.item()
+        if math.isfinite(number):
+            return
+        if site_is_data(site) and not _is_finite(site["value"]):
+            raise infinite_data(name, site, self)
+        if math.isnan(number):
+            warn(
+                f"site {name!r}: the log density is nan; look at the parameters of its distribution"
+            )
+        elif number == math.inf:
+            warn(f"site {name!r}: the log density is +inf")
 
     def compute_score_parts(self) -> None:
         """Compute ``score_parts`` and ``log_prob`` of every sample site."""
@@ -341,10 +358,6 @@ def _is_reparametrized(site: Site) -> bool:
     return bool(getattr(site["fn"], "has_rsample", False))
 
 
-def _warn_if_not_finite(name: str, log_prob_sum: Tensor) -> None:
-    if torch._C._functorch.is_functorch_wrapped_tensor(log_prob_sum):
-        return
-    if bool(log_prob_sum.isnan()):
-        warn(f"site {name!r}: the log density is nan; look at the parameters of its distribution")
-    elif bool(log_prob_sum == float("inf")):
-        warn(f"site {name!r}: the log density is +inf")
+def _is_finite(value: Any) -> bool:
+    is_real = isinstance(value, Tensor) and value.is_floating_point()
+    return not is_real or bool(value.isfinite().all())

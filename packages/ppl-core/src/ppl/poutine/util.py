@@ -112,6 +112,12 @@ def site_is_factor(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and bool(getattr(site["fn"], "is_factor", False))
 
 
+def site_is_data(site: dict[str, Any]) -> bool:
+    """Return whether a sample site is observed, and is neither a factor nor a deterministic."""
+    is_bookkeeping = site_is_factor(site) or site["infer"].get("_deterministic")
+    return bool(site["is_observed"]) and not is_bookkeeping
+
+
 def prune_subsample_sites(trace: Any) -> Any:
     """Return a copy of a trace without the subsample sites of plates."""
     trace = trace.copy()

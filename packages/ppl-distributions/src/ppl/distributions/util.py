@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import typing as _typing
 import weakref
 from collections.abc import Callable
 from functools import wraps
@@ -17,6 +18,7 @@ from ppl.distribution.util import logsumexp as logsumexp
 from ppl.distribution.util import scale_and_mask as scale_and_mask
 from ppl.distribution.util import sum_leftmost as sum_leftmost
 from ppl.distribution.util import sum_rightmost as sum_rightmost
+from ppl.plugins import misspelt as _misspelt
 
 
 def detach(obj: Any) -> Any:
@@ -95,3 +97,7 @@ def copy_docs_from(source: type, full_text: bool = False) -> Callable[[type], ty
         return cls
 
     return decorate
+
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -1,5 +1,9 @@
 """Statistics of draws: the one place to import them from."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .convergence import effective_sample_size as effective_sample_size
 from .convergence import ess_bulk as ess_bulk
 from .convergence import ess_mean as ess_mean
@@ -22,3 +26,6 @@ from .scores import energy_score_empirical as energy_score_empirical
 from .scores import waic as waic
 from .series import autocorrelation as autocorrelation
 from .series import autocovariance as autocovariance
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -68,6 +68,8 @@ _announce(__name__, {**_SUBPACKAGES, **PROVIDERS})
 
 @_absent_is_no_attribute
 def __getattr__(name: str) -> object:
+    if name == "__all__":  # what "from ppl.infer import *" imports
+        return [n for n in __dir__() if n not in _SUBPACKAGES and callable(globals().get(n, dir))]
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _SUBPACKAGES:

@@ -115,4 +115,4 @@ class _Unrecorded(Messenger):
 def __getattr__(name: str) -> object:
     if name == "TraceEnumSample_ELBO":
         return plugins.load("ppl.elbos", name, provider="ppl-infer-svi")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return plugins.misspelt(__name__)(name)

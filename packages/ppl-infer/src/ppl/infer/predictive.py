@@ -12,6 +12,7 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.arguments import named
 from ppl.errors import MissingSiteError, ShapeError, SiteError, warn
+from ppl.plugins import misspelt
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import prune_subsample_sites, site_is_factor
 from ppl.primitives import plate
@@ -393,4 +394,4 @@ def __getattr__(name: str) -> object:
     }
     if name in homes:
         return getattr(homes[name], name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return misspelt(__name__)(name)

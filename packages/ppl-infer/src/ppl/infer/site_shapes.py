@@ -16,7 +16,8 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import ShapeError
 from ppl.matching import check_site_shape
-from ppl.poutine.util import site_is_factor, site_is_subsample
+from ppl.poutine.util import site_is_data as is_data
+from ppl.poutine.util import site_is_subsample
 
 Site = dict[str, Any]
 
@@ -57,12 +58,6 @@ def check_counted_once(trace: poutine.Trace) -> None:
         if is_data(site) and isinstance(site["value"], Tensor) and hasattr(site["fn"], "event_dim"):
             _check_data(name, site)
             _check_event(name, site)
-
-
-def is_data(site: Site) -> bool:
-    """Return whether a sample site is observed, and is neither a factor nor a deterministic."""
-    is_bookkeeping = site_is_factor(site) or site["infer"].get("_deterministic")
-    return bool(site["is_observed"]) and not is_bookkeeping
 
 
 def _sample_sites(trace: poutine.Trace) -> Iterator[tuple[str, Site]]:

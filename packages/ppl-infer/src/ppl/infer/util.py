@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing as _typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.errors import SiteError
+from ppl.plugins import misspelt as _misspelt
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.util import site_is_subsample
 from ppl.util import get_rng_state, set_rng_state
@@ -142,3 +144,7 @@ class MultiFrameTensor:
                 value = value.squeeze(0)
             total = value if total is None else total + value
         return total
+
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -1,5 +1,7 @@
 """Automatic guides: variational families made from a model."""
 
+import typing as _typing
+
 from ppl.infer.initialization import init_to_feasible as init_to_feasible
 from ppl.infer.initialization import init_to_generated as init_to_generated
 from ppl.infer.initialization import init_to_mean as init_to_mean
@@ -7,6 +9,7 @@ from ppl.infer.initialization import init_to_median as init_to_median
 from ppl.infer.initialization import init_to_sample as init_to_sample
 from ppl.infer.initialization import init_to_uniform as init_to_uniform
 from ppl.infer.initialization import init_to_value as init_to_value
+from ppl.plugins import misspelt as _misspelt
 
 from .auto_batch_and_match import AutoBatchAndMatch as AutoBatchAndMatch
 from .auto_callable import AutoCallable as AutoCallable
@@ -37,3 +40,6 @@ from .diagnostics import GuideDiagnostics as GuideDiagnostics
 from .diagnostics import diagnose as diagnose
 from .entropy import mean_field_entropy as mean_field_entropy
 from .guide import AutoGuide as AutoGuide
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

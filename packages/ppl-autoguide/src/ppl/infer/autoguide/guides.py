@@ -1,5 +1,9 @@
 """The automatic guides at the path where programs look for them."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .auto_callable import AutoCallable as AutoCallable
 from .auto_continuous import AutoContinuous as AutoContinuous
 from .auto_delta import AutoDelta as AutoDelta
@@ -15,3 +19,6 @@ from .auto_multivariate_normal import AutoMultivariateNormal as AutoMultivariate
 from .auto_normal import AutoNormal as AutoNormal
 from .auto_normalizing_flow import AutoNormalizingFlow as AutoNormalizingFlow
 from .guide import AutoGuide as AutoGuide
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -1,5 +1,9 @@
 """Learnable transforms (normalizing flows) and the networks inside them."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .auto_reg_nn import AutoRegressiveNN as AutoRegressiveNN
 from .auto_reg_nn import ConditionalAutoRegressiveNN as ConditionalAutoRegressiveNN
 from .auto_reg_nn import MaskedLinear as MaskedLinear
@@ -85,3 +89,6 @@ from .spline_flow import spline as spline
 from .sylvester_flow import Sylvester as Sylvester
 from .sylvester_flow import sylvester as sylvester
 from .transform_module import TransformModule as TransformModule
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -1,5 +1,9 @@
 """Hamiltonian Monte Carlo and the No-U-Turn sampler: many chains as one batch of state machines."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .adaptation.arrowhead_mass import ArrowheadMassMatrix as ArrowheadMassMatrix
 from .adaptation.block_mass import BlockMassMatrix as BlockMassMatrix
 from .api import MCMC as MCMC
@@ -11,3 +15,6 @@ from .nuts import NUTS as NUTS
 from .random_walk import RandomWalkKernel as RandomWalkKernel
 from .streaming import StreamingMCMC as StreamingMCMC
 from .util import initialize_model as initialize_model
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing as _typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ppl.infer.enumeration import check_room, log_sum
 from ppl.infer.mcmc.target.initialize import initialize_model as initialize_model
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.predictive import Predictive
+from ppl.plugins import misspelt as _misspelt
 
 Samples = dict[str, Tensor]
 
@@ -164,3 +166,7 @@ def predictive(
     )
     samples: Samples = draw(*args, **kwargs)
     return samples
+
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

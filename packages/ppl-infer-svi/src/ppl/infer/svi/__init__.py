@@ -1,5 +1,9 @@
 """Stochastic variational inference."""
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .dadvi import DADVI as DADVI
 from .dadvi import DADVIPosterior as DADVIPosterior
 from .early_stopping import EarlyStopping as EarlyStopping
@@ -23,3 +27,6 @@ from .svgd import SVGD as SVGD
 from .svgd import IMQSteinKernel as IMQSteinKernel
 from .svgd import RBFSteinKernel as RBFSteinKernel
 from .svi import SVI as SVI
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

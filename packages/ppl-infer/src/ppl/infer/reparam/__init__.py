@@ -4,6 +4,10 @@ A config names them by site, ``poutine.reparam(model, config={"x": LocScaleRepar
 strategy that chooses, ``poutine.reparam(model, config=AutoReparam())``.
 """
 
+import typing as _typing
+
+from ppl.plugins import misspelt as _misspelt
+
 from .circular import CircularReparam as CircularReparam
 from .conjugate import ConjugateReparam as ConjugateReparam
 from .discrete_cosine import DiscreteCosineReparam as DiscreteCosineReparam
@@ -27,3 +31,6 @@ from .structured import StructuredReparam as StructuredReparam
 from .studentt import StudentTReparam as StudentTReparam
 from .transform import TransformReparam as TransformReparam
 from .unit_jacobian import UnitJacobianReparam as UnitJacobianReparam
+
+if not _typing.TYPE_CHECKING:  # a type checker would believe that every name exists
+    __getattr__ = _misspelt(__name__)

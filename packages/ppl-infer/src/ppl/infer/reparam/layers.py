@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl.distribution import Delta, ExpandedDistribution, MaskedDistribution
-from ppl.distributions import constraints
+from ppl.distributions import TransformedDistribution, constraints
 
 from .reparam import Reparam, ReparamMessage, ReparamResult
 
@@ -88,3 +88,9 @@ def has_real_base(core: Any) -> bool:
     return support in (constraints.real, constraints.real_vector) and all(
         transform.bijective for transform in core.transforms
     )
+
+
+def is_composed(core: Any) -> bool:
+    """Return whether a distribution is a program's own composition of a base and bijections."""
+    is_plain = type(core) in (TransformedDistribution, torch.distributions.TransformedDistribution)
+    return is_plain and all(transform.bijective for transform in core.transforms)

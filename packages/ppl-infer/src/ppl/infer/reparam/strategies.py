@@ -11,7 +11,7 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.distributions import ProjectedNormal, RelaxedOneHotCategorical, Stable
 
-from .layers import has_real_base, peel
+from .layers import has_real_base, is_composed, peel
 from .loc_scale import LocScaleReparam, has_location_and_scale
 from .projected_normal import ProjectedNormalReparam
 from .reparam import Reparam
@@ -114,7 +114,7 @@ class AutoReparam(Strategy):
             return GumbelSoftmaxReparam()
         if has_location_and_scale(core):
             return None if msg["name"].endswith("_decentered") else LocScaleReparam(self.centered)
-        return TransformReparam() if has_real_base(core) else None
+        return TransformReparam() if has_real_base(core) or is_composed(core) else None
 
     def _for_stable(self, msg: Site, core: Any) -> Reparam:
         """Decenter a latent site first; its auxiliary site comes here, too."""
