@@ -5,11 +5,24 @@ import math
 import pytest
 import scipy.stats
 import torch
-from torch.distributions import Beta, Exponential, MultivariateNormal, Normal
+from torch.distributions import (
+    Beta,
+    Chi2,
+    Dirichlet,
+    Exponential,
+    FisherSnedecor,
+    Gamma,
+    Independent,
+    Kumaraswamy,
+    MultivariateNormal,
+    Normal,
+    Weibull,
+)
 from torch.testing import assert_close
 
 from ppl.distributions.testing.gof import (
     InvalidTest,
+    _filled,
     auto_goodness_of_fit,
     density_goodness_of_fit,
     exp_goodness_of_fit,
@@ -146,3 +159,73 @@ def exponential_draws():
     torch.manual_seed(0)
     x = dist.sample((2000,))
     return x, dist.log_prob(x).exp()
+
+
+def f64(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+HALF, NEAR_0 = f64(0.5).squeeze(), f64(0.05).squeeze()
+UNBOUNDED = {  # the density of each, and another that its draws do not follow
+    "arcsine": (Beta(HALF, HALF), Beta(HALF, 0.5 * HALF)),
+    "Beta, steep": (Beta(2 * NEAR_0, HALF), Beta(3 * NEAR_0, HALF)),
+    "Gamma": (Gamma(0.6 * HALF, 1.0), Gamma(HALF, 0.3)),
+    "Gamma, steep": (Gamma(NEAR_0, 1.0), Gamma(2 * NEAR_0, 1.0)),
+    "Chi2": (Chi2(2 * HALF), Chi2(4 * HALF)),
+    "Weibull": (Weibull(1.0, HALF), Weibull(1.0, 2 * HALF)),
+    "Kumaraswamy": (Kumaraswamy(HALF, 0.6 * HALF), Kumaraswamy(HALF, HALF)),
+    "F": (FisherSnedecor(2 * HALF, 6 * HALF), FisherSnedecor(4 * HALF, 6 * HALF)),
+    "an edge": (Dirichlet(f64(3.2, 1.2, 0.4)), Dirichlet(f64(1.2, 3.2, 0.4))),
+    "another edge": (Dirichlet(f64(0.6, 2.0, 3.0)), Dirichlet(f64(0.6, 3.0, 3.0))),
+    "all edges": (Dirichlet(f64(0.7, 0.7, 0.7)), Dirichlet(f64(0.7, 0.7, 1.4))),
+    "a tetrahedron": (Dirichlet(f64(0.8, 1.0, 2.0, 2.0)), Dirichlet(f64(0.8, 1.0, 2.0, 4.0))),
+    "a corner": (
+        Independent(Beta(f64(0.7, 0.9), f64(1.0, 2.0)), 1),
+        Independent(Beta(f64(0.7, 0.9), f64(1.0, 4.0)), 1),
+    ),
+}
+STEEP = {
+    "all edges": Dirichlet(f64(0.2, 0.2, 0.2)),
+    "a tetrahedron": Dirichlet(f64(0.5, 0.5, 0.5, 0.5)),
+    "a corner": Independent(Gamma(f64(0.3, 0.3), 1.0), 1),
+    "a pole": Gamma(f64(0.01).squeeze(), 1.0),
+}
+
+
+def p_value(draws_of, density_of, num_draws):
+    torch.manual_seed(0)
+    x = draws_of.sample((num_draws,))
+    coordinates = x[:, :-1] if isinstance(draws_of, Dirichlet) else x
+    return auto_goodness_of_fit(coordinates, density_of.log_prob(x).exp())
+
+
+@pytest.mark.parametrize("num_draws", [1000, 20_000])
+@pytest.mark.parametrize("case", [*UNBOUNDED.values()], ids=[*UNBOUNDED])
+def test_draws_of_an_unbounded_density_pass(case, num_draws):
+    assert p_value(case[0], case[0], num_draws) > ALARM
+
+
+@pytest.mark.parametrize("num_draws", [1000, 20_000])
+@pytest.mark.parametrize("steep", STEEP.values(), ids=[*STEEP])
+def test_draws_of_a_steep_density_pass(steep, num_draws):
+    assert p_value(steep, steep, num_draws) > ALARM
+
+
+@pytest.mark.parametrize("case", [*UNBOUNDED.values()], ids=[*UNBOUNDED])
+def test_draws_of_another_law_than_an_unbounded_density_are_found_out(case):
+    assert p_value(case[1], case[0], 20_000) < ALARM
+
+
+@pytest.mark.parametrize("case", [*UNBOUNDED.values()], ids=[*UNBOUNDED])
+def test_an_unbounded_density_that_is_not_normalized_is_found_out(case):
+    right, _ = case
+    torch.manual_seed(0)
+    x = right.sample((20_000,))
+    coordinates = x[:, :-1] if isinstance(right, Dirichlet) else x
+    assert auto_goodness_of_fit(coordinates, 1.5 * right.log_prob(x).exp()) < ALARM
+
+
+def test_unknown_draws_count_where_they_fit_best():
+    assert_close(_filled(torch.tensor([5, 1, 2]), 4), f64(5.0, 3.5, 3.5))
+    assert_close(_filled(torch.tensor([5, 1, 2]), 0), torch.tensor([5, 1, 2]))
+    assert_close(_filled(torch.tensor([5, 1, 2]), 13), f64(7.0, 7.0, 7.0))

@@ -19,7 +19,13 @@ from torch.testing import assert_close
 import ppl
 import ppl.distributions as dist
 import ppl.poutine as poutine
-from ppl.errors import ArgumentError, ArgumentTypeError, MissingSiteError, PPLWarning
+from ppl.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    MissingSiteError,
+    PPLWarning,
+    SiteTypeError,
+)
 from ppl.infer.mcmc import (
     HMC,
     MCMC,

@@ -3,6 +3,9 @@
 Each returns a p-value: uniform if they do, tiny if they do not. A test that compares it with
 ``1e-6`` has one false alarm in a million seeds. A density is checked without an integral, by the
 distances of neighbouring draws: the mass between them is exponentially distributed.
+
+Where a density is unbounded it varies so much between neighbours that their mass is not known from
+the densities at both. Such draws count where they fit best: the p-value is an upper bound then.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ HISTOGRAM_WIDTH = 60  # characters of the longest bar
 
 _MAX_BINS = 100
 _MIN_EXPECTED = 10  # draws in a bin, for its count to be nearly normal
+_AROUND = 8  # neighbours among which a density is looked at
+_STEEP = 2.0  # nats, between neighbours on a line: their mass is wrong by a sixth there
+_PEAK = math.log(2)  # by how much a density may exceed, in nats, the mean of those around
 
 
 class InvalidTest(PPLError, ValueError):
@@ -118,8 +124,13 @@ def density_goodness_of_fit(samples: Tensor, probs: Tensor, plot: bool = False) 
         )
     ordered, order = samples.detach().double().sort()
     density = probs.detach().double()[order]
-    mass = ordered.diff() * (density[1:] + density[:-1]) / 2  # of each gap
-    return exp_goodness_of_fit(mass * len(samples), plot)
+    left, right = density[:-1], density[1:]
+    mass = ordered.diff() * (left * right).sqrt()  # of each gap
+    # a draw of density 0 is impossible, which says something, and far from unknown
+    is_steep = (left.log() - right.log()).abs() > _STEEP
+    is_known = mass.isfinite() & ~(is_steep & (left > 0) & (right > 0))
+    scores = (-mass[is_known] * len(samples)).exp()
+    return _unif01_goodness_of_fit(scores, plot, num_unknown=int((~is_known).sum()))
 
 
 def vector_density_goodness_of_fit(
@@ -145,14 +156,23 @@ def vector_density_goodness_of_fit(
             f"samples must have shape (n, d) and probs (n,), got {tuple(samples.shape)} and "
             f"{tuple(probs.shape)}"
         )
-    distances, neighbors = _nearest_neighbors(samples)
-    volume = volume_of_sphere(dim or samples.shape[-1], distances)
+    distances, around = _nearest_neighbors(samples, min(_AROUND, len(samples) - 1))
+    neighbors = around[:, 0]
+    volume = volume_of_sphere(dim or samples.shape[-1], distances[:, 0])
     density = probs.detach().to(volume)
     mass = volume * (density * density[neighbors]).sqrt()
     # two draws that are each other's nearest neighbour have the same mass: it is counted twice
     mutual = neighbors[neighbors] == torch.arange(len(samples))
     repeats = 1 + float(mutual.double().mean())
-    return _unif01_goodness_of_fit((-mass * (len(samples) - 1)).exp(), plot, repeats)
+    is_known = mass.isfinite() & _is_smooth(density.log(), around)
+    scores = (-mass[is_known] * (len(samples) - 1)).exp()
+    return _unif01_goodness_of_fit(scores, plot, repeats, int((~is_known).sum()))
+
+
+def _is_smooth(log_density: Tensor, around: Tensor) -> Tensor:
+    """Return where neither a draw nor one of those around it stands out of its neighbours."""
+    is_peak = log_density - log_density[around].mean(-1) > _PEAK
+    return ~(is_peak | is_peak[around].any(-1))
 
 
 def auto_goodness_of_fit(
@@ -185,7 +205,7 @@ def get_nearest_neighbor_distances(samples: Tensor) -> Tensor:
     Returns:
         Shape ``(n,)``.
     """
-    return _nearest_neighbors(samples)[0]
+    return _nearest_neighbors(samples, 1)[0][:, 0]
 
 
 def volume_of_sphere(dim: int, radius: Tensor) -> Tensor:
@@ -218,23 +238,42 @@ def print_histogram(probs: Tensor, counts: Tensor) -> None:
         print(f"{count:6g} {score:+5.1f}  {'*' * bar}".rstrip())
 
 
-def _unif01_goodness_of_fit(samples: Tensor, plot: bool, repeats: float = 1.0) -> float:
-    """Return the p-value of draws each of which occurs so many times on average."""
+def _unif01_goodness_of_fit(
+    samples: Tensor, plot: bool, repeats: float = 1.0, num_unknown: int = 0
+) -> float:
+    """Return the p-value of draws each of which occurs so many times on average.
+
+    With others besides whose values are not known, the largest that it can have.
+    """
     samples = samples.detach().double()
     if samples.dim() != 1 or not bool(((samples >= 0) & (samples <= 1)).all()):
         raise InvalidTest(f"draws of shape {tuple(samples.shape)} are not in the unit interval")
-    bins = min(int(len(samples) / repeats / _MIN_EXPECTED), _MAX_BINS)
+    num_draws = len(samples) + num_unknown
+    bins = min(int(num_draws / repeats / _MIN_EXPECTED), _MAX_BINS)
     if bins < 2:
-        raise InvalidTest(f"{len(samples)} draws are too few for a test; take some hundred or more")
+        raise InvalidTest(f"{num_draws} draws are too few for a test; take some hundred or more")
     counts = torch.bincount((samples * bins).long().clamp(max=bins - 1), minlength=bins)
     probs = counts.new_full((bins,), 1 / bins, dtype=torch.float64)
-    return multinomial_goodness_of_fit(probs, counts / repeats, plot=plot)
+    return multinomial_goodness_of_fit(probs, _filled(counts, num_unknown) / repeats, plot=plot)
 
 
-def _nearest_neighbors(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distance and the index of the nearest other draw."""
+def _filled(counts: Tensor, extra: int) -> Tensor:
+    """Return counts with others added so as to make them as equal as they can be.
+
+    As water fills a basin: the lowest rise to one level.
+    """
+    if not extra:
+        return counts
+    heights = counts.double().sort().values
+    width = torch.arange(1, len(heights) + 1)
+    levels = (heights.cumsum(0) + extra) / width  # if the lowest 1, 2, ... are under water
+    return counts.double().clamp(min=float(levels.min()))
+
+
+def _nearest_neighbors(samples: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Return the distances and the indices of the nearest other draws, shape ``(n, num)``."""
     from scipy.spatial import cKDTree
 
     points = samples.detach().double().cpu().numpy()
-    distances, indices = cKDTree(points).query(points, k=2)
-    return torch.from_numpy(distances[:, 1]), torch.from_numpy(indices[:, 1])
+    distances, indices = cKDTree(points).query(points, k=num + 1)
+    return torch.from_numpy(distances[:, 1:]), torch.from_numpy(indices[:, 1:])
