@@ -330,6 +330,8 @@ TOPICS = [
         [
             _part("Of a run", "ppl.infer.diagnostics"),
             _part("Statistics", "ppl.ops.stats"),
+            _part("Is a method right? See {doc}`../calibration`", "ppl.infer", "calibrate"),
+            _part("What a calibration finds", "ppl.infer.calibration"),
         ],
     ),
     Topic(

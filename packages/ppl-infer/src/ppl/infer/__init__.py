@@ -18,6 +18,7 @@ from ppl.absent import absent_is_no_attribute as _absent_is_no_attribute
 from ppl.absent import announce as _announce
 from ppl.absent import is_installed as _is_installed
 
+from .calibration import calibrate as calibrate
 from .csis import CSIS as CSIS
 from .discrete import infer_discrete as infer_discrete
 from .elbo import ELBO as ELBO
