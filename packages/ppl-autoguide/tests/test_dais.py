@@ -144,7 +144,9 @@ def test_medians_are_those_of_draws():
     median = guide.median()["z"]
     draws = Predictive(guide, num_samples=2000, parallel=True)()["z"].reshape(2000, 2)
     level = (draws < median).double().mean(0)
-    assert_close(level, torch.full((2,), 0.5).double(), atol=4.5 * 0.5 * 2 / math.sqrt(2000), rtol=0)
+    assert_close(
+        level, torch.full((2,), 0.5).double(), atol=4.5 * 0.5 * 2 / math.sqrt(2000), rtol=0
+    )
     assert guide.median()["z"].equal(median)
 
 

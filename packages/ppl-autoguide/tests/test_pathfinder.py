@@ -153,7 +153,9 @@ def test_supports_and_plates_are_those_of_the_sites():
         assert_close(values["simplex"].sum(-1), torch.ones(values["simplex"].shape[:-1]))
     trace = poutine.trace(guide).get_trace()
     latent = trace.nodes["_AutoPathfinder_latent"]
-    assert_close(latent["fn"].log_prob(latent["value"]), guide.get_posterior().log_prob(latent["value"]))
+    assert_close(
+        latent["fn"].log_prob(latent["value"]), guide.get_posterior().log_prob(latent["value"])
+    )
 
 
 def test_the_draws_are_closer_to_a_bent_posterior_than_the_guide():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ppl.distributions as dist
-import ppl.infer.mcmc.potential as potential
+import ppl.infer.mcmc.target.potential as potential
 from ppl.errors import PPLWarning
 from ppl.infer import calibrate
 from ppl.infer.mcmc import MCMC, NUTS, RandomWalkKernel

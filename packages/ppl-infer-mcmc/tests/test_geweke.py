@@ -12,17 +12,17 @@ from functools import partial
 import pytest
 import torch
 
-import ppl.infer.mcmc.hmc_transition as hmc_transition
 import ppl.infer.mcmc.nuts as nuts
-import ppl.infer.mcmc.potential as potential
+import ppl.infer.mcmc.target.potential as potential
+import ppl.infer.mcmc.transition.hmc_transition as hmc_transition
 from ppl import settings
 from ppl.infer.mcmc import HMC, NUTS, RandomWalkKernel
 from ppl.infer.mcmc.adaptation.warmup import Warmup
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.execution import choose_stride
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.execution import choose_stride
+from ppl.infer.mcmc.chains.sampler import Sampler
 from ppl.infer.mcmc.inputs import InputPotential, Slot
-from ppl.infer.mcmc.sampler import Sampler
-from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.target.target import Target
 from ppl.poutine import condition
 
 from .geweke import LEVEL, data, model, p_values, prior, replicated

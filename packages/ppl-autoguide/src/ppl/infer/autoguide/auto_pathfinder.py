@@ -174,7 +174,9 @@ class AutoPathfinder(AutoContinuous):
         blocks = [normal.rsample((self.num_elbo_draws,)) for _ in range(rounds)]
         draws = torch.cat(blocks).transpose(0, 1)  # (path, draw, dim)
         log_density = torch.cat([_at(block, density) for block in blocks]).mT
-        all_paths = normal.log_prob(draws.unsqueeze(-2)).where(fine, -math.inf).logsumexp(-1)  # (path, draw)
+        all_paths = (
+            normal.log_prob(draws.unsqueeze(-2)).where(fine, -math.inf).logsumexp(-1)
+        )  # (path, draw)
         ratios = (log_density - all_paths).nan_to_num(-math.inf, -math.inf, -math.inf)
         smoothed, k = psis(ratios.where(fine[:, None], -math.inf).flatten().double())
         index = systematic_resample(smoothed, self.num_draws)

@@ -8,7 +8,9 @@ from torch import Tensor
 from ppl.errors import NotFiniteError
 
 
-def inverse_root(precision: Tensor, names: list[str], of: str = "the negative log density") -> Tensor:
+def inverse_root(
+    precision: Tensor, names: list[str], of: str = "the negative log density"
+) -> Tensor:
     """Return the Cholesky factor of the inverse of a Hessian.
 
     Args:

@@ -80,9 +80,7 @@ class QuasiNewtonNormal(TorchDistribution):
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Return draws, shape ``(*sample_shape, *batch, dim)``."""
         shape = self._extended_shape(sample_shape)
-        return self.transport(
-            torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-        )
+        return self.transport(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
 
     def transport(self, noise: Tensor) -> Tensor:
         """Return the image of standard normal noise, shape ``(*sample_shape, *batch, dim)``."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 import ppl.poutine as poutine
-from ppl.capture import batch_first, fail_with_nan, optimize, points_near, record, same_function
-from ppl.capture.recording import draws
+from ppl.engine import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.engine.recording import draws
 from ppl.errors import ArgumentError, UnsupportedModelError, warn
 from ppl.validation import validation_enabled
 

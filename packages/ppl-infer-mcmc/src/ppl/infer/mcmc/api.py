@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributions import Transform
 
 from ppl.engine.threads import threads_for
-from ppl.errors import ArgumentError, NotRunError, ShapeError, warn
+from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
 from ppl.infer import diagnostics as infer_diagnostics
 from ppl.infer.diagnostics import Verdict
 from ppl.infer.mcmc import arguments, util

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.capture import agree, fail_with_nan, record
+from ppl.engine import agree, fail_with_nan, record
+from ppl.engine.threads import ENOUGH_WORK
 from ppl.errors import warn
-from ppl.infer.mcmc.potential import RecordedPotential, evaluate
-from ppl.infer.mcmc.threads import ENOUGH_WORK
+from ppl.infer.mcmc.target.evaluation import RecordedPotential, evaluate
 
 Values = Mapping[str, Tensor]
 PotentialOfInputs = Callable[[Tensor, Values], Tensor]

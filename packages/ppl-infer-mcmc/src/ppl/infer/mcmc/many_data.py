@@ -11,16 +11,16 @@ from torch import Tensor
 
 from ppl.errors import NotFiniteError, UnsupportedModelError
 from ppl.infer.mcmc.api import MCMC
-from ppl.infer.mcmc.chains import Chains
-from ppl.infer.mcmc.execution import choose_stride
+from ppl.infer.mcmc.chains.chains import Chains
+from ppl.infer.mcmc.chains.execution import choose_stride
+from ppl.infer.mcmc.chains.sampler import Sampler
+from ppl.infer.mcmc.driver.progress import Progress
 from ppl.infer.mcmc.hmc import HMC
-from ppl.infer.mcmc.initial_points import MAX_TRIES, uniform_starts
 from ppl.infer.mcmc.inputs import InputPotential, Slot, Values
-from ppl.infer.mcmc.noise import draw_seeds
-from ppl.infer.mcmc.opaque import opaque
-from ppl.infer.mcmc.progress import Progress
-from ppl.infer.mcmc.sampler import Sampler
-from ppl.infer.mcmc.target import Target
+from ppl.infer.mcmc.target.initial_points import MAX_TRIES, uniform_starts
+from ppl.infer.mcmc.target.opaque import opaque
+from ppl.infer.mcmc.target.target import Target
+from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.poutine import condition
 from ppl.validation import validation_enabled
 
