@@ -116,7 +116,7 @@ def regression():
 def test_a_regression_on_raw_years_runs_with_what_its_warning_recommends():
     """In single precision; the advice names the sites and the argument, and is right."""
     options = {"num_samples": 300, "warmup_steps": 300, "num_chains": 4}
-    _, caught = run(NUTS(regression, max_tree_depth=6), **options)
+    _, caught = run(NUTS(regression, adapt="stan", max_tree_depth=6), **options)
     [advice] = [text for w in caught if "max_tree_depth" in (text := str(w.message))]
     cure = advice.partition("ended too early")[2]
     assert "year, income are nearly functions of each other" in cure

@@ -50,6 +50,14 @@ def test_native_leapfrogs_equal_plain_ones_through_warm_up_and_sampling(kind, fu
     assert_same_run(sampler, start)
 
 
+@pytest.mark.parametrize("adapt", ["diag", "low_rank"])
+@pytest.mark.parametrize("kind", MACHINES)
+def test_native_chains_learn_from_gradients_as_plain_ones_do(kind, adapt):
+    start = FUNNEL.draw(8, generator(0))
+    warmup = Warmup(60, full_mass=adapt == "low_rank", adapt=adapt)
+    assert_same_run(Sampler(MACHINES[kind](potential_and_grad), warmup, 20), start)
+
+
 @pytest.mark.parametrize("kind", MACHINES)
 def test_a_native_chain_is_the_same_alone_among_others_and_resumed(kind):
     start = FUNNEL.draw(8, generator(0))

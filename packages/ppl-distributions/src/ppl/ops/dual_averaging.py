@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from torch import Tensor
 
 Number = float | Tensor
+
+T0 = 10.0  # how much the first iterations are damped
+KAPPA = 0.75  # how fast the weight of old iterates decays
+
+
+class Search(NamedTuple):
+    """A search for the root of a noisy function: numbers, or tensors of many searches at once."""
+
+    x: Any  # the last iterate
+    x_mean: Any  # the average of all, which converges
+    gradient_mean: Any
+    num_steps: Any
+    center: Any  # the iterates shrink towards it
+    gamma: Any  # how strongly they do
+
+
+def update(search: Search, gradient: Number, t0: float = T0, kappa: float = KAPPA) -> Search:
+    """Return the search after the gradient at its iterate (Hoffman and Gelman 2014, eq. 6).
+
+    Args:
+        search: Before it.
+        gradient: A noisy value of the function whose root is wanted.
+        t0: How much the first iterations are damped, positive.
+        kappa: How fast the weight of old iterates decays, in ``(0.5, 1]``.
+    """
+    t = search.num_steps + 1
+    mean = search.gradient_mean + (gradient - search.gradient_mean) / (t + t0)
+    x = search.center - t**0.5 / search.gamma * mean
+    x_mean = search.x_mean + t**-kappa * (x - search.x_mean)
+    return Search(x, x_mean, mean, t, search.center, search.gamma)
 
 
 class DualAveraging:
@@ -27,7 +59,7 @@ class DualAveraging:
     """
 
     def __init__(
-        self, prox_center: Number = 0, t0: float = 10, kappa: float = 0.75, gamma: float = 0.05
+        self, prox_center: Number = 0, t0: float = T0, kappa: float = KAPPA, gamma: float = 0.05
     ) -> None:
         self.prox_center = prox_center
         self.t0 = t0
@@ -37,18 +69,14 @@ class DualAveraging:
 
     def reset(self) -> None:
         """Forget all gradients."""
-        self._num_steps = 0
-        self._gradient_mean: Number = 0.0
-        self._x = self._x_mean = self.prox_center
+        center = self.prox_center
+        self._search = Search(center, center, 0.0, 0, center, self.gamma)
 
     def step(self, g: Number) -> None:
         """Move on with the gradient at the current iterate (Hoffman and Gelman 2014, eq. 6)."""
-        self._num_steps += 1
-        t = self._num_steps
-        self._gradient_mean = self._gradient_mean + (g - self._gradient_mean) / (t + self.t0)
-        self._x = self.prox_center - t**0.5 / self.gamma * self._gradient_mean
-        self._x_mean = self._x_mean + t**-self.kappa * (self._x - self._x_mean)
+        search = self._search._replace(center=self.prox_center, gamma=self.gamma)
+        self._search = update(search, g, self.t0, self.kappa)
 
     def get_state(self) -> tuple[Number, Number]:
         """Return the last iterate, and the average of all, which converges."""
-        return self._x, self._x_mean
+        return self._search.x, self._search.x_mean

@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ppl.errors import ShapeError
+
+Count = TypeVar("Count", int, Tensor)
+
+
+def add(count: Count, mean: Tensor | float, sample: Tensor) -> tuple[Count, Tensor, Tensor, Tensor]:
+    """Return count and mean with one more sample, and its deviations from the mean before and now.
+
+    A sum of squares grows by the product of the two.
+
+    Args:
+        count: How many samples there were, an integer or ``(*batch)``.
+        mean: Their mean, ``(*batch, dim)``.
+        sample: Another one of each batch, ``(*batch, dim)``.
+    """
+    count = count + 1
+    before = sample - mean
+    mean = mean + before / (count[..., None] if isinstance(count, Tensor) else count)
+    return count, mean, before, sample - mean
+
+
+def shrink(covariance: Tensor, count: int | Tensor, prior: Tensor) -> Tensor:
+    """Return a covariance shrunk towards 0.001 times `prior`, which counts for five samples.
+
+    See the Stan reference manual, "HMC algorithm parameters".
+    """
+    return (count * covariance + 5e-3 * prior) / (count + 5)
 
 
 class RunningMoments(ABC):
@@ -23,10 +50,8 @@ class RunningMoments(ABC):
 
     def update(self, sample: Tensor) -> None:
         """Add a sample, shape ``(dim,)``."""
-        self.n_samples += 1
-        before = sample - self.mean
-        self.mean = self.mean + before / self.n_samples
-        self._scatter(before, sample - self.mean)
+        self.n_samples, self.mean, before, after = add(self.n_samples, self.mean, sample)
+        self._scatter(before, after)
 
     @abstractmethod
     def _scatter(self, before: Tensor, after: Tensor) -> None:
@@ -36,10 +61,7 @@ class RunningMoments(ABC):
         if self.n_samples < 2:
             raise ShapeError(f"a covariance needs 2 samples or more, but got {self.n_samples}")
         covariance = scatter / (self.n_samples - 1)
-        if not regularize:
-            return covariance
-        # Stan reference manual, "HMC algorithm parameters": a prior that counts for five samples
-        return (self.n_samples * covariance + 5e-3 * unit) / (self.n_samples + 5)
+        return shrink(covariance, self.n_samples, unit) if regularize else covariance
 
 
 class WelfordCovariance(RunningMoments):

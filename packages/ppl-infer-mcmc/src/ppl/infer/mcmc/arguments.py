@@ -56,6 +56,8 @@ OF_DRIVERS = [
     "num_processes",
 ]
 OF_KERNELS = [
+    "adapt",
+    "cross_chain_adaptation",
     "step_size",
     "adapt_step_size",
     "adapt_mass_matrix",

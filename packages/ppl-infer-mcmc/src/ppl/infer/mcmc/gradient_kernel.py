@@ -16,6 +16,7 @@ from ppl.engine.replay import Replay
 from ppl.errors import ArgumentError, NotRunError
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc import arguments
+from ppl.infer.mcmc.adaptation.adapt import Adapt, resolved
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains.chains import Chains
 from ppl.infer.mcmc.chains.execution import choose_potential, choose_stride
@@ -73,10 +74,18 @@ class GradientKernel(TunedKernel):
         min_stepsize: float = 1e-10,
         max_stepsize: float = 1e10,
         inverse_mass_matrix: InverseMass | None = None,
+        adapt: Adapt | None = None,
+        cross_chain_adaptation: bool | None = None,
     ) -> None:
         self._check_program(model, potential_fn)
         if not isinstance(full_mass, bool):
             check_blocks("full_mass", full_mass)
+        if cross_chain_adaptation is not None:
+            arguments.flag("cross_chain_adaptation", cross_chain_adaptation)
+        self.cross_chain_adaptation = cross_chain_adaptation
+        self._given_form = {"adapt": adapt, "full_mass": full_mass}
+        self.adapt: Adapt
+        self.adapt, full_mass = resolved(adapt, full_mass)
         if max_plate_nesting is not None:
             arguments.whole_number("max_plate_nesting", max_plate_nesting, 0)
         target_accept_prob = arguments.between("target_accept_prob", target_accept_prob, 0.0, 1.0)
@@ -95,10 +104,11 @@ class GradientKernel(TunedKernel):
             arguments.flag("adapt_mass_matrix", adapt_mass_matrix),
             bool(full_mass),
             _step_bounds(min_stepsize, max_stepsize),
+            adapt=self.adapt,
         )
         step_size = arguments.step_size("step_size", step_size)
         mass = checked_mass(inverse_mass_matrix)
-        super().__init__(TuningOptions(step_size, mass, full_mass, warmup))
+        super().__init__(TuningOptions(step_size, mass, full_mass, warmup, cross_chain_adaptation))
         self._given_params: Params | None = None
 
     @abstractmethod
@@ -133,7 +143,8 @@ class GradientKernel(TunedKernel):
             **{name: getattr(self, name) for name in self.option_names},
             "adapt_step_size": tuning.warmup.adapt_step_size,
             "adapt_mass_matrix": tuning.warmup.adapt_mass_matrix,
-            "full_mass": tuning.full_mass,
+            **self._given_form,
+            "cross_chain_adaptation": self.cross_chain_adaptation,
             "transforms": self.transforms,
             "max_plate_nesting": self.max_plate_nesting,
             "jit_compile": self.jit_compile,
@@ -141,6 +152,28 @@ class GradientKernel(TunedKernel):
             "init_strategy": self.init_strategy,
             "inverse_mass_matrix": tuning.inverse_mass,
         }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next run begin with step sizes, metrics and positions of an earlier one.
+
+        It needs no warm-up.  It has as many chains as the earlier run had.
+
+        Args:
+            state: What :meth:`state_dict` has returned, of a kernel with the same model and the
+                same form of the mass matrix.
+
+        Raises:
+            ArgumentError: If it is anything else.
+        """
+        keys = ("step_size", "inverse_mass_matrix", "initial_params")
+        if not isinstance(state, Mapping) or set(state) != set(keys):
+            raise ArgumentError(f"a state_dict of a kernel has {keys}, got {state!r}")
+        step_size, inverse, params = (state[key] for key in keys)
+        if len(step_size) == 1:
+            params = {name: x[0] for name, x in params.items()}
+        step_size = arguments.step_size("step_size", step_size)
+        self._tuned.load(step_size=step_size, inverse_mass=checked_mass(inverse))
+        self.initial_params, self._single_chain = params, None
 
     # many chains at once, see :class:`~ppl.infer.mcmc.BatchKernel`
 

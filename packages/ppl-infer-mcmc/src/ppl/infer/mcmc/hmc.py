@@ -12,6 +12,7 @@ from torch.distributions import Transform
 
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc import arguments
+from ppl.infer.mcmc.adaptation.adapt import Adapt
 from ppl.infer.mcmc.gradient_kernel import GradientKernel
 from ppl.infer.mcmc.target.blocks import FullMass, InverseMass
 from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
@@ -56,6 +57,12 @@ class HMC(GradientKernel):
         inverse_mass_matrix: The inverse mass to begin with: ``(dim,)`` or, for a dense one,
             ``(dim, dim)``, with a leading dimension if it differs between chains; or by blocks of
             sites, such as ``{("a", "b"): matrix}``, where other sites have unit mass.
+        adapt: What the mass matrix is learnt from.  "diag": a diagonal one, from draws and
+            gradients; "low_rank": a diagonal one plus one of low rank, likewise; "dense": a dense
+            one, from draws, as ``full_mass=True``; "stan": from draws, in the windows of Stan.  The
+            default is "diag", and "dense" where `full_mass` is given.
+        cross_chain_adaptation: Whether chains that run together learn one step size and one mass
+            matrix from all of them; by default from 16 chains on.
 
     Raises:
         ArgumentError: If not exactly one of `model` and `potential_fn` is given, or a number is out
@@ -96,6 +103,8 @@ class HMC(GradientKernel):
         min_stepsize: float = 1e-10,
         max_stepsize: float = 1e10,
         inverse_mass_matrix: InverseMass | None = None,
+        adapt: Adapt | None = None,
+        cross_chain_adaptation: bool | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -112,6 +121,8 @@ class HMC(GradientKernel):
             min_stepsize=min_stepsize,
             max_stepsize=max_stepsize,
             inverse_mass_matrix=inverse_mass_matrix,
+            adapt=adapt,
+            cross_chain_adaptation=cross_chain_adaptation,
         )
         self.trajectory_length: float = _trajectory_length(
             self.step_size, trajectory_length, num_steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +10,6 @@ from torch import Tensor
 
 from ppl.errors import NotFiniteError, UnsupportedModelError
 from ppl.infer.mcmc.api import MCMC
-from ppl.infer.mcmc.chains.chains import Chains
-from ppl.infer.mcmc.chains.execution import choose_stride
-from ppl.infer.mcmc.chains.sampler import Sampler
 from ppl.infer.mcmc.driver.progress import Progress
 from ppl.infer.mcmc.hmc import HMC
 from ppl.infer.mcmc.inputs import InputPotential, Slot, Values
@@ -66,6 +62,7 @@ def draws_together(
         NotFiniteError: If a data set has no starting point.
     """
     slot = Slot({name: x[0] for name, x in data.items()})
+    options = {"cross_chain_adaptation": False, **options}  # posteriors of other data differ
     made = kernel(condition(program, data=slot), **options)
     target = made.target(1, (), {})
 
@@ -78,14 +75,7 @@ def draws_together(
         if not potential.is_recorded:
             raise UnsupportedModelError("the model cannot run for many data sets at once")
         start = _starts(potential, target, made, num)
-        warmup = made._warmup_of(warmup_steps, start, slice(None))
-        sampler = Sampler(
-            made._machine(potential, start.device),
-            replace(warmup, cross_chain_adaptation=False),  # posteriors of other data differ
-            num_draws * thinning,
-        )
-        stride = choose_stride(sampler, start)
-        chains = Chains(sampler, start, made._step_size, draw_seeds(num), stride)
+        chains = made.start(potential, start, draw_seeds(num), warmup_steps, num_draws * thinning)
         with Progress(num, warmup_steps + num_draws * thinning, disable_progbar) as progress:
             chains.run(progress)
         kept = chains.record.draws[:, thinning - 1 :: thinning]

@@ -31,6 +31,19 @@ class TunedKernel(MCMCKernel):
     _of_a_run = ("_single_chain",)
     _own = ("_tuned",)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the last run has learnt and where its chains are: tensors to be saved.
+
+        Returns:
+            "step_size", ``(chain,)``; "inverse_mass_matrix", ``(chain, dim)`` or
+            ``(chain, dim, dim)``; and "initial_params", the last draws, unconstrained values
+            ``(chain, *site)`` by site.
+
+        Raises:
+            NotRunError: Before the first run.
+        """
+        return self._tuned.state_dict()
+
     @property
     def full_mass(self) -> FullMass:
         """In which blocks of sites the mass matrix is dense."""

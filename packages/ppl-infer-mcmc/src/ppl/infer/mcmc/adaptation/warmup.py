@@ -9,20 +9,38 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ppl.infer.mcmc.adaptation import dual_averaging, welford
-from ppl.infer.mcmc.adaptation.windows import Windows, windows
+from ppl.infer.mcmc.adaptation import dual_averaging, gradient_metric, welford
+from ppl.infer.mcmc.adaptation.adapt import Adapt
+from ppl.infer.mcmc.adaptation.windows import (
+    SHORTEST,
+    Overlapping,
+    Windows,
+    doubling,
+    overlapping,
+    windows,
+)
 from ppl.infer.mcmc.transition import metric
 from ppl.infer.mcmc.transition.machine import Outcome, PhasePoint, Tuning
 from ppl.infer.mcmc.transition.masking import select
 from ppl.infer.mcmc.transition.metric import Metric
 from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
 
+FEW, ENOUGH = 3, 50  # draws that tell of a metric; where one was given
+
+
+class Window(NamedTuple):
+    """What is known of the draws of a window."""
+
+    draws: welford.Moments
+    gradients: welford.Moments  # of the potential there; (chain, 0) if they are not learnt from
+
 
 class Adaptation(NamedTuple):
     """What warm-up remembers."""
 
     average: dual_averaging.DualAverage
-    moments: welford.Moments
+    window: Window
+    next_window: Window  # begins within the other one; (chain, 0) if windows do not overlap
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,8 @@ class Warmup:
         block_mask: Which pairs of numbers a dense metric couples, bool ``(dim, dim)``; default all.
         inverse_mass: The inverse mass to begin with, of the shape of the metric's; default unit,
             or what many chains suggest.
+        adapt: What the metric is learnt from: "diag" and "low_rank" from draws and gradients, the
+            others from draws.  "diag" follows each draw of chains that learn alone.
     """
 
     num_steps: int
@@ -52,6 +72,7 @@ class Warmup:
     cross_chain_adaptation: bool = False
     block_mask: Tensor | None = None
     inverse_mass: Tensor | None = None
+    adapt: Adapt = "stan"
 
     @property
     def pools_from(self) -> int:
@@ -71,13 +92,59 @@ class Warmup:
         return self._windows.ends if self.adapt_mass_matrix else ()
 
     @property
+    def settles_from(self) -> int:
+        """The iteration from which a chain that learns alone only settles its step size."""
+        if self.cross_chain_adaptation or not self.adapt_step_size or self.num_steps < SHORTEST:
+            return self.num_steps
+        return self.window_ends[-1] if self.window_ends else self.num_steps // 2
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """Iterations after which the search of the step size begins anew."""
+        return tuple(sorted({*self.window_ends, self.settles_from} - {self.num_steps}))
+
+    @property
+    def learns_gradients(self) -> bool:
+        """Whether the metric is learnt from gradients, too."""
+        return self.adapt in ("diag", "low_rank")
+
+    @property
+    def follows_draws(self) -> bool:
+        """Whether each chain renews its metric after each of its draws."""
+        is_alone = not self.cross_chain_adaptation
+        return self.adapt == "diag" and is_alone and bool(self.window_ends)
+
+    def keeps_metric(self, iteration: Tensor) -> bool:
+        """Return whether no chain has another metric after a restart in these iterations."""
+        is_under_way = bool((iteration > 0).any())
+        return is_under_way and (self.follows_draws or not self.window_ends)
+
+    @property
+    def few(self) -> int:
+        """How many draws a metric that follows them needs, to be better than the first one."""
+        return FEW if self.inverse_mass is None else ENOUGH
+
+    @property
+    def switches(self) -> tuple[int, ...]:
+        """Iterations after which a metric that follows draws forgets the oldest of them."""
+        return self._overlapping.switches if self.follows_draws else ()
+
+    @property
     def window_start(self) -> int:
         """The first iteration whose draw is collected for the metric."""
         return self._windows.start
 
     @cached_property
     def _windows(self) -> Windows:
+        if self.adapt == "diag" and not self.cross_chain_adaptation:
+            return Windows(0, self._overlapping.restarts)
+        if self.adapt == "low_rank" and not self.cross_chain_adaptation:
+            return doubling(self.num_steps)
         return windows(self.num_steps, self.cross_chain_adaptation)
+
+    @cached_property
+    def _overlapping(self) -> Overlapping:
+        return overlapping(self.num_steps)
 
     def first_metric(self, start: PhasePoint) -> Metric:
         """Return the metric that warm-up begins with."""
@@ -86,7 +153,7 @@ class Warmup:
         return self._metric(self.inverse_mass)
 
     def _suggested_metric(self, start: PhasePoint) -> Metric:
-        """Return the unit metric, or what many chains suggest.
+        """Return the unit metric, or what gradients or many chains suggest.
 
         For a normal target with independent coordinates, positions and gradients from anywhere
         satisfy ``gradient = (position - mean) / variance``: the ratio of their spreads is the
@@ -97,6 +164,8 @@ class Warmup:
             ratio = start.position.std(0) / start.gradient.std(0)
             usable = ratio.isfinite() & (ratio > 0)
             unit = torch.where(usable, ratio, 1.0).expand_as(unit)
+        elif self.learns_gradients and self.window_ends:
+            unit = gradient_metric.of_start(start.gradient)
         return self._metric(unit.diag_embed() if self.full_mass else unit)
 
     def _metric(self, inverse: Tensor) -> Metric:
@@ -104,8 +173,13 @@ class Warmup:
 
     def begin(self, position: Tensor, step_size: Tensor) -> Adaptation:
         """Return the adaptation before the first transition, of chains at ``(chain, dim)``."""
-        moments = welford.begin(position, self.full_mass)
-        return Adaptation(dual_averaging.begin(step_size), moments)
+        window = self._empty_window(position)
+        following = window if self.follows_draws else self._empty_window(position[:, :0])
+        return Adaptation(dual_averaging.begin(step_size), window, following)
+
+    def _empty_window(self, like: Tensor) -> Window:
+        gradients = like if self.learns_gradients else like[:, :0]
+        return Window(*(welford.begin(x, self.full_mass) for x in (like, gradients)))
 
     def update(
         self, adaptation: Adaptation, tuning: Tuning, outcome: Outcome, iteration: Tensor
@@ -115,18 +189,47 @@ class Warmup:
         `iteration`, shape ``(chain,)``, counts the transitions finished before this step.
         """
         adapts = outcome.finished & (iteration < self.num_steps)
-        average, moments = adaptation
+        average = adaptation.average
         if self.adapt_step_size:
             alone = adapts & (iteration < self.pools_from)
             renewed = dual_averaging.update(average, outcome.accept_prob, self.target_accept_prob)
             average = select(alone, renewed, average)
             step_size = self._step_size(average.log_step)
             tuning = select(alone, tuning._replace(step_size=step_size), tuning)
-        if self.window_ends:
-            in_window = (iteration >= self.window_start) & (iteration < self.window_ends[-1])
-            added = welford.update(moments, outcome.draw.position)
-            moments = select(adapts & in_window, added, moments)
-        return Adaptation(average, moments), tuning
+            adaptation = adaptation._replace(average=average)
+        if not self.window_ends:
+            return adaptation, tuning
+        in_window = (iteration >= self.window_start) & (iteration < self.window_ends[-1])
+        return self._learn(adaptation, tuning, outcome.draw, iteration, adapts & in_window)
+
+    def _learn(
+        self,
+        adaptation: Adaptation,
+        tuning: Tuning,
+        draw: PhasePoint,
+        iteration: Tensor,
+        learns: Tensor,
+    ) -> tuple[Adaptation, Tuning]:
+        """Return the adaptation with one more draw of the chains that learn, and the tuning."""
+        window = select(learns, self._with_draw(adaptation.window, draw), adaptation.window)
+        if not self.follows_draws:
+            return adaptation._replace(window=window), tuning
+        following = adaptation.next_window
+        following = select(learns, self._with_draw(following, draw), following)
+        ends = torch.tensor(self.switches, device=iteration.device)
+        ended = learns & torch.isin(iteration + 1, ends)
+        window = select(ended, following, window)
+        following = select(ended, self._empty_window(draw.position), following)
+        variance = gradient_metric.variance(*window, tuning.metric.inverse, self.few)
+        renewed = select(learns, metric.diagonal(variance), tuning.metric)
+        adaptation = adaptation._replace(window=window, next_window=following)
+        return adaptation, tuning._replace(metric=renewed)
+
+    def _with_draw(self, window: Window, draw: PhasePoint) -> Window:
+        gradients = window.gradients
+        if self.learns_gradients:
+            gradients = welford.update(gradients, draw.gradient)
+        return Window(welford.update(window.draws, draw.position), gradients)
 
     def update_together(
         self, adaptation: Adaptation, tuning: Tuning, records: StepRecords
@@ -152,20 +255,28 @@ class Warmup:
 
         Chains that learn from each other, but may still be far apart, go by their last draws.
         """
-        moments = adaptation.moments
-        emptied = welford.begin(moments.mean, self.full_mass)
+        if self.follows_draws or not self.window_ends:
+            return adaptation, tuning
+        window = adaptation.window
+        emptied = self._empty_window(window.draws.mean)
         if self.cross_chain_adaptation and not shared:
             renewed = self._suggested_metric(draw)
         else:
-            moments = welford.cross_chain_adaptation(moments) if shared else moments
-            estimate = welford.shrunk_covariance(moments, tuning.metric.inverse)
-            if self.block_mask is not None:
-                estimate = estimate.where(self.block_mask, 0.0)
-            renewed = self._metric(estimate)
+            window = Window(*map(welford.cross_chain_adaptation, window)) if shared else window
+            renewed = self._metric(self._estimate(window, tuning.metric.inverse))
         return (
-            adaptation._replace(moments=select(ended, emptied, adaptation.moments)),
+            adaptation._replace(window=select(ended, emptied, adaptation.window)),
             tuning._replace(metric=select(ended, renewed, tuning.metric)),
         )
+
+    def _estimate(self, window: Window, before: Tensor) -> Tensor:
+        """Return the inverse mass that a window suggests, where it was another one `before`."""
+        if self.adapt == "diag":
+            return gradient_metric.variance(*window, before)
+        if self.adapt == "low_rank":
+            return gradient_metric.low_rank(*window, before)
+        estimate = welford.shrunk_covariance(window.draws, before)
+        return estimate if self.block_mask is None else estimate.where(self.block_mask, 0.0)
 
     def restart_step_size(
         self,
@@ -173,15 +284,18 @@ class Warmup:
         tuning: Tuning,
         step_size: Tensor,
         ended: Tensor,
+        settles: Tensor,
         shared: bool = False,
     ) -> tuple[Adaptation, Tuning]:
         """Return the adaptation and tuning with a new search that starts at `step_size`.
 
-        If it shall be `shared`, all chains start at the geometric mean.
+        It looks far around at first, and settles where `settles`, bool ``(chain,)``.  If the step
+        size shall be `shared`, all chains start at the geometric mean.
         """
         if shared:
             step_size = step_size.log().mean().exp().expand_as(step_size)
-        renewed = dual_averaging.begin(step_size, lean=1.0 if shared else 10.0)
+        wide = dual_averaging.begin(step_size, lean=1.0 if shared else 10.0)
+        renewed = select(settles, dual_averaging.settle(step_size), wide)
         average = select(ended, renewed, adaptation.average)
         step_size = select(ended, step_size, tuning.step_size)
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ppl.ops.welford import add, shrink
+
 
 class Moments(NamedTuple):
     """Running moments; the scatter is the sum of squared deviations from the mean."""
@@ -24,10 +26,7 @@ def begin(position: Tensor, dense: bool = False) -> Moments:
 
 def update(moments: Moments, position: Tensor) -> Moments:
     """Return the moments with one more position of each chain, shape ``(chain, dim)``."""
-    count = moments.num_draws + 1
-    before = position - moments.mean
-    mean = moments.mean + before / count[:, None]
-    after = position - mean
+    count, mean, before, after = add(moments.num_draws, moments.mean, position)
     if moments.scatter.dim() == 3:
         scatter = moments.scatter + before[:, :, None] * after[:, None, :]
     else:
@@ -60,7 +59,7 @@ def shrunk_covariance(moments: Moments, prior: Tensor) -> Tensor:
     1e-6; that of the previous window has their scale.
     """
     count = _align(moments.num_draws, moments.scatter)
-    return (count * covariance(moments) + 5e-3 * prior) / (count + 5)
+    return shrink(covariance(moments), count, prior)
 
 
 def _align(count: Tensor, like: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ppl.engine.replay import HEADERS
 from ppl.infer.mcmc.chains.sampler import Sampler, State
 from ppl.infer.mcmc.transition.noise import Steps
 from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
+from ppl.ops.dual_averaging import KAPPA, T0
 
 SOURCE = Path(__file__).parent / "cpp" / "sampler.cpp"
 DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -36,10 +37,17 @@ class Settings(ctypes.Structure):
         ("num_warmup", c_int64),
         ("adapts_until", c_int64),
         ("target_accept_prob", c_double),
+        ("t0", c_double),
+        ("kappa", c_double),
         ("min_step", c_double),
         ("max_step", c_double),
         ("window_start", c_int64),
         ("window_end", c_int64),
+        ("learns_gradients", c_int64),
+        ("follows_draws", c_int64),
+        ("few", c_int64),
+        ("num_switches", c_int64),
+        ("switches", c_void_p),
         ("max_tree_depth", c_int64),
         ("multinomial", c_int64),
         ("trajectory_length", c_double),
@@ -64,8 +72,10 @@ class NativeStride:
         self._name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = self.function("begin"), self.function("complete")
         self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]
-        self._stops = torch.tensor(sampler.pause_iterations)  # C++ holds its address
-        self._settings = _settings(sampler, position, self._stops)
+        # C++ holds their addresses
+        self._stops = torch.tensor(sampler.pause_iterations)
+        self._switches = torch.tensor(sampler.warmup.switches, dtype=torch.long)
+        self._settings = _settings(sampler, position, self._stops, self._switches)
         self.settings: int = ctypes.addressof(self._settings)
         self._potential_and_grad = sampler.machine.potential_and_grad
 
@@ -97,7 +107,9 @@ def held(state: State) -> tuple[State, Any]:
     return tree_unflatten(leaves, spec), addresses
 
 
-def _settings(sampler: Sampler, position: Tensor, pause_iterations: Tensor) -> Settings:
+def _settings(
+    sampler: Sampler, position: Tensor, pause_iterations: Tensor, switches: Tensor
+) -> Settings:
     warmup, machine = sampler.warmup, sampler.machine
     chains, dim = position.shape
     min_step, max_step = warmup.step_bounds
@@ -108,10 +120,17 @@ def _settings(sampler: Sampler, position: Tensor, pause_iterations: Tensor) -> S
         num_warmup=warmup.num_steps,
         adapts_until=warmup.pools_from if warmup.adapt_step_size else 0,
         target_accept_prob=warmup.target_accept_prob,
+        t0=T0,
+        kappa=KAPPA,
         min_step=min_step,
         max_step=max_step,
         window_start=warmup.window_start,
         window_end=max(warmup.window_ends, default=0),
+        learns_gradients=warmup.learns_gradients,
+        follows_draws=warmup.follows_draws,
+        few=warmup.few,
+        num_switches=len(switches),
+        switches=switches.data_ptr(),
         num_stops=len(pause_iterations),
         pause_iterations=pause_iterations.data_ptr(),
         **machine.native_settings,

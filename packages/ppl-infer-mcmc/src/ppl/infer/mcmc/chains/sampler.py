@@ -80,6 +80,9 @@ class Sampler:
         adaptation, tuning = state.adaptation, state.tuning
         if warming:
             adaptation, tuning = self.warmup.update(adaptation, tuning, outcome, state.iteration)
+            if self.warmup.follows_draws:  # the next transition has the metric of this draw
+                restarted = self.machine.restart(machine, tuning.metric, noise)
+                machine = select(outcome.finished, restarted, machine)
         iteration = state.iteration + outcome.finished
         pause_iterations = torch.tensor(self.pause_iterations, device=iteration.device)
         paused = (iteration[:, None] == pause_iterations).any(-1)
@@ -105,7 +108,7 @@ class Sampler:
     @property
     def pause_iterations(self) -> list[int]:
         """The numbers of transitions after which a chain waits."""
-        pause_iterations = [*self.warmup.window_ends, self.warmup.num_steps, self.num_iterations]
+        pause_iterations = [*self.warmup.restarts, self.warmup.num_steps, self.num_iterations]
         return [int(n) for n in pause_iterations if n < math.inf]
 
     def is_warming(self, state: State) -> bool:
@@ -152,7 +155,7 @@ class Sampler:
 
     def _end_windows(self, state: State, noise: Callable[[], Noise]) -> State:
         """Renew the metric of the chains whose window has ended, and then their step size."""
-        ends = torch.tensor(self.warmup.window_ends, device=state.paused.device)
+        ends = torch.tensor(self.warmup.restarts, device=state.paused.device)
         ended = state.paused & torch.isin(state.iteration, ends)
         if not bool(ended.any()):
             return state
@@ -173,20 +176,25 @@ class Sampler:
     def _search_step_size(self, state: State, searching: Tensor) -> State:
         if not self.warmup.adapt_step_size:
             return state
-        shared = self._shares(state)
-        step_size = reasonable_step_size(
-            self.machine.potential_and_grad,
-            state.tuning.metric,
-            state.machine.edge,
-            state.machine.initial_energy,
-            state.tuning.step_size,
-            searching,
-        )
-        if shared and int(state.iteration[0]) > self.warmup.pools_from:
-            # the step size that all chains found, unless the metric has changed much
-            found, guess = state.adaptation.average.log_step_mean, step_size.log().mean()
-            step_size = found.clamp(guess - math.log(2), guess + math.log(2)).exp()
+        shared, found = self._shares(state), state.adaptation.average.log_step_mean
+        settles = state.iteration >= self.warmup.settles_from
+        if self.warmup.keeps_metric(state.iteration):
+            step_size = found.exp()
+        else:
+            step_size = reasonable_step_size(
+                self.machine.potential_and_grad,
+                state.tuning.metric,
+                state.machine.edge,
+                state.machine.initial_energy,
+                state.tuning.step_size,
+                searching,
+            )
+            guess = step_size.log().mean() if shared else step_size.log()
+            goes_on = shared and int(state.iteration[0]) > self.warmup.pools_from
+            # what was found stays, unless the metric has changed much
+            near = found.clamp(guess - math.log(2), guess + math.log(2)).exp()
+            step_size = near.where(settles | goes_on, step_size)
         adaptation, tuning = self.warmup.restart_step_size(
-            state.adaptation, state.tuning, step_size, searching, shared
+            state.adaptation, state.tuning, step_size, searching, settles, shared
         )
         return state._replace(adaptation=adaptation, tuning=tuning)

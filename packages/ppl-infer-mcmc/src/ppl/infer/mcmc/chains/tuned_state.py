@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ppl.errors import NotRunError, ShapeError
+from ppl.errors import NotRunError, ShapeError, warn
 from ppl.infer.layout import Layout
 from ppl.infer.mcmc.adaptation.block_mass import BlockMassMatrix
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix
@@ -39,12 +39,15 @@ class TuningOptions:
         inverse_mass: The inverse mass, if one was given.
         full_mass: In which blocks of sites the mass matrix is dense.
         warmup: How both are adapted.
+        cross_chain_adaptation: Whether chains that run together learn together; None if they do
+            where they are many.
     """
 
     step_size: float | Tensor
     inverse_mass: InverseMass | MassMatrix | None
     full_mass: FullMass
     warmup: Warmup
+    cross_chain_adaptation: bool | None = None
 
 
 class TunedState:
@@ -61,9 +64,10 @@ class TunedState:
         self._layout: Layout | None = None
         self._chains: list[Chains] = []  # of a run that is under way
         self._learnt: Tuning | None = None  # of chains that are gone
+        self._last: Tensor | None = None  # where they ended, (chain, dim)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_chains": [], "_learnt": self.tuning}
+        return {**vars(self), "_chains": [], "_learnt": self.tuning, "_last": self._last_draws}
 
     @property
     def tuning(self) -> Tuning | None:
@@ -72,6 +76,28 @@ class TunedState:
             return self._learnt
         tunings = [chains.state.tuning for chains in self._chains]
         return tree_map(lambda *parts: torch.cat(parts), *tunings)  # type: ignore[no-any-return]
+
+    @property
+    def _last_draws(self) -> Tensor | None:
+        if not self._chains:
+            return self._last
+        return torch.cat([chains.state.machine.draw.position for chains in self._chains])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the tuning and the last draws, see :class:`~ppl.infer.mcmc.HMC`."""
+        tuning, last, layout = self.tuning, self._last_draws, self._layout
+        if tuning is None or last is None or layout is None:
+            raise NotRunError("the kernel has learnt nothing before the first run")
+        return {
+            "step_size": tuning.step_size.clone(),
+            "inverse_mass_matrix": tuning.metric.inverse.clone(),
+            "initial_params": {n: x.clone() for n, x in layout.unpack(last).items()},
+        }
+
+    def load(self, **changes: Any) -> None:
+        """Let the next run begin with what is given instead of what was adapted."""
+        self.options = replace(self.options, **changes)
+        self._chains, self._learnt, self._last = [], None, None
 
     # a run
 
@@ -85,7 +111,8 @@ class TunedState:
 
     def end(self) -> None:
         """Forget the chains; what was adapted can still be read."""
-        self._learnt, self._chains = self.tuning, []
+        self._learnt, self._last = self.tuning, self._last_draws
+        self._chains = []
 
     def steps_of(self, position: Tensor) -> Tensor:
         """Return the step size that each of the chains at ``(chain, dim)`` begins with."""
@@ -109,10 +136,22 @@ class TunedState:
         return replace(
             self.options.warmup,
             num_steps=num_steps,
-            cross_chain_adaptation=len(position[some]) >= CHAINS_TO_POOL,
+            cross_chain_adaptation=self._learn_together(len(position[some]), len(position)),
             block_mask=None if mask is None else mask.to(position.device),
             inverse_mass=given,
         )
+
+    def _learn_together(self, number: int, of: int) -> bool:
+        """Return whether so many chains that run together, of those of the run, learn together."""
+        wanted = self.options.cross_chain_adaptation
+        if wanted is None:
+            return number >= CHAINS_TO_POOL
+        if wanted and number == 1 < of:
+            warn(
+                "cross_chain_adaptation=True, but chains that run one after another or in "
+                'processes learn alone; chain_method="vectorized" runs them together'
+            )
+        return wanted and number > 1
 
     # what is set and read between runs
 

@@ -328,9 +328,10 @@ def prepare(
     execution = Execution(loop_potential(target.potential), config.width)
     if config.disable_validation:
         work = config.num_iterations, kernel.jit_compile
+        may_run_free = not is_endless and not getattr(kernel, "cross_chain_adaptation", None)
         with validation_enabled(False), shown(not config.disable_progbar):
             execution = choose_execution(
-                target.potential, target.start, config.width, *work, may_run_free=not is_endless
+                target.potential, target.start, config.width, *work, may_run_free=may_run_free
             )
 
     begin = Start(seeds, target.start)

@@ -11,8 +11,12 @@ struct Settings {
   int64_t chains, dim, dense;
   int64_t num_warmup;
   int64_t adapts_until;  // iteration to which a chain adapts its step size after each transition
-  double target_accept_prob, min_step, max_step;
+  double target_accept_prob, t0, kappa, min_step, max_step;
   int64_t window_start, window_end;  // iterations whose draws are collected for the metric
+  int64_t learns_gradients;          // whether the gradients there are collected, too
+  int64_t follows_draws;  // whether the metric is renewed after each draw, from `few` on
+  int64_t few, num_switches;
+  const int64_t* switches;  // iterations after which a window ends, and the next one serves
   int64_t max_tree_depth, multinomial;  // of NUTS
   double trajectory_length;             // of HMC
   int64_t num_stops;
@@ -57,10 +61,11 @@ struct Tuning {
 
 template <typename real>
 struct DualAverage {
-  real *log_step, *log_step_mean, *error_mean, *num_updates, *center;
+  real *log_step, *log_step_mean, *error_mean, *num_updates, *center, *gamma;
 
   DualAverage at(int64_t c) const {
-    return {log_step + c, log_step_mean + c, error_mean + c, num_updates + c, center + c};
+    return {log_step + c,    log_step_mean + c, error_mean + c,
+            num_updates + c, center + c,        gamma + c};
   }
 };
 
@@ -74,13 +79,23 @@ struct Moments {
   }
 };
 
+// Moments that are not used are empty: their addresses are not.
+template <typename real>
+struct Window {
+  Moments<real> draws, gradients;
+
+  Window at(int64_t chain, const Settings& settings) const {
+    return {draws.at(chain, settings), gradients.at(chain, settings)};
+  }
+};
+
 template <typename real>
 struct Adaptation {
   DualAverage<real> average;
-  Moments<real> moments;
+  Window<real> window, next_window;
 
   Adaptation at(int64_t chain, const Settings& settings) const {
-    return {average.at(chain), moments.at(chain, settings)};
+    return {average.at(chain), window.at(chain, settings), next_window.at(chain, settings)};
   }
 };
 

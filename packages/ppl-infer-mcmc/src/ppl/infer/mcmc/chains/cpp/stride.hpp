@@ -29,7 +29,7 @@ void complete(const State<Machine>& state, const Settings& settings, real potent
   *records.finished = outcome.finished;
   if (outcome.finished) {
     record(records, outcome, *state.tuning.step_size, settings.dim);
-    adapt(state.adaptation, outcome, *state.iteration, settings, state.tuning.step_size);
+    adapt(state.adaptation, outcome, *state.iteration, settings, state.tuning);
     ++*state.iteration;
     *state.paused = std::count(settings.pause_iterations, settings.pause_iterations + settings.num_stops, *state.iteration);
   }
