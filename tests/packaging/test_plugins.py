@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from ppl.engine.cpp_library import find_compiler
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 LOAD = """
 import ppl.plugins as plugins
@@ -79,6 +84,30 @@ x = p.sample((20_000,))
 terms = p.log_prob(x) - q.log_prob(x)
 error = terms.std() / len(x) ** 0.5
 print(float((terms.mean() - dist.kl_divergence(p, q)) / error), "Gompertz" in dir(dist))
+"""
+LANGEVIN = """
+import torch
+import ppl, ppl.plugins as plugins
+import ppl.distributions as dist
+from ppl.infer import MCMC
+
+kernels = plugins.load("ppl.kernels", "Langevin")
+batches = []
+
+class Watched(kernels):
+    def transition(self, potential_and_grad, device):
+        batches.append(type(potential_and_grad.program).__name__)
+        return super().transition(potential_and_grad, device)
+
+def rates(data):
+    rate = ppl.sample("rate", dist.Gamma(4.0, 2.0))
+    ppl.sample("data", dist.Poisson(rate).expand([len(data)]).to_event(1), obs=data)
+
+ppl.set_rng_seed(0)
+mcmc = MCMC(Watched(rates, jit_compile=True), 200, 200, num_chains=64, disable_progbar=True)
+mcmc.run(torch.tensor([1.0, 3.0, 2.0]))
+draws = mcmc.get_samples(group_by_chain=True)["rate"]
+print(batches, tuple(draws.shape), float(draws.mean()))
 """
 
 
@@ -162,3 +191,18 @@ except DuplicatePluginError as error:
     message = environment.run(program)
     assert "ppl-acme" in message
     assert "ppl-rival" in message
+
+
+def test_the_kernel_of_the_page_is_that_of_the_plugin() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    kernel = ROOT / "tests" / "plugins" / "ppl-acme" / "src" / "ppl_acme" / "langevin.py"
+    assert f"```python\n{kernel.read_text('utf-8')}" in page
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
+def test_a_kernel_of_a_plugin_runs_many_chains_together_and_compiled(acme) -> None:
+    batches, shape, mean = acme.run(LANGEVIN).replace(", ", ",").split()
+    assert (batches, shape) == ("['CompiledProgram']", "(64,200)")
+    assert float(mean) == pytest.approx(
+        2.0, abs=0.05
+    )  # sd 0.63 / sqrt(2000 effective draws): 3.5 se

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def find_compiler() -> str | None:
 
 
 @cache
-def load(source: Path, headers: Path | None = None) -> ctypes.CDLL:
-    """Return the library made of a source file and the headers beside it, and in another folder.
+def load(source: Path, *headers: Path) -> ctypes.CDLL:
+    """Return the library made of a source file and the headers beside it, and in other folders.
 
     Libraries are kept in :func:`cache_folder`, under a name that says what they were made of and
     for which machine.  Where nothing can be written there, the process compiles for itself.
@@ -59,13 +60,13 @@ def load(source: Path, headers: Path | None = None) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def _compile(source: Path, library: Path, headers: Path | None) -> None:
+def _compile(source: Path, library: Path, headers: Sequence[Path]) -> None:
     compiler = find_compiler()
     if compiler is None:
         raise OSError("there is no C++ compiler: install one, such as g++ or clang++")
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         unfinished = os.path.join(folder, library.name)
-        paths = [f"-I{headers}"] if headers else []
+        paths = [f"-I{path}" for path in headers]
         command = [compiler, *FLAGS, *paths, str(source), "-o", unfinished]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -73,8 +74,8 @@ def _compile(source: Path, library: Path, headers: Path | None) -> None:
         os.replace(unfinished, library)  # at once: another process may be doing the same
 
 
-def _fingerprint(source: Path, headers: Path | None) -> str:
-    folders = [source.parent, *([headers] if headers else [])]
+def _fingerprint(source: Path, headers: Sequence[Path]) -> str:
+    folders = dict.fromkeys([source.parent, *headers])
     files = [source, *(file for folder in folders for file in sorted(folder.glob("*.hpp")))]
     machine = (platform.node(), platform.machine(), _processor(), find_compiler())
     text = repr((FLAGS, machine)).encode() + b"".join(file.read_bytes() for file in files)

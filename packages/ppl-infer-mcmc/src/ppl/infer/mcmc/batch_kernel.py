@@ -23,9 +23,12 @@ class BatchKernel(Protocol):
 
     Attributes:
         jit_compile: Compile the potential, however short the run.
+        has_native_twin: Whether its leapfrogs have a twin in C++, so that a few chains can run free
+            of Python and of each other.
     """
 
     jit_compile: bool
+    has_native_twin: bool
 
     def target(self, num_chains: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Target:
         """Return what is to be sampled, and where `num_chains` chains start."""

@@ -33,7 +33,7 @@ from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import Params, PotentialFn
 from ppl.infer.mcmc.target.target import Target
-from ppl.infer.mcmc.transition.machine import Machine
+from ppl.infer.mcmc.transition.machine import Transition
 from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.infer.mcmc.tuned_kernel import TunedKernel, checked_mass
 from ppl.poutine.program_errors import require_instance, require_program
@@ -56,6 +56,7 @@ class GradientKernel(TunedKernel):
 
     option_names: ClassVar[tuple[str, ...]] = ()
     """Names of the options that a subclass adds, each an attribute."""
+    has_native_twin: bool = False
 
     def __init__(
         self,
@@ -112,8 +113,12 @@ class GradientKernel(TunedKernel):
         self._given_params: Params | None = None
 
     @abstractmethod
-    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
-        """Return the transition of chains with this potential, on this device."""
+    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Transition:
+        """Return the transition of chains with this potential, on this device.
+
+        See :class:`~ppl.infer.mcmc.transition.Transition`.  It runs as tensors, unless it has a
+        twin in C++.
+        """
 
     def _check_program(self, model: Any, potential_fn: Any) -> None:
         if (model is None) == (potential_fn is None):

@@ -18,7 +18,7 @@ from ppl.infer.mcmc.target.blocks import FullMass, InverseMass
 from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.target.potential import PotentialFn
 from ppl.infer.mcmc.transition.hmc_transition import ROUNDING, FixedLength
-from ppl.infer.mcmc.transition.machine import Machine
+from ppl.infer.mcmc.transition.machine import Transition
 
 
 @arguments.names_unknown_arguments
@@ -129,8 +129,9 @@ class HMC(GradientKernel):
         )
 
     option_names = ("trajectory_length",)
+    has_native_twin = True
 
-    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
+    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Transition:
         """Return trajectories of fixed length."""
         return FixedLength(potential_and_grad, self.trajectory_length)
 

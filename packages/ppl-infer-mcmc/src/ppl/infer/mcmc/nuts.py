@@ -17,7 +17,7 @@ from ppl.infer.mcmc.target.blocks import FullMass, InverseMass
 from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.target.potential import PotentialFn
 from ppl.infer.mcmc.transition.machine import (
-    Machine,
+    Transition,
 )
 from ppl.infer.mcmc.transition.nuts_transition import NoUTurn
 
@@ -127,8 +127,9 @@ class NUTS(GradientKernel):
         )
 
     option_names = ("max_tree_depth", "use_multinomial_sampling")
+    has_native_twin = True
 
-    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Machine:
+    def transition(self, potential_and_grad: PotentialAndGrad, device: torch.device) -> Transition:
         """Return trajectories that double until they turn."""
         return NoUTurn(
             potential_and_grad, self.max_tree_depth, self.use_multinomial_sampling, device

@@ -29,6 +29,7 @@ from ppl.infer.mcmc.target.evaluation import (
     loop_potential,
     recorded_potential,
 )
+from ppl.infer.mcmc.transition.machine import NativeTransition
 
 Mode = Literal["auto", "eager", "graph", "inductor"]
 MODES = ("auto", "eager", "graph", "inductor")
@@ -182,10 +183,12 @@ def _passes(position: Tensor) -> list[Pass]:
 def choose_stride(sampler: Sampler, position: Tensor) -> Stride | None:
     """Return the leapfrogs in C++ for chains at such positions; None where that cannot be.
 
-    It is there for chains on the CPU, unless the setting wants tensor programs.
+    It is there for chains on the CPU whose transition has a twin, unless the setting wants tensors.
     """
     is_native = position.device.type == "cpu" and position.dtype in DTYPES
-    if mcmc_execution in ("eager", "graph") or not is_native or find_compiler() is None:
+    has_twin = isinstance(sampler.machine, NativeTransition)
+    wants_tensors = mcmc_execution in ("eager", "graph")
+    if wants_tensors or not is_native or not has_twin or find_compiler() is None:
         return None
     try:
         return NativeStride(sampler, position)

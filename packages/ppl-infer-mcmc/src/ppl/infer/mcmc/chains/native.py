@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_bool, c_double, c_int64, c_void_p
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +18,11 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ppl.engine import cpp_library
 from ppl.engine.replay import HEADERS
 from ppl.infer.mcmc.chains.sampler import Sampler, State
+from ppl.infer.mcmc.transition.machine import CPP, NativeTransition
 from ppl.infer.mcmc.transition.noise import Steps
 from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
 from ppl.ops.dual_averaging import KAPPA, T0
 
-SOURCE = Path(__file__).parent / "cpp" / "sampler.cpp"
 DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -60,7 +59,7 @@ class NativeStride:
     """A sampler's stride for chains on the CPU.
 
     Args:
-        sampler: Whose stride it is; its machine has a ``native_name``.
+        sampler: Whose stride it is, of a `NativeTransition`.
         position: Positions such as the chains', shape ``(chain, dim)``.
 
     Raises:
@@ -68,8 +67,10 @@ class NativeStride:
     """
 
     def __init__(self, sampler: Sampler, position: Tensor) -> None:
-        self._library = cpp_library.load(SOURCE, HEADERS)
-        self._name = f"{sampler.machine.native_name}_{DTYPES[position.dtype]}"
+        machine = sampler.machine
+        assert isinstance(machine, NativeTransition)
+        self._library = cpp_library.load(machine.native_source, CPP, HEADERS)
+        self._name = f"{machine.native_name}_{DTYPES[position.dtype]}"
         self._begin, self._complete = self.function("begin"), self.function("complete")
         self._complete.argtypes = [*[c_void_p] * 5, c_int64, c_bool, *[c_void_p] * 5]
         # C++ holds their addresses
@@ -111,6 +112,7 @@ def _settings(
     sampler: Sampler, position: Tensor, pause_iterations: Tensor, switches: Tensor
 ) -> Settings:
     warmup, machine = sampler.warmup, sampler.machine
+    assert isinstance(machine, NativeTransition)
     chains, dim = position.shape
     min_step, max_step = warmup.step_bounds
     return Settings(

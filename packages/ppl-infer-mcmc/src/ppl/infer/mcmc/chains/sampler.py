@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ppl.infer.mcmc.adaptation.step_size import reasonable_step_size
 from ppl.infer.mcmc.adaptation.warmup import Adaptation, Warmup
-from ppl.infer.mcmc.transition.machine import Machine, Noise, PhasePoint, Tuning
+from ppl.infer.mcmc.transition.machine import Noise, PhasePoint, Transition, Tuning
 from ppl.infer.mcmc.transition.masking import select
 from ppl.infer.mcmc.transition.noise import Steps
 from ppl.infer.mcmc.transition.step_records import StepRecords, fields_of
@@ -46,7 +46,7 @@ class Sampler:
             still.
     """
 
-    machine: Machine
+    machine: Transition
     warmup: Warmup
     num_draws: float
 

@@ -328,10 +328,15 @@ def prepare(
     execution = Execution(loop_potential(target.potential), config.width)
     if config.disable_validation:
         work = config.num_iterations, kernel.jit_compile
-        may_run_free = not is_endless and not getattr(kernel, "cross_chain_adaptation", None)
+        learns_alone = not getattr(kernel, "cross_chain_adaptation", None)
+        is_free = kernel.has_native_twin and learns_alone and not is_endless
         with validation_enabled(False), shown(not config.disable_progbar):
             execution = choose_execution(
-                target.potential, target.start, config.width, *work, may_run_free=may_run_free
+                target.potential,
+                target.start,
+                config.width,
+                *work,
+                may_run_free=is_free,
             )
 
     begin = Start(seeds, target.start)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.transition.integrator import Point, leapfrog
 from ppl.infer.mcmc.transition.machine import (
+    CPP,
     MAX_ENERGY_ERROR,
     Noise,
     Outcome,
@@ -43,6 +44,7 @@ class FixedLength:
             ends there and is rejected.
     """
 
+    native_source = CPP / "sampler.cpp"
     native_name = "hmc"
 
     def __init__(self, potential_and_grad: PotentialAndGrad, trajectory_length: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ppl.infer.mcmc.transition.integrator import Point
 from ppl.infer.mcmc.transition.metric import Metric, draw_momentum, kinetic_energy
 
 NUM_COINS = 4  # decisions a step may take
+CPP = Path(__file__).parent.parent / "chains" / "cpp"
 MAX_ENERGY_ERROR = 1000.0  # nats; a larger error is a divergence (Hoffman & Gelman 2014, sec. 3.1)
 
 
@@ -50,7 +52,7 @@ class Outcome(NamedTuple):
     end: Tensor  # (chain, dim), the last position that was reached
 
 
-class Machine(Protocol):
+class Transition(Protocol):
     """A transition kernel cut into leapfrogs.
 
     States are nested NamedTuples of tensors; each has an `edge`, the point that the next leapfrog
@@ -58,8 +60,6 @@ class Machine(Protocol):
     """
 
     potential_and_grad: PotentialAndGrad
-    native_name: str  # of its twin in ``cpp/``
-    native_settings: dict[str, float]  # the fields of `Settings` that only this machine has
 
     def start(self, draw: PhasePoint, metric: Metric, noise: Noise) -> Any:
         """Return the state in which every chain begins a transition at `draw`."""
@@ -69,6 +69,21 @@ class Machine(Protocol):
 
     def restart(self, state: Any, metric: Metric, noise: Noise) -> Any:
         """Return the state in which every chain begins its transition anew from its last draw."""
+
+
+@runtime_checkable
+class NativeTransition(Transition, Protocol):
+    """A transition with a twin in C++, made by the macro ``EXPORT`` of ``chains/cpp/sampler.hpp``.
+
+    The twin gives the same numbers from the same noise.
+    """
+
+    native_source: Path
+    """The source of its twin."""
+    native_name: str
+    """The name that the twin is exported by, with ``_float`` and ``_double`` after it."""
+    native_settings: dict[str, float]
+    """Those fields of ``Settings`` in ``records.hpp`` that it reads."""
 
 
 def energy_error(energy: Tensor, initial_energy: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ppl.infer.mcmc.target.evaluation import PotentialAndGrad
 from ppl.infer.mcmc.transition.integrator import Point, leapfrog
 from ppl.infer.mcmc.transition.machine import (
+    CPP,
     MAX_ENERGY_ERROR,
     Noise,
     Outcome,
@@ -83,6 +84,7 @@ class NoUTurn:
         device: Where the chains live.
     """
 
+    native_source = CPP / "sampler.cpp"
     native_name = "nuts"
 
     def __init__(
