@@ -26,10 +26,7 @@ def _cdf_of_numbers(dist: Any, value: Tensor, cdf: Callable[[Any, Tensor], Tenso
         return cdf(dist, value)
     low, high = bounds
     below, above = value < low, value > high
-    largest = torch.finfo(low.dtype).max
-    near_low = torch.where(high < largest, (low + high) / 2, low + 1)
-    middle = torch.where(low > -largest, near_low, high - 1)
-    inside = cdf(dist, torch.where(below | above, middle, value))
+    inside = cdf(dist, torch.where(below | above, point_between(low, high), value))
     return torch.where(above, 1.0, torch.where(below, 0.0, inside))
 
 
@@ -47,14 +44,28 @@ def _bounds(dist: Any, value: Tensor) -> tuple[Tensor, Tensor] | None:
         support = dist.support
     except NotImplementedError:  # a support that torch knows nothing about
         return None
-    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    if not value.is_floating_point() or (low is None and high is None):
+    if not value.is_floating_point() or not any(hasattr(support, end) for end in _ENDS):
         return None
     largest = torch.finfo(value.dtype).max
-    return (
-        _as_bound(-largest if low is None else low, value).clamp(min=-largest),
-        _as_bound(largest if high is None else high, value).clamp(max=largest),
-    )
+    low, high = ends_of(support, value)
+    return low.clamp(min=-largest), high.clamp(max=largest)
+
+
+def ends_of(support: Any, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ends of an interval, infinite where it has none, with the type of a value."""
+    low, high = (getattr(support, *end) for end in _ENDS.items())
+    return _as_bound(low, value), _as_bound(high, value)
+
+
+def point_between(low: Tensor, high: Tensor) -> Tensor:
+    """Return a point between two ends, of which one or both may be as good as infinite."""
+    largest = torch.finfo(low.dtype).max
+    has_low, has_high = low > -largest, high < largest
+    near_low = torch.where(has_high, (low + high) / 2, low + 1)
+    return torch.where(has_low, near_low, torch.where(has_high, high - 1, 0.0))
+
+
+_ENDS = {"lower_bound": -torch.inf, "upper_bound": torch.inf}
 
 
 def _as_bound(bound: Tensor | float, value: Tensor) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin, wrap
+from ppl.distribution.ends import ends_of, point_between
 from ppl.distribution.util import sum_rightmost
 
 
@@ -57,6 +60,23 @@ class TransformedDistribution(
             value = before
         density: Tensor = self.base_dist.log_prob(value)
         return sum_rightmost(density, event_dim - len(self.base_dist.event_shape)) - log_jacobian
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of a value at most ``value``: 0 or 1 beyond what is reached."""
+        sign = math.prod(transform.sign for transform in self.transforms)
+        ends = ends_of(self.base_dist.support, value)
+        for transform in self.transforms:
+            ends = transform(ends[0]), transform(ends[1])
+        low, high = torch.minimum(*ends), torch.maximum(*ends)
+        below, above = value < low, value >= high
+        x = torch.where(below | above, point_between(low, high), value)
+        for transform in reversed(self.transforms):
+            x = transform.inv(x)
+        base = copy.copy(self.base_dist)
+        base._validate_args = False  # where the image ends, so may the base: at an open end
+        level: Tensor = base.cdf(x)
+        level = torch.where(torch.as_tensor(sign) > 0, level, 1 - level)
+        return torch.where(above, 1.0, torch.where(below, 0.0, level))
 
     def _inside(self, draw: Tensor) -> Tensor:
         """Return a draw that was rounded to an end of the support as a value inside."""
