@@ -8,6 +8,7 @@ from typing import Any
 
 from ..arguments import wrong_type
 from ..distribution import Distribution
+from ..distribution.refusals import refuse_class
 from .messenger import Messenger
 
 _PRIOR = "a distribution, a stochastic function or a dict of them"
@@ -30,6 +31,8 @@ class LiftMessenger(Messenger):
     def __init__(self, prior: Distribution | Callable[..., Any] | Mapping[str, Any]) -> None:
         if not (callable(prior) or isinstance(prior, Mapping)):
             raise wrong_type("lift needs a distribution", _PRIOR, prior)
+        for each in prior.values() if isinstance(prior, Mapping) else [prior]:
+            refuse_class("the prior of lift", each)
         self.prior = prior
         self._drawn: dict[str, Any] = {}
 

@@ -148,13 +148,13 @@ def _as_filler() -> InferConfigMessenger:
 
 def _apply(rule: Any, msg: dict[str, Any], arguments: Arguments | None) -> ReparamResult:
     name, fn, value, is_observed = (msg[key] for key in ("name", "fn", "value", "is_observed"))
-    if hasattr(rule, "apply"):
+    if hasattr(rule, "apply") and not isinstance(rule, type):
         told = {"name": name, "fn": fn, "value": value, "is_observed": is_observed}
         if getattr(rule, "needs_arguments", False):
             told["arguments"] = arguments
         result: ReparamResult = rule.apply(told)
         return result
-    if not callable(rule):
+    if not callable(rule) or isinstance(rule, type):
         raise SiteError(
             f"site {name!r}: {rule!r} is no reparameterizer; pass an object with a method apply, "
             "such as LocScaleReparam()",

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ppl.distribution import TorchDistribution
+from ppl.distribution.shapes import as_shape
 from ppl.distribution.util import broadcast_shape
 
 
@@ -33,7 +34,8 @@ class ImproperUniform(TorchDistribution):
 
     def __init__(self, support: Any, batch_shape: Any, event_shape: Any) -> None:
         self._support = support
-        super().__init__(torch.Size(batch_shape), torch.Size(event_shape))
+        shapes = (batch_shape, event_shape)
+        super().__init__(*(as_shape("a shape of ImproperUniform", shape) for shape in shapes))
 
     @constraints.dependent_property
     def support(self) -> Any:
