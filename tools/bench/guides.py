@@ -4,7 +4,7 @@
 
 The tasks are steps of SVI with an inverse autoregressive flow, and with a full covariance over a
 hierarchy of 200 unknowns, and the density of a spline flow with its gradient.  ppl compiles whole
-steps where its SVI can, and so does the task of the flow.  Each system has a process, where cold
+steps where its SVI can, and the density of the flow.  Each system has a process, where cold
 steps come first and are not counted; then rounds of steps, of which the fastest counts: others ran
 beside something else.  The table shows microseconds and the ratio of Pyro's to ppl's.
 """
@@ -71,12 +71,12 @@ def hierarchy(root: str) -> Callable[[], Any]:
 
 
 def spline(root: str) -> Callable[[], Any]:
-    """Return the density of an autoregressive spline flow and its gradient."""
+    """Return the density of three coupling layers of splines, and its gradient."""
     import torch
 
     dist = importlib.import_module(f"{root}.distributions")
-    make = importlib.import_module(f"{root}.distributions.transforms").spline_autoregressive
-    transforms = [make(8, hidden_dims=[64, 64], count_bins=8) for _ in range(3)]
+    make = importlib.import_module(f"{root}.distributions.transforms").spline_coupling
+    transforms = [make(8, hidden_dims=[64, 64]) for _ in range(3)]
     base = dist.Normal(torch.zeros(8), torch.ones(8)).to_event(1)
     flow = dist.TransformedDistribution(base, transforms)
     parameters = [p for transform in transforms for p in transform.parameters()]
