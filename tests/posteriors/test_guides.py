@@ -61,13 +61,14 @@ def test_pathfinder_has_the_means_and_deviations_of_the_reference(found):
 
 @pytest.mark.parametrize("posterior", [MESQUITE, WELLS], ids=str)
 def test_a_normal_by_batch_and_match_has_them_too(posterior):
+    """But for tails that are heavier than those of a normal: deviations are a little too small."""
     guide = AutoBatchAndMatch(posterior.model)
     guide.fit(**posterior.arguments, num_steps=300)
     with torch.no_grad():
         draws = guide._constrain(guide.get_posterior().sample((10_000,)))
     mean_error, scale_error = errors(draws, posterior)
     assert mean_error < CLOSE
-    assert scale_error < CLOSE
+    assert scale_error < 0.2
 
 
 def test_chains_that_start_at_pathfinder_need_little_warmup(found):

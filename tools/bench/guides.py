@@ -139,7 +139,10 @@ def main() -> None:
     print(f"{'':12}{'pyro us':>10}{'ppl us':>10}{'ratio':>8}{'wanted':>8}")
     for task in options.tasks:
         theirs, ours = (measure(root, task, options) for root in ("pyro", "ppl"))
-        print(f"{task:12}{theirs:10.0f}{ours:10.0f}{theirs / ours:8.1f}{WANTED[task]:8.1f}", flush=True)
+        print(
+            f"{task:12}{theirs:10.0f}{ours:10.0f}{theirs / ours:8.1f}{WANTED[task]:8.1f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
