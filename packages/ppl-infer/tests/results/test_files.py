@@ -10,6 +10,7 @@ import xarray
 from torch.testing import assert_close
 
 import ppl
+import ppl.distributions as dist
 from ppl.errors import ArgumentError, FileFormatError
 from ppl.infer import SMC, Importance, Posterior
 
@@ -68,6 +69,26 @@ def test_thousands_of_labels_fit_into_a_file(path):
     found = Posterior.from_draws(draws, schools, torch.ones(5000), kwargs={"names": names})
     found.save(path)
     assert Posterior.load(path).sites.coords == {"school": names}
+
+
+def scoped(y):
+    """Sites and a plate whose names have a slash."""
+    with ppl.plate("left/row", 2, coords=["a", "b"]):
+        mean = ppl.sample("left/mean", dist.Normal(torch.zeros(2, 3), 1.0).to_event(1))
+        ppl.sample("left/y", dist.Normal(mean[..., 0], 1.0), obs=y)
+
+
+def test_names_with_a_slash_come_back(path):
+    draws = {"left/mean": torch.randn(1, 4, 2, 3)}
+    found = Posterior.from_draws(draws, scoped, torch.zeros(2))
+    tree = found.to_datatree()
+    assert set(tree["posterior"].data_vars) == {"left.mean"}
+    found.save(path)
+    back = Posterior.load(path)
+    assert_close(back.draws, draws)
+    assert back.sites.coords == found.sites.coords
+    assert back.sites.axes == found.sites.axes
+    assert set(back.sites.observed) == {"left/y"}
 
 
 def test_statistics_and_steps_come_back(path):

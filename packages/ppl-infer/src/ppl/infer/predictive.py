@@ -93,7 +93,9 @@ class Predictive(torch.nn.Module):
         self.model = model
         self.guide = guide
         self.parallel = parallel
-        self.batch_size = None if batch_size is None else positive_int("batch_size", batch_size)
+        self.batch_size: int | None = (
+            None if batch_size is None else positive_int("batch_size", batch_size)
+        )
         self.labels: Mapping[str, Sequence[Any]] = dict(labels or {})
         self.posterior_samples: Samples = _as_samples(posterior_samples)
         self.num_samples: int = _number_of_draws(self.posterior_samples, num_samples)

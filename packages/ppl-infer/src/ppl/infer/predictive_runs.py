@@ -34,7 +34,7 @@ class AtDraw(Messenger):
 
     def __init__(self, draw: Values, labels: Mapping[str, Sequence[Any]] | None = None) -> None:
         self.draw = draw
-        self.labels = labels or {}
+        self.labels: Mapping[str, Sequence[Any]] = labels or {}
         self._places: dict[str, list[int]] = {}  # of the elements of changed plates, -1 if new
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ class UnconstrainedModel:
     def __init__(
         self, user: str, program: Callable[[], Any], sites: Mapping[str, dict[str, Any]]
     ) -> None:
-        self.user, self._program = user, program
+        self.user = user
+        self._program = program
         self._shapes = {name: unconstrained(site).shape for name, site in sites.items()}
 
     def many(self, fn: Callable[[Any], Any], x: Any) -> Any:

@@ -142,6 +142,11 @@ def constants_of(posterior: Posterior) -> dict[str, Tensor]:
     }
 
 
+def variable(name: str) -> str:
+    """Return the name of a site as one of a variable, where / would be a group: ``a.x``."""
+    return name.replace("/", ".")
+
+
 class Groups:
     """Makes datasets of the tensors of one posterior, with its names and labels.
 
@@ -209,9 +214,13 @@ class Groups:
         arrays, used = {}, set()
         for name, x in values.items():
             axes = (*leading, *self._axes(name, x.shape[len(leading) :]))
-            arrays[name] = (axes, x.detach().cpu().numpy())
+            arrays[variable(name)] = (axes, x.detach().cpu().numpy())
             used |= set(axes)
-        coords = {name: labels for name, labels in self.coords.items() if name in used}
+        if len(arrays) < len(values):
+            raise SiteError(
+                f"sites whose names differ in / and . only are one in files: {[*values]}"
+            )
+        coords = {variable(n): x for n, x in self.coords.items() if variable(n) in used}
         for name in leading if values else ():
             size = next(iter(values.values())).shape[leading.index(name)]
             coords[name] = np.arange(size)
@@ -237,7 +246,7 @@ class Groups:
             axes = (*self._plate_of(name, shape), *axes)[: len(shape)]
         plates = self.posterior.sites.plates
         return tuple(
-            f"{name}_dim_{i}" if plates.get(axis, size) != size else axis
+            f"{variable(name)}_dim_{i}" if plates.get(axis, size) != size else variable(axis)
             for i, (axis, size) in enumerate(zip(axes, shape, strict=True))
         )
 

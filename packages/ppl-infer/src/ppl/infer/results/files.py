@@ -17,7 +17,7 @@ import ppl.poutine as poutine
 from ppl.errors import ArgumentError, FileFormatError
 
 from ..diagnostics import Verdict
-from .export import CHAINS, NAMES, Groups, import_xarray, imported, to_datatree
+from .export import NAMES, Groups, import_xarray, imported, to_datatree, variable
 from .posterior import Posterior, Samples
 from .sites import Model, Sites, look, sites_of
 
@@ -145,10 +145,13 @@ def load(
         statistics["potential_energy"] = -statistics.pop("lp")
     weights = statistics.pop(WEIGHTS, None)
     labels = {str(n): c.values.tolist() for data in groups.values() for n, c in data.coords.items()}
-    sites = _sites(record["sites"], {n: x for n, x in labels.items() if n not in CHAINS})
+    plates = {n: labels[variable(n)] for n in record["sites"]["plates"] if variable(n) in labels}
+    sites = _sites(record["sites"], plates)
+    names = {variable(name): name for name in sites.axes}
     observed = _tensors(groups["observed_data"]) if "observed_data" in groups else {}
+    observed = {names.get(name, name): x for name, x in observed.items()}
     found = Posterior(
-        {name: draws[name] for name in record["names"]},
+        {name: draws[variable(name)] for name in record["names"]},
         record["method"],
         model,
         args,

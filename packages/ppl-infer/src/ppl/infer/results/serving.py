@@ -31,7 +31,8 @@ class Served(torch.nn.Module):
 
     def __init__(self, graph: torch.fx.GraphModule, draws: Samples) -> None:
         super().__init__()
-        self.program = graph  # no name of a GraphModule, which it becomes a part of
+        # not called graph, a name that a GraphModule, of which it becomes a part, has taken
+        self.program: torch.fx.GraphModule = graph
         for name, x in draws.items():
             self.register_buffer(name, x)
         self._names = list(draws)
