@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .posterior import Posterior
 
 MOST_STEPS = 30  # of one observation
+BOUNDED = 0.0  # the shape of weights without a tail: a good one, at 0.6 say, still has a bias
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class _Map:
     def inverse(self, y: Tensor) -> Tensor:
         x: Tensor = self.centre + torch.linalg.solve(self.factor, (y - self.loc).T).T
         return x
+
+    def half(self) -> _Map:
+        """Return the map half of the way: moments that are estimated from few draws are noisy."""
+        eye = torch.eye(len(self.factor), dtype=self.factor.dtype)
+        return _Map(self.centre, (self.centre + self.loc) / 2, (eye + self.factor) / 2)
 
     @property
     def log_volume(self) -> Tensor:
@@ -80,7 +86,7 @@ def match(posterior: Posterior, values: Mapping[str, Tensor], found: ELPD) -> EL
     for name, k in found.pareto_k.items():
         for index in (~(k <= found.good_k)).nonzero().tolist():
             place = tuple(index)
-            term, shape = _leave_out(target, name, place, found.good_k)
+            term, shape = _leave_out(target, name, place)
             if shape < shapes[name][place]:
                 terms[name][place], shapes[name][place] = term, shape
                 count += 1
@@ -133,9 +139,7 @@ class _Target:
         return smoothed, k.item()
 
 
-def _leave_out(
-    target: _Target, name: str, place: tuple[int, ...], good_k: float
-) -> tuple[Tensor, float]:
+def _leave_out(target: _Target, name: str, place: tuple[int, ...]) -> tuple[Tensor, float]:
     """Return the log density of an observation given the others, and how far to believe it."""
 
     def value_at(densities: _Densities) -> Tensor:
@@ -145,19 +149,14 @@ def _leave_out(
     smoothed, k = target.weights(-value_at(target.at_start))
     total = torch.eye(x.shape[1], dtype=x.dtype)
     for _ in range(MOST_STEPS):
-        if k <= good_k:
-            break
-        for step in (_shift, _scale, _rotate):
-            moved = step(x, smoothed.exp())
-            if moved is None:
-                continue
-            mapped = moved(x)
+        for step in _steps(x, smoothed.exp()) if k > BOUNDED else ():
+            mapped = step(x)
             densities = target.densities(mapped)
             ratio = densities.joint - value_at(densities) - target.at_start.joint
             candidate, candidate_k = target.weights(_without_nan(ratio))
             if candidate_k < k:
                 x, smoothed, k = mapped, candidate, candidate_k
-                total = moved.factor @ total
+                total = step.factor @ total
                 break
         else:
             break
@@ -183,6 +182,15 @@ def _of_mixture(target: _Target, whole: _Map, value_at: Any) -> tuple[Tensor, fl
 def _without_nan(log_density: Tensor) -> Tensor:
     """Return minus infinity where the model has no density: no weight either."""
     return torch.where(log_density.isnan(), -torch.inf, log_density)
+
+
+def _steps(x: Tensor, weights: Tensor) -> Iterator[_Map]:
+    """Iterate over maps to more and more of the weighted moments, each also half of the way."""
+    for match_moments in (_shift, _scale, _rotate):
+        step = match_moments(x, weights)
+        if step is not None:
+            yield step
+            yield step.half()
 
 
 def _shift(x: Tensor, weights: Tensor) -> _Map:
