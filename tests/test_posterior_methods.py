@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from torch.testing import assert_close
@@ -179,38 +177,3 @@ def test_the_draws_of_a_point_are_no_posterior():
 def test_losses_are_kept():
     found = posterior(model, Y, method="svi", num_steps=30, num_draws=5)
     assert found.history["loss"].shape == (30,)
-
-
-def test_moment_matching_agrees_with_exact_posteriors_without_a_house():
-    """Houses in counties of one to three, whose intercepts learn from few observations."""
-    county = torch.tensor([0, 1, 1, 2, 2, 2, 3, 4, 4, 5, 5, 5])
-    radon = torch.tensor([0.8, 0.3, 1.1, 1.3, 0.9, 3.9, -1.5, 0.9, 1.2, 0.4, 1.0, 0.7])
-
-    def radon_model(county, radon):
-        mean = ppl.sample("mean", dist.Normal(0.0, 2.0))
-        with ppl.plate("county", 6):
-            intercept = ppl.sample("intercept", dist.Normal(mean, 1.0))
-        with ppl.plate("house", len(county)):
-            ppl.sample("radon", dist.Normal(intercept[county], 0.4), obs=radon)
-
-    fit = partial(posterior, radon_model, num_samples=400, warmup_steps=100, num_chains=4)
-    whole = fit(county, radon)
-    plain, moved = whole.loo(), whole.loo(moment_match=True)
-    assert not plain.is_reliable
-    assert moved.num_bad < plain.num_bad
-    worst = plain.pareto_k["radon"].argsort(descending=True)[:2].tolist()
-    for i in worst:
-        rest = [j for j in range(len(county)) if j != i]
-        exact = exact_term(county, radon, rest, i)
-        assert abs(moved.pointwise["radon"][i] - exact) < moved.se / 4
-
-
-def exact_term(county, radon, rest, i):
-    """Return the exact density of a house given the others: all is normal."""
-    variance = torch.eye(6, dtype=torch.double) + 4.0 * torch.ones(6, 6, dtype=torch.double)
-    rows = torch.eye(6, dtype=torch.double)[county]
-    joint = rows @ variance @ rows.T + 0.16 * torch.eye(len(county), dtype=torch.double)
-    known, cross = joint[rest][:, rest], joint[i, rest]
-    weights = torch.linalg.solve(known, cross)
-    loc = weights @ radon.double()[rest]
-    return dist.Normal(loc, (joint[i, i] - weights @ cross).sqrt()).log_prob(radon[i].double())
