@@ -13,8 +13,6 @@ from torch import Tensor
 from ppl.errors import ArgumentError
 from ppl.ops.stats import ess_mean, psis
 
-from ..diagnostics import format_summary
-
 MOST_VARIANCE = 0.4  # of a log density over the draws: above it WAIC fails (Vehtari et al. 2017)
 
 
@@ -84,15 +82,8 @@ class ELPD:
         return Difference(terms.sum().item(), _standard_error(terms))
 
     def __str__(self) -> str:
-        rows = {
-            f"elpd_{self.kind}": {"estimate": self.elpd, "se": self.se},
-            f"p_{self.kind}": {"estimate": self.p, "se": math.nan},
-        }
-        table = {
-            name: {column: torch.tensor(value) for column, value in row.items()}
-            for name, row in rows.items()
-        }
-        return f"{format_summary(table)}\n{self._verdict()}"
+        score = f"elpd_{self.kind} {self.elpd:10.2f}  with standard error {self.se:.2f}"
+        return f"{score}\np_{self.kind} {self.p:13.2f}\n{self._verdict()}"
 
     def _verdict(self) -> str:
         count = sum(x.numel() for x in self.pointwise.values())
