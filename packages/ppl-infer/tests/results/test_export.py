@@ -126,6 +126,18 @@ def test_names_and_labels_that_do_not_fit_are_refused(options):
         found.to_datatree(**options)
 
 
+def test_an_argument_with_the_name_of_a_plate_is_data():
+    def model(row):
+        slope = ppl.sample("slope", dist.Normal(0.0, 1.0))
+        with ppl.plate("row", len(row)):
+            ppl.sample("y", dist.Normal(slope * row, 1.0), obs=torch.zeros(3))
+
+    found = Posterior.from_draws({"slope": torch.zeros(4, 1)}, model, torch.arange(3.0))
+    tree = found.to_datatree()
+    assert tree["constant_data"]["row_data"].dims == ("row",)
+    assert tree["posterior"]["slope"].shape == (4, 1)
+
+
 def test_weighted_draws_are_resampled():
     draws = torch.tensor([[0.0, 1.0]])
     found = Posterior.from_draws({"x": draws}, log_weights=torch.tensor([[1.0, 0.0]]).log())

@@ -63,7 +63,7 @@ def to_datatree(
     equal = posterior.resampled()
     groups = Groups(equal, dims or {}, coords or {})
     found = {
-        "posterior": groups.of_draws(equal.draws),
+        "posterior": groups.of_draws(equal.get_samples()),
         "sample_stats": groups.of_statistics(),
         "log_likelihood": groups.scored(log_likelihood),
         "observed_data": groups.dataset(equal.sites.observed),
@@ -135,8 +135,9 @@ def constants_of(posterior: Posterior) -> dict[str, Tensor]:
     arrays = {
         n: torch.as_tensor(x) for n, x in bound.items() if isinstance(x, (Tensor, np.ndarray))
     }
+    plates = posterior.sites.plates  # xarray takes what is called as its dimension for labels
     return {
-        name: x
+        f"{name}_data" if name in plates else name: x
         for name, x in arrays.items()
         if not any(x.shape == y.shape and torch.equal(x, y.to(x)) for y in observed)
     }
@@ -159,17 +160,16 @@ class Groups:
     def __init__(self, posterior: Posterior, dims: Dims, coords: Coords) -> None:
         self.posterior, self.dims = posterior, dims
         self.coords = {**posterior.sites.coords, **coords}
-        self.sizes: dict[str, int] = {}
 
     def of_draws(
         self, values: Mapping[str, Tensor], shape: tuple[int, int] | None = None
     ) -> xarray.Dataset:
-        """Return values of shape ``(draw, *site)`` or ``(chain, draw, *site)``."""
-        chains, draws = shape or self.posterior.shape
-        grouped = {}
-        for name, x in values.items():
-            site = x.shape[2:] if x.shape[:2] == (chains, draws) else x.shape[1:]
-            grouped[name] = x.reshape(chains, draws, *self._as_declared(name, site))
+        """Return values of shape ``(draw, *site)``, those of all chains, by chain."""
+        chains = shape or self.posterior.shape
+        grouped = {
+            name: x.reshape(*chains, *self._as_declared(name, x.shape[1:]))
+            for name, x in values.items()
+        }
         return self.dataset(grouped, CHAINS)
 
     def of_statistics(self) -> xarray.Dataset:
