@@ -280,8 +280,6 @@ TOPICS = [
         [
             _part("", "ppl.infer", "posterior Posterior"),
             _part("What it returns, and methods of your own", "ppl.infer.results"),
-            _part("Of a guide", "ppl.infer.results.of_guide"),
-            _part("Groups for ArviZ", "ppl.infer.results.export"),
         ],
     ),
     Topic(

@@ -18,8 +18,7 @@ from ppl.infer.initialization import (
     init_to_uniform,
     warn_of_unknown_sites,
 )
-from ppl.infer.results import Posterior
-from ppl.infer.results.of_guide import posterior_of_guide
+from ppl.infer.results import Posterior, posterior_of_guide
 from ppl.nn.tree import SUFFIX
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ppl.poutine.program_errors import require_instance, require_program

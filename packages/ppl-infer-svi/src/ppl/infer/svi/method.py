@@ -9,9 +9,8 @@ import torch
 
 import ppl.plugins as plugins
 from ppl.infer.elbo import ELBO
-from ppl.infer.results import Method, Posterior
+from ppl.infer.results import Method, Posterior, posterior_of_guide
 from ppl.infer.results.methods import why_not_continuous
-from ppl.infer.results.of_guide import posterior_of_guide
 from ppl.infer.results.sites import Model
 from ppl.optim import ClippedAdam
 

@@ -15,8 +15,7 @@ from ppl.errors import ArgumentError, SiteError, warn
 from ppl.generators import own_generators
 from ppl.infer.arguments import positive_int
 from ppl.infer.elbo import ELBO
-from ppl.infer.results import Posterior
-from ppl.infer.results.of_guide import posterior_of_guide
+from ppl.infer.results import Posterior, posterior_of_guide
 from ppl.infer.trace_posterior import TracePosterior
 from ppl.infer.util import torch_item, zero_grads
 

@@ -324,7 +324,7 @@ class Posterior:
         """Return the posterior as xarray's DataTree, as ArviZ 1 uses.
 
         Args:
-            options: Those of :func:`ppl.infer.results.export.to_datatree`.
+            options: Those of :func:`ppl.infer.results.to_datatree`.
         """
         from .export import to_datatree  # which needs xarray
 
@@ -334,7 +334,7 @@ class Posterior:
         """Return what the installed ArviZ uses: a DataTree, or InferenceData before 1.0.
 
         Args:
-            options: Those of :func:`ppl.infer.results.export.to_datatree`.
+            options: Those of :func:`ppl.infer.results.to_datatree`.
         """
         from .export import to_arviz  # which needs xarray
 
