@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from ..errors import PPLError, warn
 from ..validation import torch_flag_kept
 from .agreement import overlaps, points_near, same_function
+from .onednn import by_onednn
 from .recording import one_at_a_time
 
 aten = torch.ops.aten
@@ -71,7 +72,7 @@ def compile_program(
             with torch_flag_kept(), warnings.catch_warnings():
                 for category in (DeprecationWarning, FutureWarning):  # of torch, about itself
                     warnings.simplefilter("ignore", category)
-                _generated[key] = _compile(program, examples, options)
+                _generated[key] = by_onednn(_compile(program, examples, options))
         _generated.move_to_end(key)
         while len(_generated) > MAX_PROGRAMS:
             _generated.popitem(last=False)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
+from . import onednn
 from .torch_c_interface import (
     Call,
     ReplayError,
@@ -26,7 +27,7 @@ from .torch_c_interface import (
     words_of,
 )
 
-KERNEL, PRODUCT, PRODUCT_AND_SUM, OPERATOR = range(4)
+KERNEL, PRODUCT, PRODUCT_AND_SUM, ONEDNN, OPERATOR = range(5)
 PRODUCTS = {"mm": PRODUCT, "bmm": PRODUCT, "addmm": PRODUCT_AND_SUM, "baddbmm": PRODUCT_AND_SUM}
 MOST_ARGUMENTS, MOST_OPERATOR_ARGUMENTS, STEP = 256, 16, 8  # as in cpp/program.hpp
 aten = torch.ops.aten
@@ -127,10 +128,31 @@ class Notes:
 
     def product(self, name: str, out: Tensor, args: Sequence[Tensor], **scales: float) -> None:
         """Make and note a product of matrices."""
+        if name in ("mm", "addmm") and self._by_onednn(out, args, scales):
+            return
         handles = [self.handle(x) for x in (out, *args)]
         function = address_of(f"aoti_torch_cpu_{name}_out")
         self.note(PRODUCTS[name], handles, function=function, **scales)
         getattr(torch, name)(*args, **scales, out=out)
+
+    def _by_onednn(self, out: Tensor, args: Sequence[Tensor], scales: dict[str, float]) -> bool:
+        *summand, a, b = args
+        is_scaled = any(scale != 1 for scale in scales.values())
+        if is_scaled or not onednn.helps(a, b, out):
+            return False
+        bias = onednn.bias_of(summand[0], b.shape[1]) if summand else None
+        if summand and (bias is None or bias.data_ptr() != summand[0].data_ptr()):
+            return False  # it is no row, or a copy of one
+        self.note(
+            ONEDNN,
+            [self.handle(a), self.handle(b.mT), 0 if bias is None else self.handle(bias)],
+            function=address_of("aoti_torch_cpu__linear_pointwise"),
+            num_results=1,
+            results=addresses([self.keep(out)]),
+            result_bytes=numbers([out.nbytes]),
+        )
+        onednn.multiply(a, b, bias, out)
+        return True
 
     def operator(self, op: Any, *args: Any, **kwargs: Any) -> Any:
         """Make and note a call of an operator of torch."""

@@ -9,7 +9,7 @@ namespace engine {
 
 using Handle = void*;  // of a tensor, as torch's stable C interface gives it out
 
-enum Kind : int64_t { KERNEL, PRODUCT, PRODUCT_AND_SUM, OPERATOR };
+enum Kind : int64_t { KERNEL, PRODUCT, PRODUCT_AND_SUM, ONEDNN, OPERATOR };
 
 struct Call {
   int64_t kind;
@@ -19,7 +19,7 @@ struct Call {
   double beta, alpha;  // of a PRODUCT_AND_SUM
   const char *name, *overload;  // of an OPERATOR, which torch looks up
   int64_t* is_handle;           // whether an argument of an OPERATOR is a tensor
-  int64_t num_results;          // of an OPERATOR: they are copied to where the program wants them
+  int64_t num_results;  // of ONEDNN and an OPERATOR: copied to where the program wants them
   void** results;
   int64_t* result_bytes;
 };
@@ -68,6 +68,24 @@ constexpr std::array<KernelCaller, sizeof...(N)> kernel_callers(std::index_seque
 inline constexpr auto KERNEL_CALLERS =
     kernel_callers(std::make_index_sequence<MOST_ARGUMENTS / STEP + 1>());
 
+// Copies a result to where the program wants it, and gives it back.
+inline int take(const Call& call, int64_t i, Handle result, const Torch& torch) {
+  void* data;
+  if (int error = torch.data_ptr(result, &data)) return error;
+  std::memcpy(call.results[i], data, call.result_bytes[i]);
+  return torch.delete_handle(result);
+}
+
+// A product by oneDNN, plus a bias to each row where there is one.
+inline int multiply(const Call& call, const Torch& torch) {
+  using Linear = int (*)(Handle, Handle, Handle*, const char*, const double**, int64_t, const char**, Handle*);
+  void** args = call.args;
+  Handle result, *bias = args[2] ? &args[2] : nullptr;
+  const auto linear = reinterpret_cast<Linear>(call.function);
+  if (int error = linear(args[0], args[1], bias, "none", nullptr, 0, nullptr, &result)) return error;
+  return take(call, 0, result, torch);
+}
+
 inline int call_operator(const Call& call, const Torch& torch) {
   uint64_t stack[MOST_OPERATOR_ARGUMENTS];
   for (int64_t i = 0; i < call.num_args; ++i) {
@@ -77,13 +95,8 @@ inline int call_operator(const Call& call, const Torch& torch) {
     stack[i] = reinterpret_cast<uint64_t>(argument);
   }
   if (int error = torch.call_operator(call.name, call.overload, stack)) return error;
-  for (int64_t i = 0; i < call.num_results; ++i) {
-    const Handle result = reinterpret_cast<Handle>(stack[i]);
-    void* data;
-    if (int error = torch.data_ptr(result, &data)) return error;
-    std::memcpy(call.results[i], data, call.result_bytes[i]);
-    torch.delete_handle(result);
-  }
+  for (int64_t i = 0; i < call.num_results; ++i)
+    if (int error = take(call, i, reinterpret_cast<Handle>(stack[i]), torch)) return error;
   return 0;
 }
 
@@ -98,6 +111,8 @@ inline int make(const Call& call, const Torch& torch) {
     case PRODUCT_AND_SUM:
       return reinterpret_cast<int (*)(Handle, Handle, Handle, Handle, double, double)>(call.function)(
           args[0], args[1], args[2], args[3], call.beta, call.alpha);
+    case ONEDNN:
+      return multiply(call, torch);
     default:
       return call_operator(call, torch);
   }

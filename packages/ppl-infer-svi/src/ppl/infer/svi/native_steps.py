@@ -17,6 +17,7 @@ from ppl.optim.pure_update import PureUpdate
 WORK_OF_A_CALL = 2**27  # numbers computed before Python has a look: a tenth of a second
 aten = torch.ops.aten
 PRODUCTS = (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default)
+AT_ONCE = 32  # multiplications of a product, in the time of another number
 LOSS, IS_FINITE, STATE = range(3)  # outputs of the program of a step; the state is the rest
 
 
@@ -131,8 +132,9 @@ def work_of(program: GraphModule) -> int:
     for node in program.graph.nodes:
         value = node.meta.get("val")
         if isinstance(value, Tensor):
-            factor = node.args[-2].meta["val"].shape[-1] if node.target in PRODUCTS else 1
-            work += value.numel() * factor
+            work += value.numel()
+            if node.target in PRODUCTS:
+                work += value.numel() * node.args[-2].meta["val"].shape[-1] // AT_ONCE
     return work
 
 
