@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import ppl.poutine as poutine
-from ppl.errors import NotFiniteError, PPLError, warn
+from ppl.errors import FileFormatError, NotFiniteError, PPLError, warn
 from ppl.infer.arguments import positive_int
 from ppl.primitives import get_param_store
 from ppl.randomness import get_rng_state, set_rng_state
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .svi import SVI
 
 Callback = Callable[[int, float], Any]
+OF_EACH_PROCESS = ("generators", "batches")
 MAX_SKIPPED = 100  # steps in a row
 SHOWN = 100  # steps between two means of the loss that the bar shows
 MOST_AT_ONCE = 500  # steps without Python between them
@@ -65,7 +66,7 @@ class Fit:
         """Take steps until there are so many, or there is a reason to stop."""
         self._whole = for_fit(num_steps, self._svi)
         if self._path is not None and Path(self._path).exists():
-            self.restore(checkpoints.read(self._path), os.fspath(self._path))
+            self._resume(self._path)
         reason: Reason = "interrupted"
         with _bar(num_steps, len(self._losses), self._disable_progbar) as bar:
             try:
@@ -86,9 +87,7 @@ class Fit:
         """Return the constrained values; those of modules that the store does not know are run."""
         known = dict(get_param_store().items())
         if not self._leaves.keys() <= known.keys():
-            found = get_rng_state()
             known |= {name: node["value"] for name, node in self._parameters().items()}
-            set_rng_state(found)
         return {name: known[name].detach().clone() for name in self._leaves}
 
     def _steps(self, num_steps: int, bar: Any) -> Reason:
@@ -167,7 +166,25 @@ class Fit:
         bar.update(number)
 
     def _save(self, path: str | os.PathLike[str]) -> None:
-        checkpoints.write(path, self.contents())
+        processes, contents = self._svi._processes, self.contents()
+        if processes is not None:  # each has generators and batches of its own
+            own = {name: contents[name] for name in OF_EACH_PROCESS}
+            contents["processes"] = processes.gather(own)
+        if processes is None or processes.rank == 0:
+            checkpoints.write(path, contents)
+        if processes is not None:
+            processes.wait()
+
+    def _resume(self, path: str | os.PathLike[str]) -> None:
+        processes, contents = self._svi._processes, checkpoints.read(path)
+        own = contents.get("processes", [])
+        number = 0 if processes is None else processes.number
+        if len(own) != number:
+            raise FileFormatError(
+                f"{os.fspath(path)!r} is the checkpoint of {len(own) or 1} processes, and here are "
+                f"{number or 1}; start as many"
+            )
+        self.restore({**contents, **(own[processes.rank] if processes else {})}, os.fspath(path))
 
     def contents(self) -> checkpoints.Contents:
         """Return everything from which a fit goes on."""
@@ -191,14 +208,8 @@ class Fit:
         set_rng_state(contents["generators"])
 
     def _parameters(self) -> dict[str, Any]:
-        """Run model and guide once, and return their param statements by name."""
-        arguments: Arguments | None = self._same
-        if self._batches is not None:
-            arguments = self._batches.example()
-        assert arguments is not None
-        with poutine.trace(param_only=True) as seen, torch.no_grad():
-            self._svi.loss(self._svi.model, self._svi.guide, *arguments[0], **arguments[1])
-        return {name: seen.trace.nodes[name] for name in seen.trace.param_nodes}
+        arguments = self._same if self._batches is None else self._batches.example()
+        return self._svi._parameters(*arguments)
 
 
 def _not_finite(loss: float, leaves: dict[str, Tensor]) -> str | None:

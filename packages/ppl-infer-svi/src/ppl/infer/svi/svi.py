@@ -18,11 +18,13 @@ from ppl.infer.elbo import ELBO
 from ppl.infer.results import Posterior, posterior_of_guide
 from ppl.infer.trace_posterior import TracePosterior
 from ppl.infer.util import torch_item, zero_grads
+from ppl.randomness import get_rng_state, set_rng_state
 
 from .early_stopping import EarlyStopping
 from .fit import Fit
 from .fit_result import FitResult
-from .leaves import leaves_of
+from .leaves import leaves_behind, leaves_of
+from .processes import Processes
 from .restarts import Restarts
 from .roles import check_roles
 from .whole_step import WholeStep, after
@@ -49,10 +51,13 @@ class SVI(TracePosterior):
             second step on; it draws the same random numbers. A model that branches on values trains
             without, after one warning. Without this option it is made where it pays: by
             :meth:`fit`, and by :meth:`step` after some thousand steps.
+        distributed: Average losses and gradients over the processes that ``torchrun`` started, each
+            of which is given rows of its own, and begin with the parameters of the first one.
         kwargs: Options of a loss that is given by name or class.
 
     Raises:
         SiteError: If an argument is none of these, or stands in another's place.
+        ProcessesError: If it is to be distributed, and there is no group of processes.
 
     References:
         Hoffman et al. 2013, "Stochastic variational inference"; Wingate & Weber 2013, "Automated
@@ -90,6 +95,7 @@ class SVI(TracePosterior):
         num_samples: int = 0,
         num_steps: int = 0,
         compile: bool = False,
+        distributed: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -103,6 +109,7 @@ class SVI(TracePosterior):
         self._derives_gradients = getattr(self.loss_and_grads, "func", None) is _by_autograd
         self._leaves: dict[str, torch.Tensor] = {}
         self._num_steps = 0
+        self._processes = Processes() if distributed else None
         self._whole = WholeStep(self, "inductor", warns=True) if compile else None
 
     def __repr__(self) -> str:
@@ -207,6 +214,23 @@ class SVI(TracePosterior):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[float, dict[str, torch.Tensor]]:
         """Return a loss and the leaves of all parameters by name, which have its gradients now."""
+        if self._processes is None:
+            return self._own_gradients(args, kwargs)
+        if not self._leaves:
+            self._processes.share(lambda: leaves_behind(self._parameters(args, kwargs)))
+        return self._processes.average(lambda: self._own_gradients(args, kwargs))
+
+    def _parameters(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Run model and guide once, and return their param statements by name."""
+        found = get_rng_state()
+        with poutine.trace(param_only=True) as seen, torch.no_grad():
+            self.loss(self.model, self.guide, *args, **kwargs)
+        set_rng_state(found)
+        return {name: seen.trace.nodes[name] for name in seen.trace.param_nodes}
+
+    def _own_gradients(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[float, dict[str, torch.Tensor]]:
         with poutine.trace(param_only=True) as captured:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
         return torch_item(loss), leaves_of(captured.trace)

@@ -346,6 +346,8 @@ def _step(
 def _refusal(svi: SVI) -> str | None:
     """Say why there is no whole step; None if nothing is known yet that is against it."""
     loss = getattr(svi.loss, "__self__", svi.loss)
+    if svi._processes is not None:
+        return "its gradients are averaged over processes"
     if isinstance(loss, ELBO) and svi.loss_and_grads != loss.loss_and_grads:
         return "loss_and_grads is a function of your own"
     if not isinstance(loss, ELBO) and not svi._derives_gradients:
