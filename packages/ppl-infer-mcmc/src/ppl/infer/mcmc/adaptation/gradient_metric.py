@@ -67,7 +67,7 @@ def low_rank(draws: Moments, gradients: Moments, before: Tensor) -> Tensor:
     of_draws, of_gradients = covariances.where(usable, unit)
     ratio = of_draws.diagonal(dim1=-2, dim2=-1) / of_gradients.diagonal(dim1=-2, dim2=-1)
     scale = ratio.pow(0.25)[:, :, None]
-    factor = scale * torch.linalg.cholesky(_correlation(before.double()))
+    factor = scale * _root(_correlation(before.double()), unit)
     whitened = torch.linalg.solve_triangular(factor, of_draws, upper=False)
     whitened = torch.linalg.solve_triangular(factor, whitened.mT, upper=False)
     mean = _geometric_mean(
@@ -75,6 +75,12 @@ def low_rank(draws: Moments, gradients: Moments, before: Tensor) -> Tensor:
     )
     found = _truncated(factor @ mean @ factor.mT, scale * scale.mT)
     return found.to(before).where(usable, before)
+
+
+def _root(matrix: Tensor, otherwise: Tensor) -> Tensor:
+    """Return Cholesky factors; those of what is not positive definite after rounding are others."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return factor.where((info == 0)[:, None, None], otherwise)
 
 
 def _correlation(matrix: Tensor) -> Tensor:

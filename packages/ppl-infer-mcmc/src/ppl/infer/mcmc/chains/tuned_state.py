@@ -87,7 +87,7 @@ class TunedState:
         """Return the tuning and the last draws, see :class:`~ppl.infer.mcmc.HMC`."""
         tuning, last, layout = self.tuning, self._last_draws, self._layout
         if tuning is None or last is None or layout is None:
-            raise NotRunError("the kernel has learnt nothing before the first run")
+            raise NotRunError("the kernel has learnt nothing before the first run in this process")
         return {
             "step_size": tuning.step_size.clone(),
             "inverse_mass_matrix": tuning.metric.inverse.clone(),
