@@ -84,14 +84,14 @@ def _root(matrix: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def _correlation(matrix: Tensor) -> Tensor:
-    scale = matrix.diagonal(dim1=-2, dim2=-1).rsqrt()[:, :, None]
+    scale: Tensor = matrix.diagonal(dim1=-2, dim2=-1).rsqrt()[:, :, None]
     return scale * matrix * scale.mT
 
 
 def _moves(covariances: Tensor) -> Tensor:
     """Return whether all numbers and gradients of a chain have moved, bool ``(chain, 1, 1)``."""
     spread = covariances.diagonal(dim1=-2, dim2=-1)
-    moves = (spread > 0).all(-1) & covariances.isfinite().flatten(2).all(-1)
+    moves: Tensor = (spread > 0).all(-1) & covariances.isfinite().flatten(2).all(-1)
     return moves.all(0)[:, None, None]
 
 
@@ -99,7 +99,7 @@ def _truncated(inverse: Tensor, outer: Tensor) -> Tensor:
     """Return a matrix with the eigenvalues in this scale that are far from 1; others are 1."""
     values, vectors = torch.linalg.eigh(inverse / outer)
     values = values.where((values > CUTOFF) | (values < 1 / CUTOFF), 1.0)
-    found = outer * ((vectors * values[:, None, :]) @ vectors.mT)
+    found: Tensor = outer * ((vectors * values[:, None, :]) @ vectors.mT)
     return (found + found.mT) / 2
 
 

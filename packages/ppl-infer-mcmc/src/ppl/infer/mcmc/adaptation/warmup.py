@@ -25,7 +25,7 @@ from ppl.infer.mcmc.transition.masking import select
 from ppl.infer.mcmc.transition.metric import Metric
 from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
 
-FEW, ENOUGH = 3, 50  # draws that tell of a metric; where one was given
+FEW, ENOUGH = 3, 50  # draws that tell of a metric; that tell of a better one than was given
 
 
 class Window(NamedTuple):
@@ -58,7 +58,7 @@ class Warmup:
             all of them.
         block_mask: Which pairs of numbers a dense metric couples, bool ``(dim, dim)``; default all.
         inverse_mass: The inverse mass to begin with, of the shape of the metric's; default unit,
-            or what many chains suggest.
+            or what gradients or many chains suggest.
         adapt: What the metric is learnt from: "diag" and "low_rank" from draws and gradients, the
             others from draws.  "diag" follows each draw of chains that learn alone.
     """
@@ -297,7 +297,7 @@ class Warmup:
         wide = dual_averaging.begin(step_size, lean=1.0 if shared else 10.0)
         renewed = select(settles, dual_averaging.settle(step_size), wide)
         average = select(ended, renewed, adaptation.average)
-        step_size = select(ended, step_size, tuning.step_size)
+        step_size = select(ended, step_size.clamp(*self.step_bounds), tuning.step_size)
         return adaptation._replace(average=average), tuning._replace(step_size=step_size)
 
     def finalize(self, adaptation: Adaptation, tuning: Tuning, ended: Tensor) -> Tuning:
