@@ -80,7 +80,8 @@ def low_rank(draws: Moments, gradients: Moments, before: Tensor) -> Tensor:
 def _root(matrix: Tensor, otherwise: Tensor) -> Tensor:
     """Return Cholesky factors; those of what is not positive definite after rounding are others."""
     factor, info = torch.linalg.cholesky_ex(matrix)
-    return factor.where((info == 0)[:, None, None], otherwise)
+    usable: Tensor = factor.where((info == 0)[:, None, None], otherwise)
+    return usable
 
 
 def _correlation(matrix: Tensor) -> Tensor:
