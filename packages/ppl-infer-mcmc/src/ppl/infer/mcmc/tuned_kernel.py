@@ -94,7 +94,7 @@ class TunedKernel(MCMCKernel):
 
         The next run begins with the inverse mass of what is set, be it this attribute or its
         `inverse_mass_matrix`, with a multiple of the unit matrix if it has not been configured yet;
-        warm-up learns from the covariance of its draws.
+        warm-up then learns as `adapt` says.
         """
         return self._tuned.adapter(self._use_mass)
 
@@ -105,11 +105,11 @@ class TunedKernel(MCMCKernel):
                 f"mass_matrix_adapter must be a mass matrix such as ArrowheadMassMatrix(), got "
                 f"{adapter!r}"
             )
-        adapts = self._tuned.options.warmup.adapt_mass_matrix
-        if adapts and not isinstance(adapter, BlockMassMatrix):
+        warmup = self._tuned.options.warmup
+        if warmup.adapt_mass_matrix and not isinstance(adapter, BlockMassMatrix):
             warn(
                 f"the next run begins with the mass of {type(adapter).__name__}, but its warm-up "
-                "learns the covariance of draws by the blocks of full_mass"
+                f"learns another one, as adapt={warmup.adapt!r} says"
             )
         self._use_mass(adapter)
 
