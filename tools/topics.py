@@ -268,6 +268,7 @@ TOPICS = [
         "{doc}`../mcmc` shows them at work.",
         [
             _part("", "ppl.infer", "MCMC NUTS HMC RandomWalkKernel StreamingMCMC"),
+            _part("Blocks of sites, and subsamples", "ppl.infer", "Gibbs DiscreteGibbs HMCECS"),
             _part("Kernels of your own", "ppl.infer.mcmc"),
             _part("Tools", "ppl.infer.mcmc.util"),
         ],
@@ -324,12 +325,13 @@ TOPICS = [
     Topic(
         "diagnostics",
         "Diagnostics",
-        "Did the chains mix, how many independent draws are they worth, and what do they say?",
+        "Did the chains mix, how many independent draws are they worth, and what do they say? Is a "
+        "method right? {doc}`../calibration` shows how to find out.",
         [
             _part("Of a run", "ppl.infer.diagnostics"),
             _part("Statistics", "ppl.ops.stats"),
-            _part("Is a method right? See {doc}`../calibration`", "ppl.infer", "calibrate"),
-            _part("What a calibration finds", "ppl.infer.calibration"),
+            _part("Calibration of a method", "ppl.infer", "calibrate"),
+            _part("", "ppl.infer.calibration"),
         ],
     ),
     Topic(

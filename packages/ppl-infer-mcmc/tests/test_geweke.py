@@ -16,12 +16,13 @@ import ppl.infer.mcmc.nuts as nuts
 import ppl.infer.mcmc.target.potential as potential
 import ppl.infer.mcmc.transition.hmc_transition as hmc_transition
 from ppl import settings
-from ppl.infer.mcmc import HMC, NUTS, RandomWalkKernel
+from ppl.infer.mcmc import HMC, NUTS, Gibbs, RandomWalkKernel
 from ppl.infer.mcmc.adaptation.warmup import Warmup
 from ppl.infer.mcmc.chains.chains import Chains
 from ppl.infer.mcmc.chains.execution import choose_stride
 from ppl.infer.mcmc.chains.sampler import Sampler
-from ppl.infer.mcmc.inputs import InputPotential, Slot
+from ppl.infer.mcmc.inputs import InputPotential
+from ppl.infer.mcmc.slot import Slot
 from ppl.infer.mcmc.target.target import Target
 from ppl.poutine import condition
 
@@ -40,6 +41,7 @@ ALONE = {
     "NUTS": partial(NUTS, step_size=0.2, max_tree_depth=4),
     "HMC": partial(HMC, step_size=0.2, trajectory_length=1.0),
     "RandomWalk": partial(RandomWalkKernel, init_step_size=0.025),
+    "Gibbs": lambda model: Gibbs([(ALONE["NUTS"], ["loc"]), (ALONE["HMC"], ["scale"])], model),
 }
 
 

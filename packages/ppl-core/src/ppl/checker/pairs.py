@@ -11,7 +11,7 @@ from ..poutine.trace_struct import Site
 from ..poutine.util import site_is_factor
 from .report import Finding, find
 from .runs import Run
-from .sites import is_data, is_discrete, support_of
+from .sites import is_discrete, site_is_data, support_of
 
 _NUM_DRAWS = 100  # of each site of the guide, to see whether they lie in the model's support
 
@@ -20,7 +20,7 @@ def guide_findings(guide: Run) -> Iterator[Finding]:
     """Find statements that have no place in a guide."""
     for name, site in guide.sites.items():
         line = guide.lines.get(name)
-        if is_data(site):
+        if site_is_data(site):
             yield find("PPL404", name, "", line)
         if site_is_factor(site) and "has_rsample" not in vars(site["fn"]):
             yield find("PPL407", name, "", line)

@@ -76,7 +76,7 @@ def _is_bookkeeping(site: Site) -> bool:
     return site_is_factor(site) or bool(site["infer"].get("_deterministic"))
 
 
-def is_data(site: Site) -> bool:
+def site_is_data(site: Site) -> bool:
     """Return whether a site is observed, and is neither a factor nor a deterministic."""
     return bool(site["is_observed"]) and not _is_bookkeeping(site)
 

@@ -161,8 +161,8 @@ class Notes:
         result = op(*args, **kwargs)
         results = [self.keep(x) for x in ([result] if isinstance(result, Tensor) else result)]
         if op in INTO:
-            op, *args = INTO[op](result, *args)
-            self._note_operator(op, args, {}, results, [0])
+            into, *given = INTO[op](result, *args)
+            self._note_operator(into, given, {}, results, [0])
         else:
             self._note_operator(op, args, kwargs, results, [num_bytes(x) for x in results])
         return result

@@ -41,8 +41,13 @@ from .weighed_predictive import WeighedPredictive as WeighedPredictive
 
 if TYPE_CHECKING:
     from ppl.infer.mcmc import HMC as HMC  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.mcmc import HMCECS as HMCECS  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.mcmc import MCMC as MCMC  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.mcmc import NUTS as NUTS  # type: ignore[import-not-found,unused-ignore]
+    from ppl.infer.mcmc import (  # type: ignore[import-not-found,unused-ignore]
+        DiscreteGibbs as DiscreteGibbs,
+    )
+    from ppl.infer.mcmc import Gibbs as Gibbs  # type: ignore[import-not-found,unused-ignore]
     from ppl.infer.mcmc import (  # type: ignore[import-not-found,unused-ignore]
         RandomWalkKernel as RandomWalkKernel,
     )
@@ -56,8 +61,11 @@ if TYPE_CHECKING:
 PROVIDERS = {
     "SVI": "ppl-infer-svi",
     "Trace_ELBO": "ppl-infer-svi",
+    "DiscreteGibbs": "ppl-infer-mcmc",
+    "Gibbs": "ppl-infer-mcmc",
     "MCMC": "ppl-infer-mcmc",
     "HMC": "ppl-infer-mcmc",
+    "HMCECS": "ppl-infer-mcmc",
     "NUTS": "ppl-infer-mcmc",
     "RandomWalkKernel": "ppl-infer-mcmc",
     "StreamingMCMC": "ppl-infer-mcmc",

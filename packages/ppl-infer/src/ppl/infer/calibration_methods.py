@@ -184,7 +184,8 @@ def _fit(program: Program, guide: Any, num_steps: int, lr: float) -> Any:
 
 
 def _draws_of_guide(guide: Any, num_draws: int) -> Values:
-    return Predictive(guide, num_samples=num_draws, return_sites=None, parallel=True)()
+    draws: Values = Predictive(guide, num_samples=num_draws, return_sites=None, parallel=True)()
+    return draws
 
 
 METHODS: dict[str, Callable[[str, int, dict[str, Any]], CalibrationMethod]] = {

@@ -11,10 +11,10 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.distribution.util import scale_and_mask
 from ppl.errors import SiteError
+from ppl.poutine.util import site_is_data
 
 from .marginal_likelihood import marginal_pointwise, sums_out
 from .predictive_runs import AtDraw, run_draws
-from .site_shapes import is_data
 from .util import max_plate_nesting_of
 
 Model = Callable[..., Any]
@@ -80,7 +80,7 @@ def log_likelihood(
 
 def pointwise(trace: poutine.Trace) -> dict[str, Tensor]:
     """Return the log density of each observation of a trace, by site, shape ``batch``."""
-    observed = {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and is_data(s)}
+    observed = {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and site_is_data(s)}
     observed = {n: site for n, site in observed.items() if not site["infer"].get("_given")}
     trace.compute_log_prob(lambda name, site: name in observed)
     return {

@@ -13,13 +13,12 @@ from ppl.errors import SiteError
 from ppl.ops.contract import contract_to_tensor
 from ppl.ops.packed import align, unpack, with_dims
 from ppl.ops.rings import LogRing
-from ppl.poutine.util import prune_subsample_sites
+from ppl.poutine.util import prune_subsample_sites, site_is_data
 
 from .backward_sampling import plate_sizes
 from .enumerated_sites import Variable, variables_of
 from .enumeration import Factor, enumerate_discrete, factors_of, groups_of, naming, tree_of
 from .predictive_runs import AtDraw
-from .site_shapes import is_data
 
 Model = Callable[..., Any]
 Values = dict[str, Tensor]
@@ -74,7 +73,7 @@ def marginal_pointwise(
 
 
 def _is_observation(site: dict[str, Any]) -> bool:
-    return is_data(site) and not site["infer"].get("_given")
+    return site_is_data(site) and not site["infer"].get("_given")
 
 
 def _whole(factor: Factor, sizes: Mapping[str, int]) -> Factor:

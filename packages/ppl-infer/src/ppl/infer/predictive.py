@@ -14,14 +14,14 @@ from ppl.arguments import named
 from ppl.errors import MissingSiteError, ShapeError, SiteError, warn
 from ppl.plugins import misspelt
 from ppl.poutine.program_errors import require_program
-from ppl.poutine.util import prune_subsample_sites, site_is_factor
+from ppl.poutine.util import prune_subsample_sites, site_is_data, site_is_factor
 from ppl.primitives import plate
 from ppl.util import get_rng_state, set_rng_state
 from ppl.validation import is_validation_enabled
 
 from .arguments import nearest_site, positive_int
 from .predictive_runs import AtDraw, run_at_once, run_draws, values_of
-from .site_shapes import check_counted_once, is_data
+from .site_shapes import check_counted_once
 from .util import max_plate_nesting_of
 
 Samples = dict[str, Tensor]
@@ -247,7 +247,7 @@ class Predictive(torch.nn.Module):
             warn(f"posterior_samples of {strange} are unused: the model has no such sites")
 
     def _warn_about_data(self, first: poutine.Trace, names: list[str]) -> None:
-        data = [n for n in names if n in _returned(first) and is_data(first.nodes[n])]
+        data = [n for n in names if n in _returned(first) and site_is_data(first.nodes[n])]
         data = [name for name in data if not first.nodes[name]["infer"].get("_given")]
         if data:
             warn(
@@ -318,7 +318,7 @@ def _same_in_all(
     first: poutine.Trace, names: Sequence[str], again: Callable[[], poutine.Trace]
 ) -> Samples:
     """Return the observations that are one tensor in all executions, and need no copies."""
-    data = [n for n in names if first.nodes[n]["type"] == "sample" and is_data(first.nodes[n])]
+    data = [n for n in names if first.nodes[n]["type"] == "sample" and site_is_data(first.nodes[n])]
     data = [n for n in data if not first.nodes[n]["infer"].get("_given")]
     if not data:
         return {}

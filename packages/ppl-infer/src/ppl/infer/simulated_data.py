@@ -116,8 +116,7 @@ class Simulator:
         def one(latent: Values, data: Values) -> torch.Tensor:
             with AtDraw({**latent, **data}):
                 trace = _trace(self.program)
-            total: torch.Tensor = trace.log_prob_sum(lambda name, _: name in names)
-            return total
+            return torch.as_tensor(trace.log_prob_sum(lambda name, _: name in names))
 
         of_draws = torch.func.vmap(one, in_dims=(0, None))
         found: torch.Tensor = torch.func.vmap(of_draws, chunk_size=32)(latent, data)

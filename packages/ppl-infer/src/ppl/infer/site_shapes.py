@@ -16,8 +16,7 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import ShapeError
 from ppl.matching import check_site_shape
-from ppl.poutine.util import site_is_data as is_data
-from ppl.poutine.util import site_is_subsample
+from ppl.poutine.util import site_is_data, site_is_subsample
 
 Site = dict[str, Any]
 
@@ -38,7 +37,11 @@ def check_declared(trace: poutine.Trace, max_plate_nesting: float = math.inf) ->
     """
     for name, site in _sample_sites(trace):
         check_site_shape(site, max_plate_nesting)  # type: ignore[arg-type]
-        if is_data(site) and isinstance(site["value"], Tensor) and hasattr(site["fn"], "event_dim"):
+        if (
+            site_is_data(site)
+            and isinstance(site["value"], Tensor)
+            and hasattr(site["fn"], "event_dim")
+        ):
             _check_event(name, site)
 
 
@@ -55,7 +58,11 @@ def check_counted_once(trace: poutine.Trace) -> None:
         ShapeError: For the first such site.
     """
     for name, site in _sample_sites(trace):
-        if is_data(site) and isinstance(site["value"], Tensor) and hasattr(site["fn"], "event_dim"):
+        if (
+            site_is_data(site)
+            and isinstance(site["value"], Tensor)
+            and hasattr(site["fn"], "event_dim")
+        ):
             _check_data(name, site)
             _check_event(name, site)
 

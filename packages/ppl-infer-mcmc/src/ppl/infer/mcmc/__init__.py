@@ -8,8 +8,11 @@ from .adaptation.arrowhead_mass import ArrowheadMassMatrix as ArrowheadMassMatri
 from .adaptation.block_mass import BlockMassMatrix as BlockMassMatrix
 from .api import MCMC as MCMC
 from .batch_kernel import BatchKernel as BatchKernel
+from .discrete_gibbs import DiscreteGibbs as DiscreteGibbs
+from .gibbs import Gibbs as Gibbs
 from .gradient_kernel import GradientKernel as GradientKernel
 from .hmc import HMC as HMC
+from .hmcecs import HMCECS as HMCECS
 from .mcmc_kernel import MCMCKernel as MCMCKernel
 from .nuts import NUTS as NUTS
 from .random_walk import RandomWalkKernel as RandomWalkKernel

@@ -26,6 +26,7 @@ from ppl.infer.mcmc.chains.sampler import Sampler
 from ppl.infer.mcmc.chains.single_chain import SingleChain
 from ppl.infer.mcmc.chains.tuned_state import TuningOptions
 from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.inputs import SlotPotential
 from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.target.blocks import FullMass, InverseMass, check_blocks
 from ppl.infer.mcmc.target.divergences import Divergences
@@ -244,13 +245,19 @@ class GradientKernel(TunedKernel):
     @opaque
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
-        target = self.target(1, args, kwargs)
+        self.begin(self.target(1, args, kwargs), warmup_steps)
+
+    def begin(self, target: Target, warmup_steps: int) -> None:
+        """Prepare one chain that samples a target."""
         with validation_enabled(False):
-            potential_and_grad = choose_potential(
-                target.potential, target.start, warmup_steps, self.jit_compile
-            )
+            potential_and_grad = self._choose_potential(target, warmup_steps)
             chains = self.start(potential_and_grad, target.start, draw_seeds(1), warmup_steps)
         self._single_chain = SingleChain(target, chains)
+
+    def _choose_potential(self, target: Target, warmup_steps: int) -> PotentialAndGrad:
+        if self.changing is not None:
+            return SlotPotential(target.potential, target.start, self.changing)
+        return choose_potential(target.potential, target.start, warmup_steps, self.jit_compile)
 
     @opaque
     def sample(self, params: Params) -> Params:
@@ -291,7 +298,15 @@ class GradientKernel(TunedKernel):
         self._single_chain = None
 
     def clear_cache(self) -> None:
-        """Do nothing: potentials and gradients are part of the state, not of a cache."""
+        """Compute potential and gradient anew where the chain is: the density may have changed."""
+        if self._single_chain is not None:
+            with validation_enabled(False):
+                chains = self._single_chain.chains
+                chains.move(chains.state.machine.draw.position)
+
+    def running_chain(self) -> Chains:
+        """Return the chain that was set up."""
+        return self._running().chains
 
     def _running(self) -> SingleChain:
         if self._single_chain is None:

@@ -7,37 +7,21 @@ recording, so that a program that branches on them is refused instead of frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ppl.engine import agree, fail_with_nan, record
+from ppl.engine import fail_with_nan, points_near, record, same_function
 from ppl.engine.threads import ENOUGH_WORK
 from ppl.errors import warn
+from ppl.infer.mcmc.slot import Slot, Values
 from ppl.infer.mcmc.target.evaluation import RecordedPotential, evaluate
 
-Values = Mapping[str, Tensor]
 PotentialOfInputs = Callable[[Tensor, Values], Tensor]
 """Maps a flat position ``(dim,)`` and inputs by name, of one chain, to the energy ``()``."""
 ROWS_COMPARED = 4  # of the chains: plain execution is slow
-
-
-class Slot(dict[str, Tensor]):
-    """Values that a program is conditioned on, which are put in from outside."""
-
-    @contextmanager
-    def holding(self, values: Values) -> Iterator[None]:
-        """Hold other values inside a ``with`` block."""
-        before = dict(self)
-        self.update(values)
-        try:
-            yield
-        finally:
-            self.clear()
-            self.update(before)
 
 
 class InputPotential:
@@ -77,15 +61,20 @@ class InputPotential:
     def _record(self, position: Tensor) -> None:
         together = torch.func.vmap(torch.func.grad_and_value(self.potential))
         program = fail_with_nan(record(together, position, self.inputs))
-        for rows in (slice(None), torch.arange(len(position)).flip(0)):
-            inputs = {name: x[rows] for name, x in self.inputs.items()}
-            some = [x[:ROWS_COMPARED] for x in program(position[rows], inputs)]
-            first = {name: x[:ROWS_COMPARED] for name, x in inputs.items()}
-            plain = self._one_by_one(position[rows][:ROWS_COMPARED], first)
-            if not agree(*(_where_finite(*pair) for pair in (some, plain))):
+        for rows in (torch.arange(len(position)), torch.arange(len(position)).flip(0)):
+            if not self._is_right(program, position, {n: x[rows] for n, x in self.inputs.items()}):
                 raise RuntimeError("its recording gives other values")
         self._program, self.is_recorded = program, True
         self.work = RecordedPotential(program).work
+
+    def _is_right(self, program: Callable[..., Any], position: Tensor, inputs: Values) -> bool:
+        """Whether the potentials of all chains together are those of some of them alone."""
+        some = {name: x[:ROWS_COMPARED] for name, x in inputs.items()}
+        return same_function(
+            lambda z: _where_finite(*(x[:ROWS_COMPARED] for x in program(z, inputs))),
+            lambda z: _where_finite(*self._one_by_one(z[:ROWS_COMPARED], some)),
+            points_near([position]),
+        )
 
     def _one_by_one(self, position: Tensor, inputs: Values) -> tuple[Tensor, Tensor]:
         found = [
@@ -94,6 +83,30 @@ class InputPotential:
         ]
         values, gradients = zip(*found, strict=True)
         return torch.stack(gradients), torch.stack(values)
+
+
+class SlotPotential(InputPotential):
+    """The potential and gradient of one chain, whose program is conditioned on what a slot holds.
+
+    Args:
+        potential: Maps a flat position ``(dim,)`` to the energy ``()``.
+        position: A position, shape ``(1, dim)``.
+        slot: What holds the values; each call uses those of the moment.
+    """
+
+    def __init__(self, potential: Callable[[Tensor], Tensor], position: Tensor, slot: Slot) -> None:
+        self.slot = slot
+
+        def of_values(position: Tensor, values: Values) -> Tensor:
+            with slot.holding(values):
+                return potential(position)
+
+        super().__init__(of_values, position, slot.of_one_chain())
+
+    def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Return potentials ``(1,)`` and gradients ``(1, dim)``."""
+        self.inputs = self.slot.of_one_chain()
+        return super().__call__(position)
 
 
 def _where_finite(gradient: Tensor, value: Tensor) -> list[Any]:

@@ -12,7 +12,8 @@ from ppl.errors import NotFiniteError, UnsupportedModelError
 from ppl.infer.mcmc.api import MCMC
 from ppl.infer.mcmc.driver.progress import Progress
 from ppl.infer.mcmc.hmc import HMC
-from ppl.infer.mcmc.inputs import InputPotential, Slot, Values
+from ppl.infer.mcmc.inputs import InputPotential
+from ppl.infer.mcmc.slot import Slot, Values
 from ppl.infer.mcmc.target.initial_points import MAX_TRIES, uniform_starts
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.target import Target

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ppl.errors import ArgumentTypeError
 from ppl.infer.mcmc.portable import Portable
+from ppl.infer.mcmc.slot import Slot
 from ppl.infer.mcmc.target.divergences import Divergences
 
 
@@ -29,6 +30,7 @@ class MCMCKernel(Portable, metaclass=ABCMeta):
     """
 
     _runs_programs = True  # and is none itself, though it can be called
+    changing: Slot | None = None  # values of the moment that the model is conditioned on, by site
 
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare a chain.
@@ -41,6 +43,12 @@ class MCMCKernel(Portable, metaclass=ABCMeta):
 
     def cleanup(self) -> None:
         """Forget the chain, after its last draw."""
+
+    def clear_cache(self) -> None:
+        """Forget what was computed from the density of the model: it is another one now.
+
+        :class:`~ppl.infer.mcmc.Gibbs` calls this before each draw, since other sites have moved.
+        """
 
     def logging(self) -> Mapping[str, str]:
         """Return what a progress bar shows beside the kernel's draws, formatted, by label."""
@@ -77,6 +85,11 @@ class Reporting(Protocol):
 
     def fields(self) -> dict[str, float]:
         """Return what is known of the last draw, the same names each time."""
+
+
+@runtime_checkable
+class Diverging(Protocol):
+    """What a kernel may have besides: reports of transitions that were given up."""
 
     def divergences(self) -> Divergences:
         """Return the draws after warm-up whose transitions diverged, and where."""

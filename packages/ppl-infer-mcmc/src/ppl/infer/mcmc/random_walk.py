@@ -14,6 +14,7 @@ from ppl.errors import NotRunError
 from ppl.infer.initialization import init_to_uniform
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.inputs import SlotPotential
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import refuse_left_out
 from ppl.infer.mcmc.target.evaluation import recorded_potential
@@ -91,12 +92,21 @@ class RandomWalkKernel(MCMCKernel):
             self.model, args, kwargs, self.transforms, init_to_uniform, 1, self._given_params
         )
         with validation_enabled(False):
-            self._potential_and_grad = recorded_potential(target.potential, target.start)
+            self._potential_and_grad = (
+                recorded_potential(target.potential, target.start)
+                if self.changing is None
+                else SlotPotential(target.potential, target.start, self.changing)
+            )
         self._generator = torch.Generator().manual_seed(draw_seeds(1)[0])
         self._target, self._warmup_steps = target, warmup_steps
         self._log_step = torch.tensor(self.init_step_size, dtype=target.start.dtype).log()
         self._position, self._potential = target.start, self._evaluate(target.start)
         self._num_draws, self._num_accepted = 0, 0
+
+    def clear_cache(self) -> None:
+        """Compute the potential anew where the chain is: the density may have changed."""
+        if self._target is not None:
+            self._potential = self._evaluate(self._position)
 
     @opaque
     def sample(self, params: Params) -> Params:

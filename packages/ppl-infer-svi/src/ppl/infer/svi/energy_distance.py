@@ -13,10 +13,9 @@ import ppl.poutine as poutine
 from ppl.errors import ArgumentError, SiteError
 from ppl.infer.arguments import positive_int
 from ppl.infer.particles import Nesting, vectorize
-from ppl.infer.site_shapes import is_data
 from ppl.infer.util import check_fully_reparametrized
 from ppl.poutine.uncondition_messenger import UnconditionMessenger
-from ppl.poutine.util import prune_subsample_sites
+from ppl.poutine.util import prune_subsample_sites, site_is_data
 
 Model = Callable[..., Any]
 
@@ -119,7 +118,7 @@ class _Predicting(UnconditionMessenger):
     """Draws the data anew, but keeps deterministic values and factors."""
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if is_data(msg):
+        if site_is_data(msg):
             super()._pyro_sample(msg)
 
 

@@ -11,12 +11,11 @@ from torch import Tensor
 
 import ppl.poutine as poutine
 from ppl.poutine.cond_indep_stack_frame import CondIndepStackFrame
-from ppl.poutine.util import site_is_factor, site_is_subsample
+from ppl.poutine.util import site_is_data, site_is_factor, site_is_subsample
 from ppl.util import get_rng_state, set_rng_state
 from ppl.validation import validation_enabled
 
 from ..predictive_runs import AtDraw
-from ..site_shapes import is_data
 
 Model = Callable[..., Any]
 Axes = tuple[str, ...]
@@ -84,7 +83,7 @@ def sites_of(trace: poutine.Trace) -> Sites:
     plates = {n: s for n, s in sites.items() if site_is_subsample(s)}
     shown = {n: s for n, s in sites.items() if n not in plates and not site_is_factor(s)}
     frames = [f for site in shown.values() for f in site["cond_indep_stack"] if f.vectorized]
-    observed = {n: s for n, s in shown.items() if is_data(s) and not s["infer"].get("_given")}
+    observed = {n: s for n, s in shown.items() if site_is_data(s) and not s["infer"].get("_given")}
     return Sites(
         latent=tuple(n for n, s in shown.items() if n not in observed and not _is_computed(s)),
         computed=tuple(n for n, s in shown.items() if _is_computed(s)),

@@ -14,7 +14,7 @@ from ppl.infer.layout import Layout
 from ppl.infer.mcmc.driver.for_one_run import for_one_run
 from ppl.infer.mcmc.driver.progress import progress_bar
 from ppl.infer.mcmc.driver.run_config import RunConfig, RunResult, Samples
-from ppl.infer.mcmc.mcmc_kernel import MCMCKernel, Reporting
+from ppl.infer.mcmc.mcmc_kernel import Diverging, MCMCKernel, Reporting
 from ppl.infer.mcmc.target.divergences import Divergences
 from ppl.infer.mcmc.target.potential import Params
 from ppl.infer.mcmc.transition.noise import draw_seeds
@@ -72,11 +72,11 @@ def run_chain(
     by_name = {n: torch.tensor([[f[n] for f in fields]]) for n in fields[0]}
     diagnostics = {label: {f"chain {chain}": x} for label, x in kernel.diagnostics().items()}
     layout = Layout.of(draws[0])
-    if isinstance(kernel, Reporting):
+    if isinstance(kernel, Diverging):
         divergences = kernel.divergences().numbered_from(chain)
     else:
         divergences = Divergences.none(torch.zeros(1, layout.dim))
-    faults = kernel.faults() if isinstance(kernel, Reporting) else Counter()
+    faults = kernel.faults() if isinstance(kernel, Diverging) else Counter()
     divergences = divergences.thinned(config.thinning, len(draws))
     kernel.cleanup()
     kept = config.thin(by_name)

@@ -11,8 +11,8 @@ from torch import Tensor
 import ppl.poutine as poutine
 from ppl.errors import NotFiniteError, PPLError, SupportError
 from ppl.infer.mcmc.target.parameters import invalid_parameters
-from ppl.infer.site_shapes import is_data
 from ppl.lines import line_of_error, quote
+from ppl.poutine.util import site_is_data
 
 _OF_POINTS = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
 _OF_PROGRAMS = (NotImplementedError, RecursionError, torch.OutOfMemoryError)
@@ -68,7 +68,7 @@ def _not_finite(trace: poutine.Trace, nesting: int | None) -> list[str]:
     trace.compute_log_prob()
     sites = sample_sites(trace)
     found = {name: site for name, site in sites if not _is_finite(site["log_prob"], nesting)}
-    data = [_infinite_data(name, site) for name, site in found.items() if is_data(site)]
+    data = [_infinite_data(name, site) for name, site in found.items() if site_is_data(site)]
     names = [f"the log density of the sites {[*found]} is not finite"] if found else []
     return names + [phrase for phrase in data if phrase]
 

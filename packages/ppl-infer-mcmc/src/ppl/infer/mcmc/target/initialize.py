@@ -88,7 +88,7 @@ def initialize_model(
     """
     require_program("model", model)
     first = _Execution(model, model_args, model_kwargs, init_strategy)
-    prototype = first_start(lambda: _scored(_whole(first.trace())), first.faults)
+    prototype = first_start(lambda: _scored(_whole(first.trace(), first.trace)), first.faults)
     if is_validation_enabled():
         check_counted_once(prototype)
     warn_of_unknown_sites(init_strategy, prototype)
@@ -213,18 +213,38 @@ def _nesting_to_enumerate(trace: poutine.Trace, given: int | None) -> int | None
     return nesting
 
 
-def _whole(trace: poutine.Trace) -> poutine.Trace:
-    """Return a trace, having refused plates that draw a part of their elements."""
-    for name, site in trace.iter_stochastic_nodes():
-        fn = site["fn"]
-        if site_is_subsample(site) and fn.given is None and fn.subsample_size < fn.size:
-            raise UnsupportedModelError(
-                f"plate {name!r} draws a subsample of {fn.subsample_size} of "
-                f"{fn.size} elements, but MCMC needs the density given all data: leave "
-                "subsample_size out, or use SVI; a fixed subset is plate(..., subsample=indices)",
-                site=name,
-            )
+def _whole(trace: poutine.Trace, again: Callable[[], poutine.Trace]) -> poutine.Trace:
+    """Return a trace, having refused plates that draw a part of their elements.
+
+    Args:
+        trace: An execution.
+        again: Executes the program once more: a part that the program draws itself is another one.
+    """
+    plates = {name: site for name, site in trace.iter_stochastic_nodes() if site_is_subsample(site)}
+    parts = {n: s for n, s in plates.items() if s["fn"].subsample_size < s["fn"].size}
+    for name, site in parts.items():
+        if site["fn"].given is None:
+            raise _draws_a_part(name, site)
+    others = again().nodes if parts else {}
+    for name, site in parts.items():
+        if name in others and not _same_elements(site["value"], others[name]["value"]):
+            raise _draws_a_part(name, site)
     return trace
+
+
+def _same_elements(one: Any, other: Any) -> bool:
+    return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
+def _draws_a_part(name: str, site: dict[str, Any]) -> UnsupportedModelError:
+    fn = site["fn"]
+    return UnsupportedModelError(
+        f"plate {name!r} draws a subsample of {fn.subsample_size} of {fn.size} elements, but MCMC "
+        "needs the density given all data: leave subsample_size out; or sample with subsamples by "
+        "HMCECS(NUTS(model)), with subsample_size in the plate; or use SVI; a fixed subset is "
+        "plate(..., subsample=indices)",
+        site=name,
+    )
 
 
 def check_names(argument: str, given: Collection[str], names: Collection[str]) -> None:
