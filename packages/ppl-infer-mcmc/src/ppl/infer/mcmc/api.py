@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
-import torch
 from torch import Tensor
 from torch.distributions import Transform
 
 from ppl.engine.threads import threads_for
-from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, ShapeError, warn
-from ppl.infer import diagnostics as infer_diagnostics
-from ppl.infer.diagnostics import Verdict
+from ppl.errors import NotRunError, warn
 from ppl.infer.mcmc import arguments, util
 from ppl.infer.mcmc.described import describe
-from ppl.infer.mcmc.driver.depth import depth_advice
 from ppl.infer.mcmc.driver.parallel import StartMethod
+from ppl.infer.mcmc.driver.run_arguments import (
+    folder_of,
+    processes_of,
+    starts_of,
+    takes_argument,
+    thinning_of,
+)
 from ppl.infer.mcmc.driver.run_config import (
     CHECKPOINT_EVERY,
     ChainMethod,
@@ -31,6 +31,7 @@ from ppl.infer.mcmc.driver.run_config import (
     RunResult,
     warn_if_empty,
 )
+from ppl.infer.mcmc.driver.run_verdict import diverging_in, is_suspicious, quick_verdict, verdict_of
 from ppl.infer.mcmc.driver.runs import run_chains
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel, checked_kernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out
@@ -38,10 +39,6 @@ from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import Params
 from ppl.infer.results import Posterior
 from ppl.infer.results.verdicts import judged
-from ppl.ops import stats
-
-ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
-DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
 
 
 @arguments.names_unknown_arguments
@@ -140,7 +137,7 @@ class MCMC(Portable):
             num_samples=self.num_samples,
             warmup_steps=self.warmup_steps,
             num_chains=self.num_chains,
-            initial_params=_checked_starts(initial_params, self.num_chains),
+            initial_params=starts_of(initial_params, self.num_chains),
             hook_fn=hook_fn,
             disable_progbar=arguments.flag("disable_progbar", disable_progbar),
             disable_validation=arguments.flag("disable_validation", disable_validation),
@@ -148,9 +145,9 @@ class MCMC(Portable):
             save_params=arguments.names_of_sites("save_params", save_params),
             chain_method=arguments.one_of("chain_method", chain_method, get_args(ChainMethod)),
             mp_context=mp_context,
-            thinning=_checked_thinning(thinning, self.num_samples),
-            num_processes=_checked_processes(num_processes, self.num_chains),
-            checkpoint=_checked_folder(checkpoint),
+            thinning=thinning_of(thinning, self.num_samples),
+            num_processes=processes_of(num_processes, self.num_chains),
+            checkpoint=folder_of(checkpoint),
             checkpoint_every=arguments.whole_number("checkpoint_every", checkpoint_every, 1),
         )
         self._draws: RunResult | None = None
@@ -183,7 +180,7 @@ class MCMC(Portable):
             ArgumentError: If there is no run that could go on, or with another model or other data.
         """
         refuse_left_out(self)
-        if "num_samples" in kwargs and not _takes(self.kernel, "num_samples"):
+        if "num_samples" in kwargs and not takes_argument(self.kernel, "num_samples"):
             return self._run_further(*args, **kwargs)
         self._args, self._kwargs = args, kwargs
         self._draws = None  # those of an earlier run are not those of one that fails
@@ -212,9 +209,7 @@ class MCMC(Portable):
             num_chains, num_draws = draws.shape
             warn(f"the run was stopped: {num_draws} draws of {num_chains} chains are kept")
             raise draws.stopped
-        sampled = draws.layout.names
-        latent = {n: x for n, x in draws.samples.items() if n in sampled}
-        if self._is_suspicious(latent) and not (verdict := self._quick_verdict(latent)).reliable:
+        if is_suspicious(draws) and not (verdict := quick_verdict(self.kernel, draws)).reliable:
             warn(f"{verdict.brief()}\n(MCMC.summary() tells all)")
 
     def get_samples(
@@ -246,7 +241,7 @@ class MCMC(Portable):
             method=type(self.kernel).__name__.lower(),
             statistics=found.fields,
             are_chains=True,
-            judge=partial(judged, self._verdict),
+            judge=partial(judged, partial(verdict_of, self.kernel, found.fields)),
         )
 
     def get_extra_fields(self) -> dict[str, Tensor]:
@@ -283,93 +278,9 @@ class MCMC(Portable):
         util.print_summary(found.samples, prob)
         if "diverging" in found.fields:
             print(f"\nNumber of divergences: {int(found.fields['diverging'].sum())}")
-        print(self._verdict(found.samples, self._diverging()))
+        print(verdict_of(self.kernel, found.fields, found.samples, diverging_in(found)))
 
     def _found(self) -> RunResult:
         if self._draws is None:
             raise NotRunError("there are no draws yet: call MCMC.run(...) first")
         return self._draws
-
-    def _is_suspicious(self, samples: Mapping[str, Tensor]) -> bool:
-        """Look at what costs little: a verdict sorts all draws, which may outlast the run."""
-        return bool(self._diverging().any()) or any(
-            bool((stats.split_gelman_rubin(_some(draws)) > infer_diagnostics.MAX_R_HAT).any())
-            for draws in samples.values()
-            if draws.shape[1] >= ENOUGH_DRAWS
-        )
-
-    def _quick_verdict(self, samples: Mapping[str, Tensor]) -> Verdict:
-        """Return the verdict on a part of the draws of long chains, all divergences among them."""
-        diverging = self._diverging()
-        every = max(1, diverging.numel() // DRAWS_JUDGED)
-        kept = (torch.arange(diverging.shape[1]) % every == 0) | diverging.any(0).cpu()
-        thinned = {name: draws[:, kept] for name, draws in samples.items()}
-        return self._verdict(thinned, diverging[:, kept])
-
-    def _diverging(self) -> Tensor:
-        """Return which transitions diverged, ``(chain, draw)``; none if nobody tells."""
-        none = torch.zeros(self._found().shape, dtype=torch.bool)
-        return self._found().fields.get("diverging", none)
-
-    def _verdict(self, samples: Mapping[str, Tensor], diverging: Tensor) -> Verdict:
-        fields = self._found().fields
-        verdict = infer_diagnostics.assess(samples, diverging)
-        deepest = getattr(self.kernel, "max_tree_depth", torch.inf)
-        too_deep = int((fields.get("tree_depth", torch.zeros(())) >= deepest).sum())
-        if not too_deep:
-            return verdict
-        reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
-        cure = depth_advice(samples, bool(getattr(self.kernel, "full_mass", False)))
-        reasons, advice = (*verdict.reasons, reason), (cure, *verdict.advice)
-        return replace(verdict, reliable=False, reasons=reasons, advice=advice)
-
-
-def _checked_thinning(thinning: Any, num_samples: int) -> int:
-    number = arguments.whole_number("thinning", thinning, 1)
-    if number > num_samples:
-        raise ArgumentError(
-            f"thinning must lie in 1 ... num_samples={num_samples}, got {number}: no draw is kept"
-        )
-    return number
-
-
-def _checked_processes(num_processes: Any, num_chains: int) -> int:
-    number = arguments.whole_number("num_processes", num_processes, 1)
-    if num_chains % number:
-        raise ArgumentError(
-            f"num_chains must be a multiple of num_processes={number}, for batches of one size, "
-            f"got {num_chains}"
-        )
-    return number
-
-
-def _some(draws: Tensor) -> Tensor:
-    """Return at most `DRAWS_JUDGED` draws of each chain, in double precision."""
-    return draws[:, :: math.ceil(draws.shape[1] / DRAWS_JUDGED)].double()
-
-
-def _takes(kernel: MCMCKernel, name: str) -> bool:
-    """Return whether a kernel's model has an argument of this name."""
-    model = getattr(kernel, "model", None)
-    parameters = {} if model is None else inspect.signature(model).parameters
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _checked_folder(checkpoint: Any) -> Path | None:
-    if checkpoint is None or isinstance(checkpoint, (str, os.PathLike)):
-        return None if checkpoint is None else Path(checkpoint)
-    raise ArgumentTypeError(f"checkpoint must be the path of a folder, got {checkpoint!r}")
-
-
-def _checked_starts(initial_params: Any, num_chains: int) -> Params | None:
-    starts = arguments.start_values(initial_params)
-    if num_chains == 1:
-        return starts
-    for name, value in (starts or {}).items():
-        if value.dim() == 0 or value.shape[0] != num_chains:
-            raise ShapeError(
-                f"initial_params[{name!r}] has shape {tuple(value.shape)}, but with "
-                f"num_chains={num_chains} its first dimension must be {num_chains}: one starting "
-                "point for each chain"
-            )
-    return starts

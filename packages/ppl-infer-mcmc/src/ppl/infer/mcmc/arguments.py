@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ppl.errors import ArgumentError, ArgumentTypeError
 from ppl.plugins import nearest
+from ppl.poutine.program_errors import require_instance, require_program
 
 Class = TypeVar("Class", bound=type)
 
@@ -247,3 +248,26 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
         hint = nearest(value, list(choices)) if isinstance(value, str) else ""
         raise ArgumentError(f"{name} must be one of {tuple(choices)}, got {value!r}{hint}")
     return value
+
+
+def one_program(kernel: str, model: Any, potential_fn: Any) -> None:
+    """Check that a kernel is given either a model or a potential function."""
+    if (model is None) == (potential_fn is None):
+        raise ArgumentError(
+            f"{kernel} needs either a model or a potential_fn: the model itself, not what it "
+            "returns"
+        )
+    if potential_fn is None:
+        require_program("model", model)
+        require_instance("model", model)
+    else:
+        function("potential_fn", potential_fn)
+
+
+def step_bounds(smallest: Any, largest: Any) -> tuple[float, float]:
+    """Return the bounds of a step size, if they are in order."""
+    smallest = between("min_stepsize", smallest, 0.0, math.inf)
+    largest = between("max_stepsize", largest, 0.0, math.inf)
+    if smallest > largest:
+        raise ArgumentError(f"min_stepsize={smallest:g} is larger than max_stepsize={largest:g}")
+    return smallest, largest

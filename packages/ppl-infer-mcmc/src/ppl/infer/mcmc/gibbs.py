@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.distributions import Transform
 
 import ppl.poutine as poutine
-from ppl.errors import ArgumentError, ArgumentTypeError, NotFiniteError, NotRunError, SiteError
+from ppl.errors import NotFiniteError, NotRunError
 from ppl.infer.initialization import InitMessenger
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.described import describe
+from ppl.infer.mcmc.gibbs_blocks import check_all, check_once, checked_block, model_of, name_of
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.slot import Slot
 from ppl.infer.mcmc.target.initial_points import MAX_TRIES
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import ModelPotential, Params
-from ppl.plugins import nearest
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.poutine.util import site_is_subsample
 from ppl.validation import unchecked, validation_enabled
@@ -74,24 +74,26 @@ class Gibbs(MCMCKernel):
     _of_a_run = ("_kernels", "_others", "_whole", "_discrete", "_values", "_params")
 
     def __init__(self, blocks: Sequence[Block], model: Model | None = None) -> None:
-        self.blocks = [_checked(block) for block in blocks]
-        self.model: Model = _model_of(self.blocks) if model is None else model
+        self.blocks = [checked_block(block) for block in blocks]
+        self.model: Model = model_of(self.blocks) if model is None else model
         require_program("model", self.model)
         require_instance("model", self.model)
-        _check_once(self.blocks)
+        check_once(self.blocks)
         self.transforms: Mapping[str, Transform] | None = None  # those of the driver, in a run
         self._given: Params = {}
         self._kernels: list[MCMCKernel] | None = None
 
     def __repr__(self) -> str:
-        return describe(self, {"blocks": [(_name(k), names) for k, names in self.blocks]}, "Gibbs")
+        return describe(
+            self, {"blocks": [(name_of(k), names) for k, names in self.blocks]}, "Gibbs"
+        )
 
     @opaque
     def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
         trace = self._first_trace(args, kwargs)
         latent = {n: s for n, s in trace.iter_stochastic_nodes() if not site_is_subsample(s)}
-        _check_all(self.blocks, latent)
+        check_all(self.blocks, latent)
         discrete = {n for n, s in latent.items() if s["fn"].support.is_discrete}
         self._values = {name: site["value"] for name, site in latent.items()}
         self._discrete = Slot({name: self._values[name] for name in sorted(discrete)})
@@ -243,78 +245,3 @@ class Gibbs(MCMCKernel):
             f"no starting point found in {MAX_TRIES} draws from the prior: the data have no "
             "density at any of them; pass initial_params, with values of the discrete sites"
         )
-
-
-def _checked(block: Any) -> tuple[Any, list[str]]:
-    if not isinstance(block, tuple) or len(block) != 2:
-        raise ArgumentTypeError(
-            f"a block of Gibbs is a pair of a kernel and the names of its sites, such as "
-            f"(NUTS, ['x']), got {block!r}"
-        )
-    kernel, names = block
-    if not isinstance(kernel, MCMCKernel) and not callable(kernel):
-        raise ArgumentTypeError(f"a block of Gibbs needs a kernel, such as NUTS, got {kernel!r}")
-    found = arguments.names_of_sites("the sites of a block of Gibbs", names)
-    if not found:
-        raise ArgumentError(
-            f"the block of {_name(kernel)} has no sites: name some, or leave it out"
-        )
-    return kernel, found
-
-
-def _model_of(blocks: Sequence[tuple[Any, list[str]]]) -> Model:
-    for kernel, _ in blocks:
-        if isinstance(kernel, MCMCKernel) and getattr(kernel, "model", None) is not None:
-            model: Model = kernel.model  # type: ignore[attr-defined]
-            return model
-    raise ArgumentError(
-        "Gibbs has no model: pass it, Gibbs([(NUTS, ['x']), ...], model), or kernels that have it, "
-        "Gibbs([(NUTS(model), ['x']), ...])"
-    )
-
-
-def _check_once(blocks: Sequence[tuple[Any, list[str]]]) -> None:
-    seen: set[str] = set()
-    for kernel, names in blocks:
-        if both := seen & set(names):
-            raise ArgumentError(
-                f"the sites {sorted(both)} are in several blocks, the last that of {_name(kernel)}"
-            )
-        seen |= set(names)
-
-
-def _check_all(blocks: Sequence[tuple[Any, list[str]]], latent: Mapping[str, Any]) -> None:
-    """Check that each latent site is in a block, and is of a kind that its kernel moves."""
-    named = [name for _, names in blocks for name in names]
-    for name in named:
-        if name not in latent:
-            raise ArgumentError(
-                f"a block of Gibbs names a site {name!r} that is not among the latent sites, "
-                f"{sorted(latent)}{nearest(name, sorted(latent))}"
-            )
-    if left := sorted(latent.keys() - set(named)):
-        kinds = {n: latent[n]["fn"].support.is_discrete for n in left}
-        offers = [f"({'DiscreteGibbs' if kinds[n] else 'NUTS'}, [{n!r}])" for n in left]
-        raise ArgumentError(
-            f"the latent sites {left} are in no block of Gibbs; add {', '.join(offers)}"
-        )
-    for kernel, names in blocks:
-        for name in names:
-            if latent[name]["fn"].support.is_discrete and _follows_gradients(kernel):
-                raise SiteError(
-                    f"site {name!r} is discrete, and {_name(kernel)} moves continuous sites; give "
-                    "it to DiscreteGibbs",
-                    site=name,
-                )
-
-
-def _follows_gradients(kernel: Any) -> bool:
-    from ppl.infer.mcmc.hmc import HMC
-    from ppl.infer.mcmc.random_walk import RandomWalkKernel
-
-    made = kernel if isinstance(kernel, type) else type(kernel)
-    return issubclass(made, (HMC, RandomWalkKernel))
-
-
-def _name(kernel: Any) -> str:
-    return kernel.__name__ if hasattr(kernel, "__name__") else type(kernel).__name__

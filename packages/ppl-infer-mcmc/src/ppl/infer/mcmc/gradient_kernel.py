@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Transform
 
 from ppl.engine.replay import Replay
-from ppl.errors import ArgumentError, NotRunError
+from ppl.errors import NotRunError
 from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.adaptation.adapt import Adapt, resolved
@@ -37,7 +37,6 @@ from ppl.infer.mcmc.target.target import Target
 from ppl.infer.mcmc.transition.machine import Transition
 from ppl.infer.mcmc.transition.noise import draw_seeds
 from ppl.infer.mcmc.tuned_kernel import TunedKernel, checked_mass
-from ppl.poutine.program_errors import require_instance, require_program
 from ppl.validation import validation_enabled
 
 
@@ -79,7 +78,7 @@ class GradientKernel(TunedKernel):
         adapt: Adapt | None = None,
         cross_chain_adaptation: bool | None = None,
     ) -> None:
-        self._check_program(model, potential_fn)
+        arguments.one_program(type(self).__name__, model, potential_fn)
         if not isinstance(full_mass, bool):
             check_blocks("full_mass", full_mass)
         if cross_chain_adaptation is not None:
@@ -105,7 +104,7 @@ class GradientKernel(TunedKernel):
             arguments.flag("adapt_step_size", adapt_step_size),
             arguments.flag("adapt_mass_matrix", adapt_mass_matrix),
             bool(full_mass),
-            _step_bounds(min_stepsize, max_stepsize),
+            arguments.step_bounds(min_stepsize, max_stepsize),
             adapt=self.adapt,
         )
         step_size = arguments.step_size("step_size", step_size)
@@ -120,18 +119,6 @@ class GradientKernel(TunedKernel):
         See :class:`~ppl.infer.mcmc.transition.Transition`.  It runs as tensors, unless it has a
         twin in C++.
         """
-
-    def _check_program(self, model: Any, potential_fn: Any) -> None:
-        if (model is None) == (potential_fn is None):
-            raise ArgumentError(
-                f"{type(self).__name__} needs either a model or a potential_fn: the model itself, "
-                "not what it returns"
-            )
-        if potential_fn is None:
-            require_program("model", model)
-            require_instance("model", model)
-        else:
-            arguments.function("potential_fn", potential_fn)
 
     def __repr__(self) -> str:
         tuning = self._tuned.tuning
@@ -158,28 +145,6 @@ class GradientKernel(TunedKernel):
             "init_strategy": self.init_strategy,
             "inverse_mass_matrix": tuning.inverse_mass,
         }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next run begin with step sizes, metrics and positions of an earlier one.
-
-        It needs no warm-up.  It has as many chains as the earlier run had.
-
-        Args:
-            state: What :meth:`state_dict` has returned, of a kernel with the same model and the
-                same form of the mass matrix.
-
-        Raises:
-            ArgumentError: If it is anything else.
-        """
-        keys = ("step_size", "inverse_mass_matrix", "initial_params")
-        if not isinstance(state, Mapping) or set(state) != set(keys):
-            raise ArgumentError(f"a state_dict of a kernel has {keys}, got {state!r}")
-        step_size, inverse, params = (state[key] for key in keys)
-        if len(step_size) == 1:
-            params = {name: x[0] for name, x in params.items()}
-        step_size = arguments.step_size("step_size", step_size)
-        self._tuned.load(step_size=step_size, inverse_mass=checked_mass(inverse))
-        self.initial_params, self._single_chain = params, None
 
     # many chains at once, see :class:`~ppl.infer.mcmc.BatchKernel`
 
@@ -325,11 +290,3 @@ class GradientKernel(TunedKernel):
     @initial_params.setter
     def initial_params(self, params: Params | None) -> None:
         self._given_params = arguments.start_values(params) or None
-
-
-def _step_bounds(smallest: Any, largest: Any) -> tuple[float, float]:
-    smallest = arguments.between("min_stepsize", smallest, 0.0, math.inf)
-    largest = arguments.between("max_stepsize", largest, 0.0, math.inf)
-    if smallest > largest:
-        raise ArgumentError(f"min_stepsize={smallest:g} is larger than max_stepsize={largest:g}")
-    return smallest, largest

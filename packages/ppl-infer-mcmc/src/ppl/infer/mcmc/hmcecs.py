@@ -15,7 +15,7 @@ import ppl.poutine as poutine
 from ppl.errors import ArgumentError, ArgumentTypeError, NotRunError, warn
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.described import describe
-from ppl.infer.mcmc.hmc import HMC
+from ppl.infer.mcmc.gradient_kernel import GradientKernel
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.slot import Slot
 from ppl.infer.mcmc.subsampled_density import ChosenRows, SubsampledDensity, subsampled_plates
@@ -82,12 +82,12 @@ class HMCECS(MCMCKernel):
 
     def __init__(
         self,
-        kernel: HMC,
+        kernel: GradientKernel,
         num_blocks: int = 1,
         reference: Mapping[str, Tensor] | None = None,
         degree: int = 2,
     ) -> None:
-        if not isinstance(kernel, HMC):
+        if not isinstance(kernel, GradientKernel):
             raise ArgumentTypeError(
                 f"HMCECS takes a kernel that follows gradients, HMCECS(NUTS(model)), got {kernel!r}"
             )
@@ -98,7 +98,7 @@ class HMCECS(MCMCKernel):
         self.reference = arguments.optional_mapping("reference", reference, "values")
         self.degree: int = arguments.one_of("degree", degree, (1, 2))
         self.transforms: Mapping[str, Transform] | None = None  # those of the driver, in a run
-        self._kernel: HMC | None = None
+        self._kernel: GradientKernel | None = None
         self._given: Params = {}
 
     def __repr__(self) -> str:
@@ -240,7 +240,7 @@ class HMCECS(MCMCKernel):
     def initial_params(self, params: Params | None) -> None:
         self._given = arguments.start_values(params) or {}
 
-    def _running(self) -> HMC:
+    def _running(self) -> GradientKernel:
         if self._kernel is None:
             raise NotRunError("call HMCECS.setup(warmup_steps, ...) before sampling")
         return self._kernel

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ppl.errors import ArgumentTypeError, warn
+from ppl.errors import ArgumentError, ArgumentTypeError, warn
 from ppl.infer.mcmc import arguments
 from ppl.infer.mcmc.adaptation.block_mass import BlockMassMatrix
 from ppl.infer.mcmc.adaptation.mass_matrix import MassMatrix
@@ -43,6 +43,28 @@ class TunedKernel(MCMCKernel):
             NotRunError: Before the first run.
         """
         return self._tuned.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next run begin with step sizes, metrics and positions of an earlier one.
+
+        It needs no warm-up.  It has as many chains as the earlier run had.
+
+        Args:
+            state: What :meth:`state_dict` has returned, of a kernel with the same model and the
+                same form of the mass matrix.
+
+        Raises:
+            ArgumentError: If it is anything else.
+        """
+        keys = ("step_size", "inverse_mass_matrix", "initial_params")
+        if not isinstance(state, Mapping) or set(state) != set(keys):
+            raise ArgumentError(f"a state_dict of a kernel has {keys}, got {state!r}")
+        step_size, inverse, params = (state[key] for key in keys)
+        if len(step_size) == 1:
+            params = {name: x[0] for name, x in params.items()}
+        step_size = arguments.step_size("step_size", step_size)
+        self._tuned.load(step_size=step_size, inverse_mass=checked_mass(inverse))
+        self.initial_params, self._single_chain = params, None
 
     @property
     def full_mass(self) -> FullMass:
