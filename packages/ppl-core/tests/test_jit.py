@@ -561,7 +561,7 @@ def fails_to_compile(*args):
 
 
 def test_without_a_working_compiler_the_recording_is_replayed(monkeypatch):
-    monkeypatch.setattr(jit, "compile_program", fails_to_compile)
+    monkeypatch.setattr("ppl.engine.compiled_function.compile_program", fails_to_compile)
     fn = counted(polynomial)
     compiled = jit.compile(fn)
     with pytest.warns(PPLWarning, match="replayed without compiling: no C\\+\\+ compiler") as seen:
@@ -572,7 +572,10 @@ def test_without_a_working_compiler_the_recording_is_replayed(monkeypatch):
 
 
 def test_a_compiler_that_gets_it_wrong_is_not_believed(monkeypatch):
-    monkeypatch.setattr(jit, "compile_program", lambda p, *_: lambda *x: [2 * y for y in p(*x)])
+    monkeypatch.setattr(
+        "ppl.engine.compiled_function.compile_program",
+        lambda p, *_: lambda *x: [2 * y for y in p(*x)],
+    )
     compiled = jit.compile(polynomial)
     with pytest.warns(PPLWarning, match="replayed without compiling: .*other values"):
         results = [compiled(*arguments(i)) for i in range(3)]

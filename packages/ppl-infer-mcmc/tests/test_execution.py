@@ -65,7 +65,7 @@ def test_a_compiled_run_is_repeated_by_its_seed():
 @pytest.mark.parametrize("mode,num_samples", [("graph", 300), ("eager", 10), ("auto", 40)])
 def test_what_is_short_or_shall_not_be_is_not_compiled(monkeypatch, mode, num_samples):
     compiled = []
-    monkeypatch.setattr(execution, "compile_program", lambda *args: compiled.append(args))
+    monkeypatch.setattr("ppl.engine.program.compile_program", lambda *args: compiled.append(args))
     with settings.context(mcmc_execution=mode):
         run_nuts(num_samples)
     assert not compiled
@@ -77,7 +77,7 @@ def fail(*args):
 
 def test_a_long_run_is_compiled_and_a_failing_compiler_costs_a_warning(monkeypatch):
     monkeypatch.setattr(execution, "find_compiler", lambda: "c++")
-    monkeypatch.setattr(execution, "compile_program", fail)
+    monkeypatch.setattr("ppl.engine.program.compile_program", fail)
     monkeypatch.setattr(execution, "choose_stride", lambda *args: None)
     with pytest.warns(UserWarning, match="without compilation.*no space left"):
         assert run_nuts(300).shape == (900,)

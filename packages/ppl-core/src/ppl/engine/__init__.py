@@ -20,6 +20,9 @@ from .factorization import fail_with_nan as fail_with_nan
 from .folding import fold_constants as fold_constants
 from .passes import Pass as Pass
 from .passes import optimize as optimize
+from .program import Program as Program
+from .program import compiled as compiled
+from .program import recorded as recorded
 from .recording import is_recording as is_recording
 from .recording import record as record
 from .refusals import CaptureError as CaptureError

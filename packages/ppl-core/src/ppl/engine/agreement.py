@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..randomness import get_rng_state, set_rng_state
+from .layouts import laid_out
 
 FAR = 0.1  # how far apart the points of a comparison are
 LAST_DIGITS = 32.0  # roundings that a sum may have gone through
@@ -130,7 +131,7 @@ def _moved(x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
     x = x.detach()
     if not _is_number(x) or x.layout is not torch.strided or overlaps(x):
         return x
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(move(x))
+    return laid_out(move(x), x.stride())
 
 
 def overlaps(x: Tensor) -> bool:

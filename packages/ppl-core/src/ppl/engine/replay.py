@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from ctypes import c_void_p
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from . import cpp_library
 from .inductor import CompiledProgram
+from .layouts import laid_out
 from .replay_notes import Notes, refuse_division
 from .torch_c_interface import Call, Program, addresses, torch_functions
 from .torch_c_interface import ReplayError as ReplayError
@@ -58,7 +58,7 @@ class Replay:
         if any(x.device.type != "cpu" for x in (*inputs, *compiled.constants)):
             raise ReplayError("it is not for the CPU")
         self.library = cpp_library.load(HEADERS / "replay.cpp")
-        self.inputs = [_copy(x) if copies else x.detach() for x in inputs]
+        self.inputs = [laid_out(x, x.stride()) if copies else x.detach() for x in inputs]
         notes = Notes(draws)
         with _generator_kept():
             outputs = notes.watch(compiled.generated, [*self.inputs, *compiled.constants])
@@ -90,7 +90,3 @@ def _generator_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(found)
-
-
-def _copy(x: Tensor) -> Tensor:
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x)

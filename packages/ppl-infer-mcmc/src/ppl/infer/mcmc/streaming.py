@@ -22,9 +22,9 @@ from ppl.infer.mcmc.batch_kernel import BatchKernel
 from ppl.infer.mcmc.chains.chains import Chains
 from ppl.infer.mcmc.described import describe
 from ppl.infer.mcmc.driver.batches import prepare
-from ppl.infer.mcmc.driver.runs import runs_as_batch
 from ppl.infer.mcmc.driver.progress import Progress
 from ppl.infer.mcmc.driver.run_config import Hook, RunConfig, warn_if_empty
+from ppl.infer.mcmc.driver.runs import runs_as_batch
 from ppl.infer.mcmc.driver.sequential import constrain, set_up, transitions
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.portable import Portable, refuse_left_out

@@ -10,13 +10,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from ppl import settings
-from ppl.engine import Pass, fold_constants, optimize, split_products
+from ppl.engine import Pass, compiled, fold_constants, split_products
 from ppl.engine.agreement import points_near
 from ppl.engine.cpp_library import find_compiler
-from ppl.engine.inductor import CompiledProgram, compile_program
 from ppl.engine.replay import Replay, ReplayError
 from ppl.engine.threads import ENOUGH_WORK, at_most, threads_for
 from ppl.errors import SiteError, warn
@@ -75,10 +73,13 @@ def choose_potential(
         if mode == "inductor":
             warn("the model runs without compilation: there is no C++ compiler; install g++")
         return recorded
-    seconds = round(3 + len(recorded.program.graph.nodes) / 40)  # type: ignore[attr-defined]
+    seconds = round(3 + len(recorded.program.run.graph.nodes) / 40)  # type: ignore[attr-defined]
     notice = f"Compiling (about {seconds} s, kept for next time)"
     with announced(notice), threads_for(recorded.work):
-        return _compiled(recorded, position)
+        program = compiled(recorded.program, [position], _passes(position))
+    if program.reason is not None:
+        warn(f"the model runs without compilation: {program.reason}")
+    return RecordedPotential(program)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def choose_execution(
         return Execution(found, width)
     if len(start) == 1 and found.work >= ENOUGH_WORK:  # it has all threads
         return Execution(found, width)
-    if not isinstance(found.program, CompiledProgram):  # a warning has said why
+    if found.program.status != "compiled":  # a warning has said why
         return Execution(recorded_potential(potential, batch), width)
     try:
         new_replay = partial(_replay, found, start[:1])
@@ -146,7 +147,7 @@ def _may_run_free(position: Tensor) -> bool:
 
 def _replay(potential: RecordedPotential, position: Tensor) -> Replay:
     """Return a replay of a compiled potential, compared with it."""
-    program: Any = potential.program
+    program: Any = potential.program.run
     replay = Replay(program, [position])
     for point in points_near([position]):
         if not all(map(_has_same_bits, replay(*point), program(*point))):
@@ -162,16 +163,6 @@ def will_compile(num_iterations: float, jit_compile: bool) -> bool:
     """Return whether a run of so many transitions is compiled, if its potential can be recorded."""
     is_long = mcmc_execution == "auto" and num_iterations >= ENOUGH
     return jit_compile or mcmc_execution == "inductor" or is_long
-
-
-def _compiled(recorded: RecordedPotential, position: Tensor) -> RecordedPotential:
-    try:
-        assert isinstance(recorded.program, GraphModule)
-        program = optimize(recorded.program, [position], _passes(position))
-        return RecordedPotential(compile_program(program, [position]), recorded.work)
-    except Exception as error:  # the compiler has more ways to fail than we could list
-        warn(f"the model runs without compilation: {type(error).__name__}: {error}")
-        return recorded
 
 
 def _passes(position: Tensor) -> list[Pass]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
-from ppl.engine import batch_first, fail_with_nan, optimize, points_near, record, same_function
-from ppl.engine.threads import work_of
+from ppl.engine import Program, batch_first, points_near, recorded, same_function
 from ppl.errors import warn
 from ppl.infer.mcmc.target.faults import described, is_of_point
 
@@ -81,13 +80,12 @@ class RecordedPotential:
     """The potential and gradient of all chains as a tensor program, without handlers.
 
     Args:
-        program: The program.
-        work: How many numbers it computes; default: as the recording says.
+        program: The program, from positions to gradients and potentials.
     """
 
-    def __init__(self, program: Callable[..., Any], work: int | None = None) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self.work: int = work_of(program) if work is None else work
+        self.work: int = program.cost
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return potentials ``(chain,)`` and gradients ``(chain, dim)``.
@@ -121,26 +119,27 @@ def recorded_potential(potential: Callable[[Tensor], Tensor], position: Tensor) 
         position: Positions of the shape ``(chain, dim)`` that all calls will have.
     """
     eager = loop_potential(potential)
-    try:
-        vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
-        program = optimize(fail_with_nan(record(vectorized, position)), [position], [batch_first])
-        if _is_right(RecordedPotential(program), eager, position):
-            return RecordedPotential(program)
-        cause = "its recording gives other values: it draws at random or depends on values"
-    except RuntimeError as error:  # of the recorder, or of the replay
-        cause = str(error)
-    warn(f"the model runs without recording, which is slow: {cause}")
+
+    def is_right(graph: GraphModule) -> bool:
+        program = Program(graph, "recorded", 0)
+        return _is_right(RecordedPotential(program), eager, position)
+
+    vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
+    program = recorded(vectorized, [position], [batch_first], is_right)
+    if program.status == "recorded":
+        return RecordedPotential(program)
+    warn(f"the model runs without recording, which is slow: {program.reason}")
     return eager
 
 
-def _is_right(recorded: PotentialAndGrad, eager: PotentialAndGrad, position: Tensor) -> bool:
+def _is_right(candidate: PotentialAndGrad, eager: PotentialAndGrad, position: Tensor) -> bool:
     """Whether the potential of all chains together is that of some of them alone."""
     points = points_near([position])
 
     def is_right_at(number: int) -> bool:
         rows = torch.arange(len(position))[number % len(position) :: len(points)][:ROWS_COMPARED]
         return same_function(
-            lambda z: _where_finite(*(x[rows] for x in recorded(z))),
+            lambda z: _where_finite(*(x[rows] for x in candidate(z))),
             lambda z: _where_finite(*eager(z[rows])),
             [points[number]],
         )
