@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from ctypes import c_void_p
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from . import cpp_library

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ppl.engine import fail_with_nan, points_near, record, same_function
-from ppl.engine.threads import ENOUGH_WORK
+from ppl.engine.threads import ENOUGH_WORK, work_of
 from ppl.errors import warn
 from ppl.infer.mcmc.slot import Slot, Values
-from ppl.infer.mcmc.target.evaluation import RecordedPotential, evaluate
+from ppl.infer.mcmc.target.evaluation import evaluate
 
 PotentialOfInputs = Callable[[Tensor, Values], Tensor]
 """Maps a flat position ``(dim,)`` and inputs by name, of one chain, to the energy ``()``."""
@@ -65,7 +65,7 @@ class InputPotential:
             if not self._is_right(program, position, {n: x[rows] for n, x in self.inputs.items()}):
                 raise RuntimeError("its recording gives other values")
         self._program, self.is_recorded = program, True
-        self.work = RecordedPotential(program).work
+        self.work = work_of(program)
 
     def _is_right(self, program: Callable[..., Any], position: Tensor, inputs: Values) -> bool:
         """Whether the potentials of all chains together are those of some of them alone."""

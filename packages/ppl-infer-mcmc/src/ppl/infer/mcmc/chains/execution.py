@@ -99,10 +99,8 @@ class Execution:
     @property
     def name(self) -> str:
         """What a reader calls it."""
-        program = getattr(self.potential_and_grad, "program", None)
-        if program is None:
-            return "eager"
-        return "compiled" if isinstance(program, CompiledProgram) else "recorded"
+        recorded = self.potential_and_grad
+        return recorded.program.status if isinstance(recorded, RecordedPotential) else "eager"
 
 
 def choose_execution(
