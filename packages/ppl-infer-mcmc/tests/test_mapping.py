@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ppl.infer.mcmc.target import mapping
 from ppl.infer.mcmc.target.mapping import map_draws
+from ppl.infer.mcmc.target.target import mapping
 
 from .targets import generator
 
@@ -28,6 +28,10 @@ def branching(z):
 def stateful(calls=[]):  # noqa: B006  the state is the point
     calls.append(None)
     return float(len(calls))
+
+
+def looping(z):
+    return {f"x_{i}": (z[i % 3] * i).tanh().sin() + 1 for i in range(200)}
 
 
 WAYS = [mapping._replay, mapping._run_together]
@@ -111,3 +115,17 @@ def test_a_recording_is_compared_at_several_draws():
 
     with pytest.raises(mapping.CaptureError):
         mapping._replay(changing, positions)
+
+
+def test_a_function_with_a_long_loop_runs_with_its_loop_batched():
+    calls = []
+
+    def counted(z):
+        calls.append(None)
+        return looping(z)
+
+    found = map_draws(counted, POSITIONS)
+    assert len(calls) == 1 + mapping.NUM_COMPARED_LONG
+    expected = torch.func.vmap(looping)(POSITIONS)
+    assert list(found) == list(expected)
+    assert_close(found, expected)

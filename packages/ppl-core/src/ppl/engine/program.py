@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 
 from .factorization import fail_with_nan
 from .inductor import compile_program
+from .loops import compile_loops
 from .passes import Pass, optimize
 from .recording import record
 from .threads import work_of
@@ -74,6 +75,7 @@ def compiled(program: Program, inputs: Sequence[Tensor], passes: Sequence[Pass] 
     """
     assert isinstance(program.run, GraphModule)
     try:
+        compile_loops(program.run)
         graph = optimize(program.run, inputs, passes)
         return replace(program, run=compile_program(graph, inputs), status="compiled")
     except Exception as error:  # the compiler has more ways to fail than we could list

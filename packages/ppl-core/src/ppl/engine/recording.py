@@ -75,7 +75,7 @@ def record_objects(fn: Callable[..., Any], *example_args: Any) -> GraphModule:
             return fn(*args)
 
     try:
-        with one_at_a_time, unchecked(), cheap_values(), _while_recording(), last:
+        with one_at_a_time, unchecked(), cheap_values(), while_recording(), last:
             program: GraphModule = make_fx(watched)(*example_args)
     except Exception as error:
         kind = "" if isinstance(error, CaptureError) else f"{type(error).__name__}: "
@@ -105,7 +105,8 @@ def _place(error: Exception, last: LastSite) -> str:
 
 
 @contextmanager
-def _while_recording() -> Iterator[None]:
+def while_recording() -> Iterator[None]:
+    """Let :func:`is_recording` be true inside a ``with`` block."""
     token = _recording.set(True)
     try:
         yield

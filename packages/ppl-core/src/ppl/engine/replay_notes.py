@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from ctypes import c_void_p
+from functools import partial
 from typing import Any
 
 import torch
@@ -231,7 +232,11 @@ class _Namespace:
         self._notes, self._module = notes, module
 
     def __getattr__(self, name: str) -> Any:
+        from .loops.note_rounds import note_rounds
+
         found = getattr(self._module, name)
+        if str(found) == "ppl.rounds.default":
+            return partial(note_rounds, self._notes)
         if isinstance(found, torch._ops.OpOverload):
             return lambda *args, **kwargs: self._notes.operator(found, *args, **kwargs)
         if isinstance(

@@ -26,9 +26,9 @@ class Layout:
     dtypes: tuple[torch.dtype, ...]
 
     @classmethod
-    def of(cls, values: Mapping[str, Tensor]) -> Layout:
-        """Return the layout of such values, sorted by name."""
-        names = tuple(sorted(values))
+    def of(cls, values: Mapping[str, Tensor], is_sorted: bool = True) -> Layout:
+        """Return the layout of such values, sorted by name, or in the order in which they come."""
+        names = tuple(sorted(values) if is_sorted else values)
         shapes = tuple(values[name].shape for name in names)
         return cls(names, shapes, tuple(values[name].dtype for name in names))
 

@@ -79,7 +79,7 @@ def choose_potential(
         program = compiled(recorded.program, [position], _passes(position))
     if program.reason is not None:
         warn(f"the model runs without compilation: {program.reason}")
-    return RecordedPotential(program)
+    return RecordedPotential(program, recorded.loops)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from ppl.engine import Program, batch_first, points_near, recorded, same_function
+from ppl.engine.loops import at_vector_speed
 from ppl.errors import warn
 from ppl.infer.mcmc.target.faults import described, is_of_point
 
 ROWS_COMPARED = 2  # of the chains at each point: plain execution is slow
+MANY_STEPS = 5000  # of a program, that take minutes to compile
 PotentialAndGrad = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Maps positions ``(chain, dim)`` to potentials ``(chain,)`` and gradients ``(chain, dim)``."""
 
@@ -81,10 +83,11 @@ class RecordedPotential:
 
     Args:
         program: The program, from positions to gradients and potentials.
+        loops: What became of the loops of the model, see :func:`~ppl.engine.loops.at_vector_speed`.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, loops: str = "") -> None:
+        self.program, self.loops = program, loops
         self.work: int = program.cost
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,25 +122,45 @@ def recorded_potential(potential: Callable[[Tensor], Tensor], position: Tensor) 
         position: Positions of the shape ``(chain, dim)`` that all calls will have.
     """
     eager = loop_potential(potential)
-
-    def is_right(graph: GraphModule) -> bool:
-        program = Program(graph, "recorded", 0)
-        return _is_right(RecordedPotential(program), eager, position)
-
-    vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
-    program = recorded(vectorized, [position], [batch_first], is_right)
+    batched, loops = at_vector_speed(potential, position[0])
+    if batched is not potential:
+        program = _recorded(batched, eager, position, 1)
+        if program.status == "recorded":
+            return RecordedPotential(program, loops)
+        loops = "not batched: it would give other values"
+    program = _recorded(potential, eager, position, ROWS_COMPARED)
     if program.status == "recorded":
-        return RecordedPotential(program)
+        _warn_if_long(program, loops)
+        return RecordedPotential(program, loops)
     warn(f"the model runs without recording, which is slow: {program.reason}")
     return eager
 
 
-def _is_right(candidate: PotentialAndGrad, eager: PotentialAndGrad, position: Tensor) -> bool:
+def _recorded(
+    potential: Callable[[Tensor], Tensor], eager: PotentialAndGrad, position: Tensor, num_rows: int
+) -> Program:
+    def is_right(graph: GraphModule) -> bool:
+        candidate = RecordedPotential(Program(graph, "recorded", 0))
+        return _is_right(candidate, eager, position, num_rows)
+
+    vectorized = torch.func.vmap(torch.func.grad_and_value(potential))
+    return recorded(vectorized, [position], [batch_first], is_right)
+
+
+def _warn_if_long(program: Program, loops: str) -> None:
+    num_steps = len(program.run.graph.nodes)  # type: ignore[attr-defined]
+    if num_steps >= MANY_STEPS:
+        warn(f"the model is a program of {num_steps} steps, which is slow; {loops}")
+
+
+def _is_right(
+    candidate: PotentialAndGrad, eager: PotentialAndGrad, position: Tensor, num_rows: int
+) -> bool:
     """Whether the potential of all chains together is that of some of them alone."""
     points = points_near([position])
 
     def is_right_at(number: int) -> bool:
-        rows = torch.arange(len(position))[number % len(position) :: len(points)][:ROWS_COMPARED]
+        rows = torch.arange(len(position))[number % len(position) :: len(points)][:num_rows]
         return same_function(
             lambda z: _where_finite(*(x[rows] for x in candidate(z))),
             lambda z: _where_finite(*eager(z[rows])),

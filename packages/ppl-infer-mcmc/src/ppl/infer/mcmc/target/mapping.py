@@ -9,27 +9,33 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from ppl.engine import CaptureError, agree, fail_with_nan, record
+from ppl.engine.loops import at_vector_speed
 from ppl.validation import unchecked
 
 BYTES_AT_ONCE = 2**25
 DRAWS_AT_ONCE = 256  # where it is not known how much memory a draw needs
 FEW_DRAWS = 16 * DRAWS_AT_ONCE  # so few are done before a recording is
-NUM_COMPARED = 8  # draws at which a recording is compared with the function
+NUM_COMPARED, NUM_COMPARED_LONG = 8, 2  # draws at which others are compared with the function
 Values = dict[str, Tensor]
 
 
 def map_draws(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     """Return what a function of a position ``(dim,)`` gives at each of many, stacked.
 
-    For many draws the function is recorded once, without what its results do not depend on, and
-    replayed in large batches.  What cannot be recorded runs in small batches, or draw by draw.
+    A function with long loops runs with its loops batched.  For many draws others are recorded
+    once, without what the results do not depend on, and replayed in large batches.  What cannot be
+    recorded runs in small batches, or draw by draw.
 
     Args:
         fn: From a position to values by name.
         positions: Shape ``(draw, dim)``.
     """
-    is_worth_recording = len(positions) > FEW_DRAWS
-    for run in (_replay, _run_together) if is_worth_recording else (_run_together,):
+    ways = [_run_together]
+    if len(positions) > FEW_DRAWS:
+        ways.insert(0, _replay)
+    if len(positions) > DRAWS_AT_ONCE:
+        ways.insert(0, _run_batched)
+    for run in ways:
         try:
             return run(fn, positions)
         except (RuntimeError, ValueError, TypeError):  # one of the function itself comes again
@@ -43,10 +49,24 @@ def _replay(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     draws_at_once = max(1, BYTES_AT_ONCE // _bytes_of(program))
     many = torch.func.vmap(program, chunk_size=draws_at_once, randomness="different")
     values: Values = many(positions)
-    for i in torch.linspace(0, len(positions) - 1, NUM_COMPARED).long().tolist():
+    _compare(values, fn, positions, NUM_COMPARED)
+    return values
+
+
+def _run_batched(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
+    batched, decision = at_vector_speed(fn, positions[0])
+    if batched is fn:
+        raise CaptureError(decision)
+    values = _run_together(batched, positions)
+    _compare(values, fn, positions, NUM_COMPARED_LONG)
+    return values
+
+
+def _compare(values: Values, fn: Callable[[Tensor], Values], positions: Tensor, num: int) -> None:
+    """Compare values with those of a function at some draws, and raise an error if they differ."""
+    for i in torch.linspace(0, len(positions) - 1, num).long().tolist():
         if not agree({name: x[i] for name, x in values.items()}, fn(positions[i])):
             raise CaptureError("its recording gives other values")
-    return values
 
 
 def _run_together(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:

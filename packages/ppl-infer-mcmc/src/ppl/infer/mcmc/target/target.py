@@ -21,6 +21,7 @@ from ppl.infer.mcmc.target.initialize import check_names, check_precision, initi
 from ppl.infer.mcmc.target.mapping import map_draws
 from ppl.infer.mcmc.target.potential import Params, PotentialFn, flat
 
+MANY_SITES = 50  # so many come from a loop; in its order its rounds are neighbours
 MOST_FAULTS = 32  # points without density that a report looks at
 
 
@@ -66,7 +67,7 @@ class Target:
             initial_params=initial_params,
         )
         expected = {n: t(prototype.nodes[n]["value"]) for n, t in to_unconstrained.items()}
-        layout = Layout.of(expected)
+        layout = Layout.of(expected, is_sorted=len(expected) < MANY_SITES)
         start, potential_of = _start(layout, params, num_chains), flat(potential, layout)
         if not layout.names:
             return cls(layout, _constant(potential_of(start[0])), start, potential.constrain)
