@@ -34,8 +34,8 @@ class ImproperUniform(TorchDistribution):
 
     def __init__(self, support: Any, batch_shape: Any, event_shape: Any) -> None:
         self._support = support
-        shapes = (batch_shape, event_shape)
-        super().__init__(*(as_shape("a shape of ImproperUniform", shape) for shape in shapes))
+        what = "a shape of ImproperUniform"
+        super().__init__(as_shape(what, batch_shape), as_shape(what, event_shape))
 
     @constraints.dependent_property
     def support(self) -> Any:
