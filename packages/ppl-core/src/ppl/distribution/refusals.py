@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ppl.arguments import TENSOR, signature_of, wrong_type
 from ppl.errors import BroadcastError, ShapeError, SiteTypeError
+from ppl.lines import is_library
 
 from .util import broadcast_shape
 
@@ -27,12 +28,13 @@ def refuse_parameters(cls: Any, given: Mapping[str, Any]) -> None:
     from .arguments import real_parameters  # which calls this
 
     real = {name: value for name, value in given.items() if name in real_parameters(cls)}
-    signature = signature_of(cls)
+    parameters = signature_of(cls).parameters
     for name, value in real.items():
-        is_absent = value is None and signature.parameters[name].default is None
+        is_absent = value is None and getattr(parameters.get(name), "default", None) is None
         if not (is_absent or isinstance(value, Tensor | Number)):
             raise wrong_type(f"{cls.__name__}: {name}", TENSOR, value)
-    _refuse_shapes(cls, {name: value for name, value in real.items() if value is not None})
+    if is_library({"__name__": cls.__module__}):  # others may mean what does not broadcast
+        _refuse_shapes(cls, {name: value for name, value in real.items() if value is not None})
 
 
 def refuse_class(what: str, value: Any) -> None:

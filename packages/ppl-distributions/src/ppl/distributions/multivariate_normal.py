@@ -40,11 +40,11 @@ class MultivariateNormal(torch.distributions.MultivariateNormal, TorchDistributi
         checked = self._validate_args if validate_args is None else validate_args
         matrices = (covariance_matrix, precision_matrix, scale_tril)
         require_one_size(
-            type(self).__name__,
-            loc=(loc, 1),
-            covariance_matrix=(covariance_matrix, 2),
-            precision_matrix=(precision_matrix, 2),
-            scale_tril=(scale_tril, 2),
+            self,
+            loc,
+            covariance_matrix=covariance_matrix,
+            precision_matrix=precision_matrix,
+            scale_tril=scale_tril,
         )
         if checked or scale_tril is not None or matrices.count(None) != 2:
             super().__init__(loc, *matrices, validate_args)

@@ -42,7 +42,7 @@ class MultivariateStudentT(TorchDistribution):
         scale_tril: Tensor,
         validate_args: bool | None = None,
     ) -> None:
-        require_one_size(type(self).__name__, loc=(loc, 1), scale_tril=(scale_tril, 2))
+        require_one_size(self, loc, scale_tril=scale_tril)
         df = torch.as_tensor(df, dtype=loc.dtype, device=loc.device)
         size = scale_tril.shape[-1:]
         batch_shape = torch.Size(broadcast_shape(df.shape, loc.shape[:-1], scale_tril.shape[:-2]))

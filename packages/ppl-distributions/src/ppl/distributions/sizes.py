@@ -9,32 +9,26 @@ from torch import Tensor
 from ppl.errors import ShapeError
 
 
-def require_one_size(owner: str, **parameters: tuple[Tensor | None, int]) -> None:
-    """Refuse vectors and square matrices of different sizes; a size of 1 is one of them.
+def require_one_size(dist: Any, loc: Tensor, **matrices: Tensor | None) -> None:
+    """Refuse a square matrix of another size than a location; a size of 1 is one of them.
 
     Args:
-        owner: The name of the distribution.
-        parameters: Each with its number of dimensions in an event; those that are None are left
-            out.
+        dist: The distribution, for the error.
+        loc: Shape ``(*batch, n)``.
+        matrices: Each of shape ``(*batch, n, n)``, or None.
 
     Raises:
         ShapeError: If two sizes differ, or a parameter has too few dimensions.
 
     Example:
         >>> import torch
-        >>> require_one_size("Normal", loc=(torch.zeros(5, 3), 1), scale_tril=(torch.eye(3), 2))
+        >>> require_one_size(None, torch.zeros(5, 3), scale_tril=torch.eye(3))
     """
-    given = [(name, x, n) for name, (x, n) in parameters.items() if x is not None]
-    size = given[0][1].shape[-1:]
-    for _, value, event_dim in given:
-        if len(size) != 1 or value.shape[-event_dim:] != size * event_dim:
-            raise _disagreement(owner, given)
-
-
-def _disagreement(owner: str, given: list[Any]) -> ShapeError:
-    expected = " and ".join(f"{name} (*batch, {', '.join('n' * dim)})" for name, _, dim in given)
-    got = " and ".join(str(tuple(value.shape)) for _, value, _ in given)
-    return ShapeError(
-        f"{owner}: expected {expected} of one size n, got {got}; a vector of equal components is "
-        "written value.expand(n)"
-    )
+    size = loc.shape[-1:]
+    for name, matrix in matrices.items():
+        if matrix is not None and (matrix.shape[-2:] != size + size or not size):
+            raise ShapeError(
+                f"{type(dist).__name__}: expected loc (*batch, n) and {name} (*batch, n, n) of one "
+                f"size n, got {tuple(loc.shape)} and {tuple(matrix.shape)}; a vector of equal "
+                "components is written loc.expand(n)"
+            )

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ppl.distribution import TorchDistributionMixin
 from ppl.distribution.util import broadcast_shape
+from ppl.errors import ShapeError
 from ppl.ops.cholesky import nan_cholesky, precision_to_scale_tril
 
 from . import saddle_point
 from .noise import standard_gamma, standard_normal
-from .sizes import require_one_size
 
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
 
@@ -47,7 +47,8 @@ class Wishart(torch.distributions.Wishart, TorchDistributionMixin):
         if len(given) != 1:
             raise ValueError(f"Wishart: expected exactly one of {', '.join(_MATRICES)}")
         ((name, matrix),) = given
-        require_one_size(type(self).__name__, **{name: (matrix, 2)})
+        if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
+            raise ShapeError(f"Wishart: expected {name} (*batch, n, n), got {tuple(matrix.shape)}")
         df = df if isinstance(df, Tensor) else matrix.new_tensor(df)
         batch_shape = torch.Size(broadcast_shape(matrix.shape[:-2], df.shape))
         self.df: Tensor = df.expand(batch_shape)
