@@ -134,3 +134,20 @@ def test_a_batch_that_does_not_grow_so_is_refused(case):
 
 def test_minus_one_keeps_a_size():
     assert dist.Normal(ZEROS(3), 1.0).expand([2, -1]).batch_shape == (2, 3)
+
+
+def test_of_several_parameters_the_wrong_one_is_named():
+    with pytest.raises(SiteTypeError, match="Binomial: total_count"):
+        dist.Binomial([10, 20], [0.1, 0.2])
+
+
+def test_a_temperature_may_be_a_number():
+    d = dist.RelaxedOneHotCategorical(0.5, [0.2, 0.8])
+    same = dist.RelaxedOneHotCategorical(torch.tensor(0.5), torch.tensor([0.2, 0.8]))
+    x = torch.tensor([0.3, 0.7])
+    torch.testing.assert_close(d.log_prob(x), same.log_prob(x))
+
+
+def test_a_list_of_tensors_keeps_their_type():
+    double = torch.tensor(0.1, dtype=torch.float64)
+    assert dist.Normal([double, 1], 1.0).mean.tolist() == [0.1, 1.0]

@@ -75,7 +75,7 @@ def _is_array(value: Any) -> bool:
 
 def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:
     if isinstance(value, list | tuple):
-        return _of_list(value, dtype) if real else value
+        return of_list(value, dtype) if real else value
     if not isinstance(value, (Tensor, *_PLAIN)) and _is_array(value):
         array = value.__array__()
         value = torch.as_tensor(array) if real or array.ndim else array.item()
@@ -84,15 +84,17 @@ def _converted(value: Any, real: bool, dtype: torch.dtype) -> Any:
     return value
 
 
-def _of_list(values: Any, dtype: torch.dtype) -> Any:
+def of_list(values: Any, dtype: torch.dtype) -> Any:
     """Return numbers and tensors in lists as one tensor, and what is none as it is."""
-    if isinstance(values, Tensor):
-        return values
     if not isinstance(values, list | tuple):
-        return torch.as_tensor(values, dtype=dtype)
+        return values
     try:
         if any(isinstance(value, Tensor | list | tuple) for value in values):
-            return torch.stack([_of_list(value, dtype) for value in values])  # with gradients
+            parts = [torch.as_tensor(of_list(value, dtype)) for value in values]
+            floats = [v.dtype for v in values if isinstance(v, Tensor) and v.is_floating_point()]
+            return torch.stack(
+                [part.to((floats or [dtype])[0]) for part in parts]
+            )  # with gradients
         return torch.as_tensor(values, dtype=dtype)
     except (RuntimeError, TypeError, ValueError):
         return values  # refuse_parameters names it

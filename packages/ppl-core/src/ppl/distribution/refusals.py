@@ -25,11 +25,16 @@ def refuse_parameters(cls: Any, given: Mapping[str, Any]) -> None:
         ShapeError: If one has too few dimensions.
         BroadcastError: If their shapes do not broadcast.
     """
-    from .arguments import real_parameters  # which calls this
+    from .arguments import of_list, real_parameters  # which call this
 
-    real = {name: value for name, value in given.items() if name in real_parameters(cls)}
     parameters = signature_of(cls).parameters
-    for name, value in real.items():
+    declared = cls.arg_constraints if isinstance(cls.arg_constraints, dict) else {}
+    real: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in declared.keys() | real_parameters(cls):
+            continue
+        if name in real_parameters(cls):
+            value = real[name] = of_list(value, torch.get_default_dtype())
         is_absent = value is None and getattr(parameters.get(name), "default", None) is None
         if not (is_absent or isinstance(value, Tensor | Number)):
             raise wrong_type(f"{cls.__name__}: {name}", TENSOR, value)

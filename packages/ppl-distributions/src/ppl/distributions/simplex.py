@@ -17,6 +17,7 @@ from .categorical import Categorical
 from .closed_forms import entropy_in_double
 from .conjugacy import multiply_dirichlets
 from .noise import keep_positive, sample_dirichlet
+from .parameters import as_parameter
 from .transformed import TransformedDistribution
 
 
@@ -78,11 +79,15 @@ class RelaxedOneHotCategorical(
 
     def __init__(
         self,
-        temperature: Tensor,
+        temperature: Tensor | float,
         probs: Tensor | None = None,
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        weights = probs if logits is None else logits
+        temperature = (
+            torch.as_tensor(temperature) if weights is None else as_parameter(temperature, weights)
+        )
         if temperature.dim() and temperature.shape[-1] != 1:
             raise ShapeError(
                 "RelaxedOneHotCategorical: expected a temperature without dimensions, or of shape "
