@@ -193,7 +193,8 @@ class AutoContinuous(AutoGuide):
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
         """Return one draw of all sites."""
-        return self(*args, **kwargs)
+        values: dict[str, Tensor] = self(*args, **kwargs)
+        return values
 
     @torch.no_grad()
     def inverse_mass_matrix(self, is_dense: bool = True) -> Tensor:

@@ -105,7 +105,7 @@ class AutoDAIS(AutoContinuous):
     def _setup_latent(self, loc: Tensor) -> None:
         eta, eta_max, gamma, scale = self._first
         self.loc = torch.nn.Parameter(loc)
-        declared = {
+        declared: dict[str, tuple[Tensor, Any]] = {
             "scale": (torch.full_like(loc, scale), constraints.softplus_positive),
             "eta": (loc.new_tensor(eta), constraints.interval(0.0, eta_max)),
             "gamma": (loc.new_tensor(gamma), constraints.unit_interval),
@@ -167,7 +167,7 @@ class AutoDAIS(AutoContinuous):
 
         def slope(vectors: Tensor, share: Tensor) -> Tensor:
             with validation_enabled(False):
-                flat = together(vectors.reshape(-1, vectors.shape[-1]))
+                flat: Tensor = together(vectors.reshape(-1, vectors.shape[-1]))
                 return share * flat.reshape(vectors.shape) + (1 - share) * of_base(vectors)
 
         return slope

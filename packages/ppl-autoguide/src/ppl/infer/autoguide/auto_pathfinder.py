@@ -201,7 +201,8 @@ class AutoPathfinder(AutoContinuous):
         """
         normals = self._normals()
         if self.num_paths == 1:
-            return QuasiNewtonNormal(*(x[0] for x in normals.parts()))
+            loc, scale, basis, root = (x[0] for x in normals.parts())
+            return QuasiNewtonNormal(loc, scale, basis, root)
         return dist.MixtureSameFamily(dist.Categorical(self.weights), normals)
 
     def get_samples(self) -> dict[str, Tensor]:
@@ -243,4 +244,4 @@ class AutoPathfinder(AutoContinuous):
 def _at(draws: Tensor, density: BatchedDensity) -> Tensor:
     """Return the log densities ``(draw, path)`` of draws ``(draw, path, dim)``."""
     value, _ = density(draws.flatten(0, 1))
-    return value.unflatten(0, draws.shape[:2])
+    return value.reshape(draws.shape[:2])

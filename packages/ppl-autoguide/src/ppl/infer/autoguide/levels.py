@@ -57,8 +57,9 @@ def mixture_quantiles(levels: Tensor, weights: Tensor, loc: Tensor, scale: Tenso
     """
     used = weights > 0
     weights, loc, scale = (x[used].unsqueeze(1) for x in (weights, loc, scale))
-    ends = loc + scale * torch.special.ndtri(levels).unsqueeze(-1)  # (part, quantile, dim)
-    low, high = ends.amin(0), ends.amax(0)
+    ends: Tensor = loc + scale * torch.special.ndtri(levels).unsqueeze(-1)  # (part, quantile, dim)
+    low: Tensor = ends.amin(0)
+    high: Tensor = ends.amax(0)
     for _ in range(64):
         middle = low / 2 + high / 2
         level = (weights.unsqueeze(-1) * torch.special.ndtr((middle - loc) / scale)).sum(0)

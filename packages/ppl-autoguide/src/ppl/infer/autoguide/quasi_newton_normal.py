@@ -48,10 +48,12 @@ class QuasiNewtonNormal(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> QuasiNewtonNormal:
         """Return the distribution with another batch shape."""
-        batch, dims = torch.Size(batch_shape), (1, 1, 2, 2)
-        shapes = (batch + x.shape[x.dim() - d :] for x, d in zip(self.parts(), dims, strict=True))
-        parts = (x.expand(shape) for x, shape in zip(self.parts(), shapes, strict=True))
-        expanded = QuasiNewtonNormal(*parts, validate_args=False)
+        batch, event = torch.Size(batch_shape), (1, 1, 2, 2)
+        loc, scale, basis, root = (
+            x.expand(batch + x.shape[x.dim() - dim :])
+            for x, dim in zip(self.parts(), event, strict=True)
+        )
+        expanded = QuasiNewtonNormal(loc, scale, basis, root, validate_args=False)
         expanded._validate_args = self._validate_args
         return expanded
 
@@ -111,10 +113,9 @@ class QuasiNewtonNormal(TorchDistribution):
 
     def _whitened(self, x: Tensor) -> Tensor:
         inside = (self.basis.mT @ x.unsqueeze(-1)).squeeze(-1)
-        solved = torch.linalg.solve_triangular(
-            self.root, inside.unsqueeze(-1), upper=False
-        ).squeeze(-1)
-        return x + (self.basis @ (solved - inside).unsqueeze(-1)).squeeze(-1)
+        column = inside.unsqueeze(-1)
+        solved: Tensor = torch.linalg.solve_triangular(self.root, column, upper=False)
+        return x + (self.basis @ (solved - column)).squeeze(-1)
 
     def _log_det(self) -> Tensor:
         diagonal = self.root.diagonal(dim1=-2, dim2=-1)
