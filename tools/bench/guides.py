@@ -85,7 +85,7 @@ def spline(root: str) -> Callable[[], Any]:
     def density(x: Any) -> Any:
         return -flow.log_prob(x.clone()).mean()  # another object: the inverse is not cached
 
-    run = importlib.import_module("ppl.ops.jit").trace(density) if root == "ppl" else density
+    run = importlib.import_module("ppl.ops.jit").compile(density) if root == "ppl" else density
 
     def step() -> None:
         for parameter in parameters:

@@ -168,7 +168,8 @@ class AutoDAIS(AutoContinuous):
         def slope(vectors: Tensor, share: Tensor) -> Tensor:
             with validation_enabled(False):
                 flat: Tensor = together(vectors.reshape(-1, vectors.shape[-1]))
-                return share * flat.reshape(vectors.shape) + (1 - share) * of_base(vectors)
+                of_start: Tensor = of_base(vectors)
+                return share * flat.reshape(vectors.shape) + (1 - share) * of_start
 
         return slope
 

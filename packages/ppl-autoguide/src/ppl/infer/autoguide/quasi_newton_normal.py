@@ -112,8 +112,7 @@ class QuasiNewtonNormal(TorchDistribution):
         return rows * self.scale.unsqueeze(-2) + inner @ change @ self.basis.mT
 
     def _whitened(self, x: Tensor) -> Tensor:
-        inside = (self.basis.mT @ x.unsqueeze(-1)).squeeze(-1)
-        column = inside.unsqueeze(-1)
+        column = self.basis.mT @ x.unsqueeze(-1)
         solved: Tensor = torch.linalg.solve_triangular(self.root, column, upper=False)
         return x + (self.basis @ (solved - column)).squeeze(-1)
 
