@@ -64,7 +64,8 @@ PROGRAM = textwrap.dedent("""
         DATA[rank] = torch.nan if rank == 1 else 0.0
         for attempt in range(2 - rank):  # the second of which the other process does not make
             try:
-                SVI(model, guide, Adam({"lr": 0.1}), Trace_ELBO(), distributed=True).step(DATA[rows])
+                svi = SVI(model, guide, Adam({"lr": 0.1}), Trace_ELBO(), distributed=True)
+                svi.step(DATA[rows])
             except Exception as error:
                 print(type(error).__name__, error)
 

@@ -170,9 +170,9 @@ class PureUpdate:
         slots: list[Tensor] = []
         for state, optimizer in self._states():
             own = [state.get(name) for name in names[optimizer]]
+            slots += [_count(state), *(x for x in own if isinstance(x, Tensor))]
             if not all(isinstance(x, Tensor) for x in own):
                 return None
-            slots += [_count(state), *own]
         return slots
 
     def rates(self, number: int = 1) -> Tensor:

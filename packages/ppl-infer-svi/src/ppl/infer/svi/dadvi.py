@@ -301,7 +301,7 @@ def _minimize(
     num_steps, done, before = 0, False, float("inf")
     while not done and num_steps < max_steps:
         search.param_groups[0]["max_iter"] = min(STEPS_OF_A_CALL, max_steps - num_steps)
-        search.step(closure)  # type: ignore[arg-type]
+        search.step(closure)
         num_steps += int(search.param_groups[0]["max_iter"])
         loss = closure()
         assert position.grad is not None

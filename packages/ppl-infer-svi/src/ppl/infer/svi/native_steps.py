@@ -143,4 +143,4 @@ def _copy_moved(to: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     moved = [(a, b) for a, b in zip(to, sources, strict=True) if a.data_ptr() != b.data_ptr()]
     if moved:
         with torch.no_grad():
-            torch._foreach_copy_(*map(list, zip(*moved, strict=True)))
+            torch._foreach_copy_([a for a, _ in moved], [b for _, b in moved])
