@@ -262,3 +262,17 @@ def test_modules_and_guides_that_write_themselves_are_trained():
         found.append([x.item() for x in net.parameters()])
     for actual, expected in zip(found[2:], found[:2], strict=True):
         assert actual == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_long_fit_of_a_dynamic_model_trains_after_one_warning(monkeypatch):
+    monkeypatch.setattr(whole_step, "ENOUGH_TO_RECORD", 10)
+
+    def dynamic(data):
+        model(data if ppl.sample("w", dist.Normal(ZERO, 1.0), obs=ZERO + 1.0) > 0 else -data)
+        if ppl.param("m") > 5.0:
+            ppl.factor("far", -ZERO)
+
+    svi = SVI(dynamic, guide, Adam({"lr": 0.05}), Trace_ELBO())
+    with pytest.warns(PPLWarning, match="without recording") as seen:
+        result = svi.fit(20, DATA, disable_progbar=True)
+    assert len(seen) == 1 and result.num_steps == 20

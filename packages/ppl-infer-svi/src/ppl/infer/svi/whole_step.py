@@ -54,7 +54,7 @@ def for_fit(num_steps: int, svi: SVI) -> WholeStep | None:
     """Return how the steps of a fit are taken; None if it is too short for a recording to pay."""
     if svi._whole is not None or num_steps < ENOUGH_TO_RECORD:
         return svi._whole
-    return WholeStep(svi, "inductor", warns=False, num_steps=num_steps)
+    return WholeStep(svi, "inductor", warns=True, num_steps=num_steps)
 
 
 def after(num_steps: int, whole: WholeStep | None, svi: SVI) -> WholeStep | None:
