@@ -6,6 +6,7 @@ Statistical comparisons have levels of 1e-4 to 1e-5 each, with fixed seeds.
 from __future__ import annotations
 
 import itertools
+import pickle
 import warnings
 from functools import partial
 
@@ -201,6 +202,26 @@ def test_a_kernel_of_ones_own_sees_the_values_of_the_other_blocks():
     draws = run(gibbs, 300, 0, Y).get_samples(group_by_chain=True)
     weight, high = exact_mixture()
     assert abs(draws["weight"].mean() - weight) < 4 * stats.mcse_mean(draws["weight"])
+
+
+def branching():
+    z = sample("z", dist.Bernoulli(0.5))
+    sample("x", dist.Normal(2.0 if z else -2.0, 1.0))
+
+
+def test_a_branch_on_a_site_of_another_block_is_not_frozen():
+    gibbs = Gibbs([(partial(NUTS, max_tree_depth=3), ["x"]), (DiscreteGibbs, ["z"])], branching)
+    draws = run(gibbs, 100, 50).get_samples()
+    assert 0 < draws["z"].sum() < 100
+    assert draws["x"][draws["z"] == 1].mean() > 1 > -1 > draws["x"][draws["z"] == 0].mean()
+
+
+def test_kernels_can_be_pickled():
+    gibbs = Gibbs([(NUTS, ["weight"]), (DiscreteGibbs(mixture), ["high"])], mixture)
+    gibbs.setup(0, Y)
+    other = pickle.loads(pickle.dumps(gibbs))
+    other.setup(0, Y)
+    assert set(other.initial_params) == {"weight", "high"}
 
 
 def test_kernels_are_copied_and_bring_their_model():

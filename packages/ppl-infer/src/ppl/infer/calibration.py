@@ -124,7 +124,7 @@ def calibrate(
                 f"{found.name} returns no draws of the latent sites {sorted(truth)}"
             )
         ranks = {name: rank_of(truth[name], x) for name, x in draws.items()}
-        if len(draws) == len(truth):
+        if len(draws) == len(truth) and LIKELIHOOD not in ranks:
             ranks |= _likelihood_ranks(simulator, truth, draws, data)
     return Calibration(found.name, ranks, draws, failures, prob)
 

@@ -51,7 +51,7 @@ class DiscreteGibbs(MCMCKernel):
         restoration of images".
     """
 
-    _of_a_run = ("_args", "_start")
+    _of_a_run = ("_args", "_start", "_marked")
 
     def __init__(self, model: Model, joint: bool = True) -> None:
         require_program("model", model)
@@ -61,6 +61,7 @@ class DiscreteGibbs(MCMCKernel):
         self._given: dict[str, Tensor] | None = None
         self._args: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
         self._start: dict[str, Tensor] | None = None
+        self._marked: Any = None
         self._is_joint: bool = self.joint
 
     def __repr__(self) -> str:
@@ -99,7 +100,7 @@ class DiscreteGibbs(MCMCKernel):
 
     def cleanup(self) -> None:
         """Forget the chain."""
-        self._args = self._start = None
+        vars(self).update(dict.fromkeys(self._of_a_run))
 
     @property
     def initial_params(self) -> Params:

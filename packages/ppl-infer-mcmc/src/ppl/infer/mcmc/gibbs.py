@@ -74,7 +74,7 @@ class Gibbs(MCMCKernel):
     _of_a_run = ("_kernels", "_others", "_whole", "_discrete", "_values", "_params")
 
     def __init__(self, blocks: Sequence[Block], model: Model | None = None) -> None:
-        self.blocks = [checked_block(block) for block in blocks]
+        self.blocks: list[tuple[Any, list[str]]] = [checked_block(block) for block in blocks]
         self.model: Model = model_of(self.blocks) if model is None else model
         require_program("model", self.model)
         require_instance("model", self.model)

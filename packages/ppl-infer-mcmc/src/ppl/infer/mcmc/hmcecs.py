@@ -95,7 +95,9 @@ class HMCECS(MCMCKernel):
             raise ArgumentError("HMCECS needs a kernel with a model, not with a potential_fn")
         self.kernel = kernel
         self.num_blocks: int = arguments.whole_number("num_blocks", num_blocks, 1)
-        self.reference = arguments.optional_mapping("reference", reference, "values")
+        self.reference: Mapping[str, Tensor] | None = arguments.optional_mapping(
+            "reference", reference, "values"
+        )
         self.degree: int = arguments.one_of("degree", degree, (1, 2))
         self.transforms: Mapping[str, Transform] | None = None  # those of the driver, in a run
         self._kernel: GradientKernel | None = None

@@ -41,7 +41,7 @@ class InputPotential:
 
     def __init__(self, potential: PotentialOfInputs, position: Tensor, inputs: Values) -> None:
         self.potential = potential
-        self.inputs = dict(inputs)
+        self.inputs: dict[str, Tensor] = dict(inputs)
         self.is_recorded: bool = False
         self.work: int = ENOUGH_WORK
         self._program: Callable[..., tuple[Tensor, Tensor]] = self._one_by_one
