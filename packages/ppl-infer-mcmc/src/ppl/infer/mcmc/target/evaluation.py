@@ -127,7 +127,7 @@ def recorded_potential(potential: Callable[[Tensor], Tensor], position: Tensor) 
         program = _recorded(batched, eager, position, 1)
         if program.status == "recorded":
             return RecordedPotential(program, loops)
-        loops = "not batched: it would give other values"
+        loops = f"not batched: {program.reason}"
     program = _recorded(potential, eager, position, ROWS_COMPARED)
     if program.status == "recorded":
         _warn_if_long(program, loops)

@@ -57,7 +57,10 @@ def _run_batched(fn: Callable[[Tensor], Values], positions: Tensor) -> Values:
     batched, decision = at_vector_speed(fn, positions[0])
     if batched is fn:
         raise CaptureError(decision)
-    values = _run_together(batched, positions)
+    try:
+        values = _run_together(batched, positions)
+    except Exception as error:  # whatever it is, the function itself runs without batching
+        raise CaptureError(f"not batched: {type(error).__name__}: {error}") from error
     _compare(values, fn, positions, NUM_COMPARED_LONG)
     return values
 
