@@ -36,11 +36,12 @@ def batch_loops(fn: Callable[[Tensor], Any], position: Tensor) -> Batched:
             or if there is little to batch.
 
     Example:
+        >>> import torch
         >>> def density(x):
         ...     return sum((x[i] - x[i - 1]) ** 2 for i in range(1, 200))
         >>> batched = batch_loops(density, torch.zeros(200))
         >>> batched
-        Batched(597 operations as 5)
+        Batched(600 operations as 5)
         >>> batched(torch.arange(200.0))
         tensor(199.)
     """
