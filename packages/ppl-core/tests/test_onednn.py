@@ -9,7 +9,8 @@ from torch.testing import assert_close
 from ppl.engine import onednn, record
 from ppl.engine.cpp_library import find_compiler
 from ppl.engine.inductor import compile_program
-from ppl.engine.replay import ONEDNN, Replay
+from ppl.engine.replay import Replay
+from ppl.engine.replay_notes import ONEDNN
 
 pytestmark = [
     pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler"),

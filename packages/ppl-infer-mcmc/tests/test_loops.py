@@ -10,7 +10,7 @@ import ppl
 import ppl.distributions as dist
 from ppl.errors import PPLWarning
 from ppl.infer import NUTS
-from ppl.infer.mcmc import potential as potentials
+from ppl.infer.mcmc.target import evaluation as potentials
 from ppl.infer.mcmc.target.evaluation import evaluate, recorded_potential
 from ppl.validation import validation_enabled
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from ppl.infer.mcmc.target import mapping
 from ppl.infer.mcmc.target.mapping import map_draws
-from ppl.infer.mcmc.target.target import mapping
 
 from .targets import generator
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ppl.infer.mcmc.adaptation import dual_averaging, gradient_metric, welford
 from ppl.infer.mcmc.adaptation.adapt import Adapt
+from ppl.infer.mcmc.adaptation.window import Window, empty_window
 from ppl.infer.mcmc.adaptation.windows import (
     SHORTEST,
     Overlapping,
@@ -26,13 +27,6 @@ from ppl.infer.mcmc.transition.metric import Metric
 from ppl.infer.mcmc.transition.step_records import FIELDS, StepRecords
 
 FEW, ENOUGH = 3, 50  # draws that tell of a metric; that tell of a better one than was given
-
-
-class Window(NamedTuple):
-    """What is known of the draws of a window."""
-
-    draws: welford.Moments
-    gradients: welford.Moments  # of the potential there; (chain, 0) if they are not learnt from
 
 
 class Adaptation(NamedTuple):
@@ -173,13 +167,12 @@ class Warmup:
 
     def begin(self, position: Tensor, step_size: Tensor) -> Adaptation:
         """Return the adaptation before the first transition, of chains at ``(chain, dim)``."""
-        window = self._empty_window(position)
-        following = window if self.follows_draws else self._empty_window(position[:, :0])
+        window = self._window(position)
+        following = window if self.follows_draws else self._window(position[:, :0])
         return Adaptation(dual_averaging.begin(step_size), window, following)
 
-    def _empty_window(self, like: Tensor) -> Window:
-        gradients = like if self.learns_gradients else like[:, :0]
-        return Window(*(welford.begin(x, self.full_mass) for x in (like, gradients)))
+    def _window(self, like: Tensor) -> Window:
+        return empty_window(like, self.learns_gradients, self.full_mass)
 
     def update(
         self, adaptation: Adaptation, tuning: Tuning, outcome: Outcome, iteration: Tensor
@@ -211,25 +204,19 @@ class Warmup:
         learns: Tensor,
     ) -> tuple[Adaptation, Tuning]:
         """Return the adaptation with one more draw of the chains that learn, and the tuning."""
-        window = select(learns, self._with_draw(adaptation.window, draw), adaptation.window)
+        window = select(learns, adaptation.window.with_draw(draw), adaptation.window)
         if not self.follows_draws:
             return adaptation._replace(window=window), tuning
         following = adaptation.next_window
-        following = select(learns, self._with_draw(following, draw), following)
+        following = select(learns, following.with_draw(draw), following)
         ends = torch.tensor(self.switches, device=iteration.device)
         ended = learns & torch.isin(iteration + 1, ends)
         window = select(ended, following, window)
-        following = select(ended, self._empty_window(draw.position), following)
+        following = select(ended, self._window(draw.position), following)
         variance = gradient_metric.variance(*window, tuning.metric.inverse, self.few)
         renewed = select(learns, metric.diagonal(variance), tuning.metric)
         adaptation = adaptation._replace(window=window, next_window=following)
         return adaptation, tuning._replace(metric=renewed)
-
-    def _with_draw(self, window: Window, draw: PhasePoint) -> Window:
-        gradients = window.gradients
-        if self.learns_gradients:
-            gradients = welford.update(gradients, draw.gradient)
-        return Window(welford.update(window.draws, draw.position), gradients)
 
     def update_together(
         self, adaptation: Adaptation, tuning: Tuning, records: StepRecords
@@ -258,7 +245,7 @@ class Warmup:
         if self.follows_draws or not self.window_ends:
             return adaptation, tuning
         window = adaptation.window
-        emptied = self._empty_window(window.draws.mean)
+        emptied = self._window(window.draws.mean)
         if self.cross_chain_adaptation and not shared:
             renewed = self._suggested_metric(draw)
         else:
