@@ -85,9 +85,7 @@ class RelaxedOneHotCategorical(
         validate_args: bool | None = None,
     ) -> None:
         weights = probs if logits is None else logits
-        temperature = (
-            torch.as_tensor(temperature) if weights is None else as_parameter(temperature, weights)
-        )
+        temperature = as_parameter(temperature, torch.tensor(0.0) if weights is None else weights)
         if temperature.dim() and temperature.shape[-1] != 1:
             raise ShapeError(
                 "RelaxedOneHotCategorical: expected a temperature without dimensions, or of shape "
