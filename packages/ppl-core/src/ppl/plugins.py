@@ -136,9 +136,9 @@ def misspelt(module: str) -> Callable[[str], NoReturn]:
     """Return the ``__getattr__`` of a module that has nothing but what it shows.
 
     Example:
-        >>> misspelt("ppl.poutine")("trac")
+        >>> misspelt("ppl.poutine")("replai")
         Traceback (most recent call last):
-        AttributeError: module 'ppl.poutine' has no attribute 'trac'; did you mean 'trace'?
+        AttributeError: module 'ppl.poutine' has no attribute 'replai'; did you mean 'replay'?
     """
 
     def refuse(name: str) -> NoReturn:
