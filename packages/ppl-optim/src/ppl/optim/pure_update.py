@@ -177,9 +177,10 @@ class PureUpdate:
 
     def rates(self, number: int = 1) -> Tensor:
         """Return the learning rates of the next updates, shape ``(update, parameter)``."""
-        rates = tuple(_next_rate(o.param_groups[0]) for o in self._optimizers)
-        decays = [float(o.param_groups[0].get("lrd", 1.0)) for o in self._optimizers]
-        if any(decay != 1.0 for decay in decays):
+        next_rates = {o: _next_rate(o.param_groups[0]) for o in self._distinct}
+        rates = tuple(next_rates[o] for o in self._optimizers)
+        if any(o.param_groups[0].get("lrd", 1.0) != 1.0 for o in self._distinct):
+            decays = [float(o.param_groups[0].get("lrd", 1.0)) for o in self._optimizers]
             rows = [rates]
             for _ in range(number - 1):
                 rows.append(tuple(map(mul, rows[-1], decays)))

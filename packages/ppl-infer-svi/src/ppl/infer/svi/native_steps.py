@@ -84,10 +84,11 @@ class NativeSteps:
             slots: The slots, as they are now.
         """
         self._give(args)
-        state = [*self._update.leaves, *slots]
-        _copy_moved(self._buffers, state)
+        pairs = zip([*self._update.leaves, *slots], self._buffers, strict=True)
+        moved = [(x, buffer) for x, buffer in pairs if x.data_ptr() != buffer.data_ptr()]
+        _copy([(buffer, x) for x, buffer in moved])
         num_taken, (losses,) = self._run(number)
-        _copy_moved(state, self._buffers)
+        _copy(moved)
         if num_taken:
             torch.autograd.graph.increment_version(self._update.leaves)
             self._update.advance(num_taken)
@@ -138,9 +139,8 @@ def work_of(program: GraphModule) -> int:
     return work
 
 
-def _copy_moved(to: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """Copy tensors to others, where that is not the same memory."""
-    moved = [(a, b) for a, b in zip(to, sources, strict=True) if a.data_ptr() != b.data_ptr()]
-    if moved:
+def _copy(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Copy the second tensor of each pair into the first."""
+    if pairs:  # a grad mode takes as long as a small step
         with torch.no_grad():
-            torch._foreach_copy_([a for a, _ in moved], [b for _, b in moved])
+            torch._foreach_copy_([to for to, _ in pairs], [source for _, source in pairs])
