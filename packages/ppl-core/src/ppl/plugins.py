@@ -136,9 +136,9 @@ def misspelt(module: str) -> Callable[[str], NoReturn]:
     """Return the ``__getattr__`` of a module that has nothing but what it shows.
 
     Example:
-        >>> misspelt("ppl.poutine")("replai")
+        >>> misspelt("ppl.poutine")("sedd")
         Traceback (most recent call last):
-        AttributeError: module 'ppl.poutine' has no attribute 'replai'; did you mean 'replay'?
+        AttributeError: module 'ppl.poutine' has no attribute 'sedd'; did you mean 'seed'?
     """
 
     def refuse(name: str) -> NoReturn:
