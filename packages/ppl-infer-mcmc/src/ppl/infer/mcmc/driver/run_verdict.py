@@ -49,7 +49,8 @@ def verdict_of(
         return verdict
     reason = f"{too_deep} transitions reached max_tree_depth={deepest}: they ended too early"
     cure = depth_advice(samples, bool(getattr(kernel, "full_mass", False)))
-    reasons, advice = (*verdict.reasons, reason), (cure, *verdict.advice)
+    reasons, cures = (*verdict.reasons, reason), [(cure,), verdict.advice]
+    advice = sum(reversed(cures) if bool(diverging.any()) else cures, ())  # the worst first
     return replace(verdict, reliable=False, reasons=reasons, advice=advice)
 
 
