@@ -25,10 +25,15 @@ from ppl.infer import (
     CSIS,
     DADVI,
     ELBO,
+    HMCECS,
+    MCMC,
+    NUTS,
     SMC,
     SVI,
+    DiscreteGibbs,
     EarlyStopping,
     EnergyDistance,
+    Gibbs,
     Importance,
     IMQSteinKernel,
     JitTrace_ELBO,
@@ -36,6 +41,7 @@ from ppl.infer import (
     JitTraceGraph_ELBO,
     JitTraceMeanField_ELBO,
     MHResampler,
+    Posterior,
     Predictive,
     RBFSteinKernel,
     RenyiELBO,
@@ -257,7 +263,8 @@ def guides():
     for name, make in vars(autoguide).items():
         if name.startswith("Auto") and name not in LEFT_OUT | {"AutoGuideList"}:
             options = {"model": model, **special.get(name, {})}
-            yield name, (lambda make=make, o=options: used(make(**o), draw)), draw
+            fit = [lambda guide: guide.fit()] if name == "AutoPathfinder" else []
+            yield name, (lambda make=make, o=options, f=fit: used(make(**o), *f, draw)), draw
 
 
 def in_parts():
@@ -345,7 +352,33 @@ def predict_traces():
         return TracePredictive(model, Importance(model, guide, 3).run(), num_samples=2)
 
 
+def both():
+    z = sample("z", dist.Bernoulli(0.3))
+    sample("y", dist.Normal(sample("m", dist.Normal(z, 1.0)), 1.0), obs=Y[0])
+
+
+def subsampled():
+    m = sample("m", dist.Normal(0.0, 1.0))
+    with plate("data", 4, subsample_size=2) as rows:
+        sample("y", dist.Normal(m, 1.0), obs=torch.cat([Y, -Y])[rows])
+
+
+def walk(kernel):
+    ppl.set_rng_seed(0)
+    mcmc = MCMC(kernel, 3, 3, disable_progbar=True)
+    mcmc.run()
+    return mcmc.get_samples()
+
+
 CASES = [
+    ("DiscreteGibbs", lambda: DiscreteGibbs(coin), walk),
+    ("Gibbs", lambda: Gibbs([(NUTS, ["m"]), (DiscreteGibbs, ["z"])], both), walk),
+    ("HMCECS", lambda: HMCECS(NUTS(subsampled)), walk),
+    (
+        "Posterior",
+        lambda: Posterior.from_draws({"m": Y[None]}, model),
+        lambda p: (p.get_samples(), p.log_likelihood()),
+    ),
     ("plate", lambda: plate("d", 3), enter),
     ("plate", lambda: plate("d", 9, subsample_size=3), enter),
     ("Trace", lambda: poutine.trace(model).get_trace(), score),

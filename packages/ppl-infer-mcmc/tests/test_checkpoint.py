@@ -251,7 +251,7 @@ def test_another_way_of_evaluation_is_told(tmp_path):
 
 
 def test_draws_are_mapped_to_files_and_computed_some_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.driver.runs.DRAWS_AT_ONCE", 7)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.batches.DRAWS_AT_ONCE", 7)
     found = drawn(tmp_path / "run")
     assert_same(found, drawn())
     assert len(list((tmp_path / "run").glob("site-*"))) == 3

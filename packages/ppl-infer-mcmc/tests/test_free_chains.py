@@ -107,7 +107,7 @@ def test_free_chains_draw_what_a_chain_draws_through_python(model, make, monkeyp
 
 @every_model
 def test_chains_draw_the_same_in_threads_and_one_after_another(model, monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.driver.runs.most_threads", lambda: 3)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.batches.most_threads", lambda: 3)
     make = KERNELS["nuts"]
     expected = draws(run(make(model), chain_method="sequential"))
     assert_same_bits(draws(run(make(model))), expected)
@@ -164,7 +164,7 @@ class Unlucky(RuntimeError):
 
 
 def test_an_error_in_one_thread_ends_all_and_keeps_what_was_drawn(monkeypatch):
-    monkeypatch.setattr("ppl.infer.mcmc.driver.runs.most_threads", lambda: 3)
+    monkeypatch.setattr("ppl.infer.mcmc.driver.batches.most_threads", lambda: 3)
     monkeypatch.setattr(free_chains, "WORK_OF_A_CALL", 2**14)
     advance, lock, calls = free_chains.FreeChain._advance, threading.Lock(), []
 

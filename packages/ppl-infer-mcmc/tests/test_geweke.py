@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 import torch
 
-import ppl.infer.mcmc.nuts as nuts
 import ppl.infer.mcmc.target.potential as potential
 import ppl.infer.mcmc.transition.hmc_transition as hmc_transition
+import ppl.infer.mcmc.transition.nuts_transition as nuts
 from ppl import settings
 from ppl.infer.mcmc import HMC, NUTS, Gibbs, RandomWalkKernel
 from ppl.infer.mcmc.adaptation.warmup import Warmup
@@ -64,7 +64,7 @@ def chains_together(make, step_size):
     for turn in range(TURNS):
         y = data(params)
         potential_and_grad.inputs = {"y": y}
-        machine = kernel._machine(potential_and_grad, start.device)
+        machine = kernel.transition(potential_and_grad, start.device)
         sampler = Sampler(machine, Warmup(0), 1)
         seeds = range(turn * CHAINS, (turn + 1) * CHAINS)
         chains = Chains(sampler, start, step_size, seeds, choose_stride(sampler, start))

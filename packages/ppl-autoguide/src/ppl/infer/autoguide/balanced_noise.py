@@ -21,7 +21,7 @@ def balanced_noise(number: int, like: Tensor) -> Tensor:
 
     Example:
         >>> noise = balanced_noise(8, torch.zeros(2, dtype=torch.float64))
-        >>> (noise.mT @ noise / 8).round(decimals=6)
+        >>> (noise.mT @ noise / 8).abs().round(decimals=6)
         tensor([[1., 0.],
                 [0., 1.]], dtype=torch.float64)
     """

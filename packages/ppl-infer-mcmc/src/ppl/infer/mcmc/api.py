@@ -90,6 +90,7 @@ class MCMC(Portable):
         ArgumentTypeError: If an argument is of another type, or has another name.
 
     Example:
+        >>> import torch
         >>> import ppl.distributions as dist
         >>> from ppl.infer.mcmc import NUTS
         >>> from ppl.primitives import sample
@@ -209,7 +210,10 @@ class MCMC(Portable):
             num_chains, num_draws = draws.shape
             warn(f"the run was stopped: {num_draws} draws of {num_chains} chains are kept")
             raise draws.stopped
-        if is_suspicious(draws) and not (verdict := quick_verdict(self.kernel, draws)).reliable:
+        if not is_suspicious(self.kernel, draws):
+            return
+        verdict = quick_verdict(self.kernel, draws)
+        if not verdict.reliable:
             warn(f"{verdict.brief()}\n(MCMC.summary() tells all)")
 
     def get_samples(

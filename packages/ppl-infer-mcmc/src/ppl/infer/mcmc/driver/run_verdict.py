@@ -17,12 +17,17 @@ from ppl.infer.mcmc.driver.run_config import RunResult
 from ppl.ops import stats
 
 ENOUGH_DRAWS = 4  # of a chain: fewer cannot be compared
+MANY_TOO_DEEP = 0.01  # of the transitions
 DRAWS_JUDGED = 10_000  # at the end of a run: the statistics of more may take longer than it
 
 
-def is_suspicious(found: RunResult) -> bool:
+def is_suspicious(kernel: Any, found: RunResult) -> bool:
     """Look at what costs little: a verdict sorts all draws, which may outlast the run."""
-    return bool(diverging_in(found).any()) or any(
+    deepest = getattr(kernel, "max_tree_depth", torch.inf)
+    too_deep = found.fields.get("tree_depth", torch.zeros(1)) >= deepest
+    if bool(diverging_in(found).any()) or float(too_deep.double().mean()) >= MANY_TOO_DEEP:
+        return True
+    return any(
         bool((stats.split_gelman_rubin(_some(draws)) > diagnostics.MAX_R_HAT).any())
         for draws in _latent(found).values()
         if draws.shape[1] >= ENOUGH_DRAWS

@@ -236,6 +236,7 @@ _FORMS: dict[Any, Form] = {
     dist.Pareto.log_prob: _pareto,
     dist.RelaxedBernoulli.log_prob: _image,
     dist.RelaxedBernoulliStraightThrough.log_prob: _image,
+    dist.RelaxedOneHotCategorical.log_prob: _image,
     dist.RelaxedOneHotCategoricalStraightThrough.log_prob: _image,
     dist.Uniform.log_prob: _uniform,
     dist.Weibull.log_prob: _weibull,
