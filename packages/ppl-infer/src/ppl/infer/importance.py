@@ -24,6 +24,7 @@ from .importance_weights import (
 )
 from .particles import vectorize
 from .predictive_runs import foreign_generators, refuse_foreign_draws
+from .site_shapes import check_counted_once
 from .trace_batch import TraceBatch, params_in, values_in
 from .trace_posterior import TracePosterior
 from .util import guess_max_plate_nesting
@@ -154,8 +155,10 @@ class Importance(TracePosterior):
             guide_trace = poutine.trace(self.guide).get_trace(*args, **kwargs)
         replayed = poutine.replay(self.model, trace=guide_trace)
         model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
-        if is_validation_enabled() and self.guide is not None:
-            check_model_guide_match(model_trace, guide_trace)
+        if is_validation_enabled():
+            check_counted_once(model_trace)
+            if self.guide is not None:
+                check_model_guide_match(model_trace, guide_trace)
         return model_trace, torch.as_tensor(log_weight(model_trace, guide_trace))
 
 

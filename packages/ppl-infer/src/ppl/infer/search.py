@@ -16,8 +16,10 @@ from ppl.distribution import Delta
 from ppl.errors import IntractableError, SiteError, UnsupportedModelError, warn
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import all_escape, site_is_subsample
+from ppl.validation import is_validation_enabled
 
 from .arguments import positive_int
+from .site_shapes import check_counted_once
 from .trace_posterior import TracePosterior
 
 Model = Callable[..., Any]
@@ -42,6 +44,7 @@ class Search(TracePosterior):
         UnsupportedModelError: In ``run``, if a latent site has infinitely many values, or a plate
             subsamples.
         IntractableError: In ``run``, if a site has more combinations of values than ``max_tries``.
+        ShapeError: In ``run``, if observations broadcast along a dimension without a plate.
         SiteError: In ``run``, if no execution of positive probability is found.
 
     Example:
@@ -76,6 +79,8 @@ class Search(TracePosterior):
             log_weight = torch.as_tensor(trace.log_prob_sum())
             if not bool(log_weight == -torch.inf):
                 if site is None:
+                    if not found and is_validation_enabled():
+                        check_counted_once(trace)
                     found.append(log_weight.item())
                     yield trace, log_weight
                 else:

@@ -13,9 +13,11 @@ import ppl.poutine as poutine
 from ppl.errors import NotFiniteError, NotRunError, SiteError, UnsupportedModelError
 from ppl.poutine.program_errors import require_program
 from ppl.poutine.util import site_is_subsample
+from ppl.validation import is_validation_enabled
 
 from .arguments import positive_int
 from .importance_weights import effective_size
+from .site_shapes import check_counted_once
 from .systematic import systematic_resample
 from .trace_batch import TraceBatch, params_in, values_in
 from .trace_posterior import TracePosterior
@@ -48,6 +50,7 @@ class SMC(TracePosterior):
     Raises:
         UnsupportedModelError: In ``run``, if a latent site is discrete, a plate subsamples, or the
             model cannot run under vmap, such as with a branch on a value.
+        ShapeError: In ``run``, if observations broadcast along a dimension without a plate.
         NotFiniteError: In ``run``, if the likelihood is zero, or no number, at all particles.
 
     Example:
@@ -114,6 +117,8 @@ class SMC(TracePosterior):
         self, *args: Any, **kwargs: Any
     ) -> tuple[Sequence[poutine.Trace], list[Tensor], list[int]]:
         first = poutine.trace(self.model).get_trace(*args, **kwargs)  # makes parameters
+        if is_validation_enabled():
+            check_counted_once(first)
         target = _Target(self.model, first, args, kwargs)
         particles = target.draw_from_prior(self.num_particles)
         self._log_evidence, self.temperatures, self.acceptance_rates = torch.zeros(()), [0.0], []

@@ -18,10 +18,11 @@ from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.target.faults import described
 from ppl.infer.mcmc.target.opaque import opaque
 from ppl.infer.mcmc.target.potential import Params
+from ppl.infer.site_shapes import check_counted_once
 from ppl.infer.util import max_plate_nesting_of
 from ppl.poutine.program_errors import require_instance, require_program
 from ppl.poutine.util import site_is_subsample
-from ppl.validation import validation_enabled
+from ppl.validation import is_validation_enabled, validation_enabled
 
 Model = Callable[..., Any]
 
@@ -45,6 +46,7 @@ class DiscreteGibbs(MCMCKernel):
 
     Raises:
         SiteError: In `setup`, if a latent site is continuous or has infinitely many values.
+        ShapeError: In `setup`, if observations broadcast along a dimension without a plate.
 
     References:
         Geman & Geman 1984, "Stochastic relaxation, Gibbs distributions, and the Bayesian
@@ -73,6 +75,8 @@ class DiscreteGibbs(MCMCKernel):
         """Prepare one chain; see :class:`~ppl.infer.mcmc.mcmc_kernel.MCMCKernel`."""
         self._args, self._is_joint = (args, kwargs), self.joint
         trace = self._run(self.model)
+        if is_validation_enabled():
+            check_counted_once(trace)
         sites = dict(discrete_sites(trace))
         self._start = {name: site["value"] for name, site in sites.items()}
         self._start |= {n: x for n, x in (self._given or {}).items() if n in sites}

@@ -274,8 +274,8 @@ def _run_sequentially(
     for chain, seed in enumerate(draw_seeds(config.num_chains)):
         with (
             seeded(seed),
+            set_up(kernel, config, chain, args, kwargs),  # whose first execution is checked
             validation_enabled(not config.disable_validation),
-            set_up(kernel, config, chain, args, kwargs),
         ):
             if chain == 0:
                 warn_if_empty(Layout.of(kernel.initial_params))

@@ -54,8 +54,8 @@ def run_chain(
     stopped: BaseException | None = None
     with (
         seeded(seed),
+        set_up(kernel, config, chain, args, kwargs),  # whose first execution is checked
         validation_enabled(not config.disable_validation),
-        set_up(kernel, config, chain, args, kwargs),
     ):
         try:
             for params, stage, i in transitions(kernel, config, chain):
