@@ -77,3 +77,23 @@ def test_where_something_is_observed_nothing_runs_away():
     assert (z[:, :3] == 0).all()
     assert (z[:, 3:].mean(0) - 1).abs().max() < 4 / 400**0.5
     assert mcmc.get_samples()["z_unobserved"].abs().max() < 7
+
+
+DIRECTIONS = {
+    "uniform": dist.ProjectedNormal(torch.zeros(3)),
+    "projected": dist.ProjectedNormal(torch.tensor([1.0, 2.0, 0.0])),
+    "projected, of the plane": dist.ProjectedNormal(torch.tensor([1.0, -1.0])),
+    "von Mises": dist.VonMises3D(torch.tensor([2.0, -1.0, 0.0])),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions_are_drawn_on_the_sphere(name):
+    law = DIRECTIONS[name]
+    mcmc = run(lambda: sample("x", law))
+    x = mcmc.get_samples()["x"]
+    torch.testing.assert_close(x.norm(dim=-1), torch.ones(len(x)))
+    truth = law.sample((100_000,))
+    for found, expected in ((x, truth), (x.square(), truth.square())):
+        error = (found.mean(0) - expected.mean(0)).abs()
+        assert (error < 4 / 400**0.5 * found.std(0)).all()  # 400 effective draws at least
