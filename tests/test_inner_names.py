@@ -18,7 +18,7 @@ PATHS = {
         is_identically_zero logsumexp scale_and_mask sum_leftmost sum_rightmost weakmethod""",
     "ppl.infer": "enable_validation is_validation_enabled",
     "ppl.infer.enum": "config_enumerate iter_discrete_traces",
-    "ppl.infer.mcmc.adaptation": "ArrowheadMassMatrix BlockMassMatrix WarmupAdapter",
+    "ppl.infer.mcmc.adaptation": "ArrowheadMassMatrix BlockMassMatrix",
     "ppl.infer.mcmc.api": "MCMC StreamingMCMC",
     "ppl.infer.mcmc.mcmc_kernel": "MCMCKernel",
     "ppl.infer.mcmc.util": """TraceEinsumEvaluator TraceTreeEvaluator diagnostics initialize_model

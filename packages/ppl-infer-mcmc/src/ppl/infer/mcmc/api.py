@@ -288,3 +288,12 @@ class MCMC(Portable):
         if self._draws is None:
             raise NotRunError("there are no draws yet: call MCMC.run(...) first")
         return self._draws
+
+
+def __getattr__(name: str) -> Any:
+    """Return ``StreamingMCMC``, which needs this module, at the path where programs look for it."""
+    if name == "StreamingMCMC":
+        from ppl.infer.mcmc.streaming import StreamingMCMC
+
+        return StreamingMCMC
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
