@@ -11,6 +11,7 @@ from typing import Any, get_args
 from torch import Tensor
 from torch.distributions import Transform
 
+import ppl.plugins as plugins
 from ppl.engine.threads import threads_for
 from ppl.errors import NotRunError, warn
 from ppl.infer.mcmc import arguments, util
@@ -290,10 +291,8 @@ class MCMC(Portable):
         return self._draws
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Return ``StreamingMCMC``, which needs this module, at the path where programs look for it."""
     if name == "StreamingMCMC":
-        from ppl.infer.mcmc.streaming import StreamingMCMC
-
-        return StreamingMCMC
+        return plugins.load("ppl.infer", name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
