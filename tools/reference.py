@@ -49,9 +49,8 @@ def found(path: str) -> Any:
 def public_names(module: ModuleType) -> list[str]:
     """Return the names that a module shows to programs; constants in capitals are left out."""
     if hasattr(module, "__all__"):
-        found = [
-            n for n in module.__all__ if not n.isupper() or inspect.isclass(getattr(module, n))
-        ]
+        names = module.__all__  # of which NUTS is no constant, though in capitals
+        found = [n for n in names if not n.isupper() or inspect.isclass(getattr(module, n))]
     else:
         lazy = set(dir(module)) - set(vars(module))
         found = [*_names_in_source(module), *(name for name in lazy if _is_ours(module, name))]

@@ -117,3 +117,23 @@ def test_a_compiler_that_is_wrong_is_not_believed_and_one_warning_says_so(monkey
 def test_an_unknown_mode_is_refused():
     with pytest.raises(SiteError, match="'fast'"):
         settings.set(mcmc_execution="fast")
+
+
+def test_a_wait_for_the_compiler_is_announced_before_it_and_only_where_progress_is_shown(
+    monkeypatch, capsys
+):
+    said = []
+
+    def compiled(program, points, passes):
+        said.append(capsys.readouterr().err)
+        return program
+
+    monkeypatch.setattr(execution, "find_compiler", lambda: "c++")
+    monkeypatch.setattr(execution, "compiled", compiled)
+    monkeypatch.setattr(execution, "choose_stride", lambda *args: None)
+    for is_shown in (True, False):
+        torch.manual_seed(0)
+        kernel = NUTS(model, jit_compile=True)
+        MCMC(kernel, 5, 5, num_chains=2, disable_progbar=not is_shown).run()
+    assert "Compiling (about" in said[0] and "kept for next time" in said[0]
+    assert "Compiling" not in said[-1]

@@ -70,7 +70,8 @@ class Search(TracePosterior):
         self.max_tries: int = positive_int("max_tries", int(max_tries) if is_whole else max_tries)
 
     def _traces(self, *args: Any, **kwargs: Any) -> Iterator[tuple[poutine.Trace, Tensor]]:
-        frontier, found = _Frontier(), []
+        frontier = _Frontier()
+        found: list[float] = []
         frontier.put(poutine.Trace(), 0.0)
         for _ in range(self.max_tries):
             if not frontier:
