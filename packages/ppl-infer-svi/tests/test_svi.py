@@ -12,7 +12,7 @@ import ppl
 import ppl.distributions as dist
 import ppl.optim as optim
 import ppl.poutine as poutine
-from ppl.errors import SiteError, UnknownPluginError
+from ppl.errors import SiteError, SupportError, UnknownPluginError
 from ppl.infer import ELBO, SVI, Trace_ELBO
 
 DATA = torch.tensor([0.5, 1.5, 1.0, 0.7])
@@ -249,3 +249,18 @@ def test_data_that_a_mask_hides_may_be_infinite():
 
     svi = SVI(masked, drawing, optim.Adam({"lr": 0.1}), Trace_ELBO())
     assert math.isfinite(svi.step(torch.tensor([0.0, math.inf, 1.0])))
+
+
+def test_a_guide_below_the_support_of_the_model_is_told_at_the_site_of_the_model():
+    def model():
+        ppl.sample("rate", dist.HalfNormal(1.0))
+
+    def guide():
+        ppl.sample("rate", dist.Normal(ppl.param("loc", torch.tensor(-3.0)), 1e-3))
+
+    with pytest.raises(SupportError, match=r"'rate'.*HalfNormal") as error:
+        SVI(model, guide, optim.Adam({"lr": 0.1}), Trace_ELBO()).step()
+    assert "-3.0" in str(error.value) or "-2.99" in str(error.value)
+    assert 'ppl.sample("rate", dist.HalfNormal(1.0))' in str(
+        error.value
+    )  # the line, not the guide's
