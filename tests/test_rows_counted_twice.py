@@ -25,6 +25,7 @@ from ppl.infer import (
     StreamingMCMC,
     config_enumerate,
     infer_discrete,
+    log_likelihood,
 )
 from ppl.infer.autoguide import AutoNormal
 from ppl.infer.mcmc import HMC, DiscreteGibbs, Gibbs, RandomWalkKernel
@@ -75,6 +76,7 @@ METHODS = {
     "Search": lambda y: Search(of_rows_by_a_coin).run(y),
     "infer_discrete": lambda y: infer_discrete(of_rows_by_a_coin, first_available_dim=-3)(y),
     "Predictive": predict,
+    "log_likelihood": lambda y: log_likelihood(of_rows, {"mean": torch.zeros(3)}, y),
     **{
         loss: partial(step, loss)
         for loss in ("Trace_ELBO", "TraceGraph_ELBO", "TraceEnum_ELBO", "TraceMeanField_ELBO")

@@ -12,9 +12,11 @@ import ppl.poutine as poutine
 from ppl.distribution.util import scale_and_mask
 from ppl.errors import SiteError
 from ppl.poutine.util import site_is_data
+from ppl.validation import is_validation_enabled
 
 from .marginal_likelihood import marginal_pointwise, sums_out
 from .predictive_runs import AtDraw, run_draws
+from .site_shapes import check_counted_once
 from .util import max_plate_nesting_of
 
 Model = Callable[..., Any]
@@ -45,7 +47,8 @@ def log_likelihood(
     Raises:
         SiteError: If nothing is observed, there are no samples, a continuous latent site has none,
             or a discrete site that has none is shared by several observations.
-        ShapeError: If the samples of a site do not fit it.
+        ShapeError: If the samples of a site do not fit it, or observations broadcast along a
+            dimension without a plate.
 
     Example:
         >>> import ppl.distributions as dist
@@ -69,6 +72,8 @@ def log_likelihood(
         if sums_out(trace):
             return marginal_pointwise(model, draw, args, kwargs, max_plate_nesting_of(trace))
         check_all_given(trace, list(given))
+        if is_validation_enabled():
+            check_counted_once(trace)
         return pointwise(trace)
 
     with torch.no_grad():
