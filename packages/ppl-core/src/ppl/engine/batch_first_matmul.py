@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 
 
 def batch_first(program: GraphModule) -> GraphModule:

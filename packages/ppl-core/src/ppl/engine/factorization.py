@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._python_dispatch import TorchDispatchMode
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 FINITE_ONLY = {  # raise an error where a matrix is not finite
     aten.linalg_eig.default,
     aten.linalg_eigvals.default,

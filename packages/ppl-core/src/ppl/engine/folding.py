@@ -7,6 +7,7 @@ replay need not.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.fx.node import map_arg
 
 from .recording import has_effect
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 PRODUCTS = {aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default}
 LARGEST = 2**24  # numbers: what has more is not computed ahead
 Values = dict[Node, Tensor]

@@ -26,7 +26,7 @@ from .agreement import overlaps, points_near, same_function
 from .onednn import by_onednn
 from .recording import one_at_a_time
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 Compiled = Callable[..., Sequence[Tensor]]
 Generated = Callable[[list[Tensor]], Sequence[Tensor]]  # empties the list
 Options = Mapping[str, Any]
@@ -94,6 +94,9 @@ class CompiledProgram:
     def __init__(
         self, generated: Generated, constants: Sequence[Tensor], recorded: GraphModule
     ) -> None:
+        self.generated: Generated
+        self.constants: Sequence[Tensor]
+        self.recorded: GraphModule
         self.generated, self.constants, self.recorded = generated, constants, recorded
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:

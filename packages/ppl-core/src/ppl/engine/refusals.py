@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..errors import PPLError
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 EXITS = {  # functions that make a Python value of a tensor, by what to write instead
     **dict.fromkeys(
         ("__bool__", "is_nonzero", "equal", "allclose"),

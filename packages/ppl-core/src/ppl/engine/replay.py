@@ -58,8 +58,10 @@ class Replay:
         refuse_division(compiled.recorded)
         if any(x.device.type != "cpu" for x in (*inputs, *compiled.constants)):
             raise ReplayError("it is not for the CPU")
-        self.library = cpp_library.load(HEADERS / "replay.cpp")
-        self.inputs = [laid_out(x, x.stride()) if copies else x.detach() for x in inputs]
+        self.library: ctypes.CDLL = cpp_library.load(HEADERS / "replay.cpp")
+        self.inputs: list[Tensor] = [
+            laid_out(x, x.stride()) if copies else x.detach() for x in inputs
+        ]
         notes = Notes(draws)
         with _generator_kept():
             outputs = notes.watch(compiled.generated, [*self.inputs, *compiled.constants])

@@ -31,7 +31,7 @@ from .torch_c_interface import (
 KERNEL, PRODUCT, PRODUCT_AND_SUM, ONEDNN, OPERATOR = range(5)
 PRODUCTS = {"mm": PRODUCT, "bmm": PRODUCT, "addmm": PRODUCT_AND_SUM, "baddbmm": PRODUCT_AND_SUM}
 MOST_ARGUMENTS, MOST_OPERATOR_ARGUMENTS, STEP = 256, 16, 8  # as in cpp/program.hpp
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 DIVISIONS = (
     aten.div.Tensor_mode,
     aten.floor_divide.default,

@@ -7,13 +7,15 @@ share out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
 from .batch_first_matmul import is_dense
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 LARGE = 10**6  # multiplications: smaller products are over before other threads wake up
 
 

@@ -46,7 +46,14 @@ class BlockMessenger(Messenger):
         hide, expose = names("hide of block", hide), names("expose of block", expose)
         hide_types = names("hide_types of block", hide_types)
         expose_types = names("expose_types of block", expose_types)
+        self.hide: Sequence[str] | None
+        self.expose: Sequence[str] | None
+        self.hide_all: bool
+        self.expose_all: bool
         self.hide, self.expose, self.hide_all, self.expose_all = hide, expose, hide_all, expose_all
+        self.hide_types: Sequence[str] | None
+        self.expose_types: Sequence[str] | None
+        self.expose_fn: Predicate | None
         self.hide_types, self.expose_types, self.expose_fn = hide_types, expose_types, expose_fn
         hidden = _matcher(hide, hide_types)
         exposed = _matcher(expose, expose_types)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,7 +85,7 @@ class CollapseMessenger(Messenger):
     _keeps_notes = True
 
     def __init__(self, sites: Collection[str] | None = None) -> None:
-        self.sites = names("sites of collapse", sites)
+        self.sites: Sequence[str] | None = names("sites of collapse", sites)
         self._reset()
 
     def __enter__(self) -> CollapseMessenger:

@@ -21,7 +21,7 @@ class EscapeMessenger(Messenger):
     """
 
     def __init__(self, escape_fn: Callable[[Any], bool]) -> None:
-        self.escape_fn = required_function("escape_fn of escape", escape_fn)
+        self.escape_fn: Any = required_function("escape_fn of escape", escape_fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if self.escape_fn(msg):

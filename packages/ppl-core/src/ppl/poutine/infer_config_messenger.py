@@ -18,7 +18,7 @@ class InferConfigMessenger(Messenger):
     """
 
     def __init__(self, config_fn: Callable[[Any], Mapping[str, Any]]) -> None:
-        self.config_fn = required_function("config_fn of infer_config", config_fn)
+        self.config_fn: Any = required_function("config_fn of infer_config", config_fn)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         hints = self.config_fn(msg)

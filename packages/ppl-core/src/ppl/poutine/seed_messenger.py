@@ -25,7 +25,7 @@ class SeedMessenger(Messenger):
     def __init__(self, rng_seed: int) -> None:
         if not hasattr(rng_seed, "__index__"):
             raise SiteTypeError(f"seed needs an int, got {rng_seed!r}")
-        self.rng_seed = int(rng_seed)
+        self.rng_seed: int = int(rng_seed)
 
     def __enter__(self) -> SeedMessenger:
         with ExitStack() as blocks:

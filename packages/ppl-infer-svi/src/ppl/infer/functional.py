@@ -113,9 +113,12 @@ class SVI:
             require_program(role, program)
         if not (isinstance(optim, PyroOptim) or hasattr(optim, "get_params")):
             raise SiteTypeError(f"optim must be an optimizer, got {optim!r}; {_ORDER}")
+        self.model: Model
+        self.guide: Model
+        self.static: dict[str, Any]
         self.model, self.guide, self.static = model, guide, static
-        self.loss = _loss_function(loss)
-        self.optim = PureOptim(optim) if isinstance(optim, PyroOptim) else optim
+        self.loss: Callable[..., Tensor] = _loss_function(loss)
+        self.optim: PureOptim | Any = PureOptim(optim) if isinstance(optim, PyroOptim) else optim
         self._constraints: dict[str, constraints.Constraint] | None = None
 
     def init(

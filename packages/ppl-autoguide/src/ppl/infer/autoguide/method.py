@@ -73,4 +73,4 @@ def _negative_log_density(
     return torch.as_tensor(jacobian - model_trace.log_prob_sum())
 
 
-laplace = Method(_laplace, why_not_continuous)
+laplace: Method = Method(_laplace, why_not_continuous)

@@ -43,6 +43,10 @@ class QuasiNewtonNormal(TorchDistribution):
         root: Tensor,
         validate_args: bool | None = None,
     ) -> None:
+        self.loc: Tensor
+        self.scale: Tensor
+        self.basis: Tensor
+        self.root: Tensor
         self.loc, self.scale, self.basis, self.root = loc, scale, basis, root
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=validate_args)
 

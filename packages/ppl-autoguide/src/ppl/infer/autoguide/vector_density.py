@@ -13,6 +13,7 @@ import ppl.poutine as poutine
 from ppl.engine import batch_first, fail_with_nan, optimize, points_near, record, same_function
 from ppl.engine.recording import draws
 from ppl.errors import ArgumentError, UnsupportedModelError, warn
+from ppl.infer.layout import Layout
 from ppl.validation import validation_enabled
 
 from .whole_data import refuse_subsamples
@@ -39,10 +40,13 @@ class VectorDensity:
     """
 
     def __init__(self, guide: AutoContinuous, args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.layout = guide.layout
+        self.layout: Layout = guide.layout
         self.transforms = {
             name: biject_to(site["fn"].support) for name, site in guide._latent_sites()
         }
+        self.model: Callable[..., Any]
+        self.args: tuple[Any, ...]
+        self.kwargs: dict[str, Any]
         self.model, self.args, self.kwargs = guide.model, args, kwargs
 
     def __call__(self, vector: Tensor) -> Tensor:

@@ -91,9 +91,11 @@ class Batched:
     def __init__(self, trace: Trace) -> None:
         join_additions(trace.results)
         kinds = Kinds.of(trace.results)
-        self.num_operations = sum(len(unit.members) for unit in kinds.units)
-        self.recurrences = [(len(x.rounds), len(x.rounds[0])) for x in kinds.recurrences]
-        self.num_steps = len(kinds.by_number)
+        self.num_operations: int = sum(len(unit.members) for unit in kinds.units)
+        self.recurrences: list[tuple[int, int]] = [
+            (len(x.rounds), len(x.rounds[0])) for x in kinds.recurrences
+        ]
+        self.num_steps: int = len(kinds.by_number)
         self._structure = trace.structure
         self._results = [_result(kinds, node) for node in trace.results]
         self._steps = _steps(kinds, trace.results)

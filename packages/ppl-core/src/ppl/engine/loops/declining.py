@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from ..refusals import EXITS, MAKERS
 from .nodes import DeclinedError
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 STRIDED = {aten.as_strided.default}  # of a memory that a batch has not
 OF_VALUES = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 DATA = {Tensor.data.__get__, Tensor.data.__set__}  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ class Kind:
     members: list[Node]
 
     def __post_init__(self) -> None:
-        self.places = {node: i for i, node in enumerate(self.members)}
+        self.places: dict[Node, int] = {node: i for i, node in enumerate(self.members)}
 
     def __len__(self) -> int:
         return len(self.members)

@@ -39,7 +39,7 @@ class NativeRounds:
     def __init__(
         self, compiled: CompiledProgram, inputs: Tensors, num_rounds: int, is_backward: bool
     ) -> None:
-        self.replay = Replay(compiled, inputs)
+        self.replay: Replay = Replay(compiled, inputs)
         self.function: int = ctypes.cast(self.replay.library.run_rounds, c_void_p).value or 0
         self._num_rounds, self._is_backward = num_rounds, is_backward
 

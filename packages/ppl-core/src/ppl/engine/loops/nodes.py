@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import PPLError
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 T = TypeVar("T")
 
 POSITION, LEAF, CONSTANT, SUM = "position", "leaf", "constant", "sum"  # targets of no operation
@@ -70,14 +70,18 @@ class Node:
         result: Tensor | None,
         place: int,
     ) -> None:
+        self.args: tuple[Any, ...]
+        self.kwargs: dict[str, Any]
+        self.place: int
+        self.target: Any
         self.target, self.args, self.kwargs, self.place = target, args, kwargs, place
         self.shape: torch.Size = torch.Size() if result is None else result.shape
-        self.dtype = None if result is None else result.dtype
-        self.device = None if result is None else result.device
+        self.dtype: torch.dtype | None = None if result is None else result.dtype
+        self.device: torch.device | None = None if result is None else result.device
         self.inputs: list[Node] = list(nodes_in((args, tuple(kwargs.values()))))
         self.value: Tensor = torch.empty(0)
         self.literal: float | None = None
-        self.kind = -1
+        self.kind: int = -1
 
 
 def nodes_in(arguments: Iterable[Any]) -> Iterator[Node]:

@@ -36,11 +36,13 @@ class Outside:
             for k, x in enumerate(inputs)
             if not isinstance(x, Earlier)
         }
-        self.initial = {at: argument(kinds, [x]) for at, x in recurrence.initial.items()}
+        self.initial: dict[tuple[int, int], Argument] = {
+            at: argument(kinds, [x]) for at, x in recurrence.initial.items()
+        }
         inside = {x: j for nodes in recurrence.rounds for j, x in enumerate(nodes)}
         others = (node for node in kinds.nodes if node not in inside)
         used = [*results, *(x for node in others for x in node.inputs)]
-        self.used = sorted({inside[x] for x in used if x in inside})
+        self.used: list[int] = sorted({inside[x] for x in used if x in inside})
 
 
 def by_rounds(recurrence: Recurrence, outside: Outside) -> LoopStep:

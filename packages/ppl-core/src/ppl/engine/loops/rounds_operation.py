@@ -71,11 +71,13 @@ class Recorded:
         state, given, shared = loop.split(tensors)
         at = [*state, *(x[0] for x in given), *shared]
         with disable_proxy_modes_tracing():
-            self.inputs = [torch.ones(x.shape, dtype=x.dtype, device=x.device) for x in at]
+            self.inputs: list[Tensor] = [
+                torch.ones(x.shape, dtype=x.dtype, device=x.device) for x in at
+            ]
             self.program: GraphModule = record(loop.flat, *self.inputs)
             self.like: list[Tensor] = self.program(*self.inputs)
         self.run_round: Callable[..., Sequence[Tensor]] = self.program
-        self.loop = replace(loop, round=_unused)
+        self.loop: Loop = replace(loop, round=_unused)
         self._native: NativeRounds | None = None
         self._lock = threading.Lock()
 

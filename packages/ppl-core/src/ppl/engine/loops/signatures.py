@@ -14,7 +14,7 @@ import torch
 
 from .nodes import CONSTANT, JOINS, LEAF, SOURCES, SUM, Node, mapped, runs
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 Rounds = list[list[Node]]  # of a loop; what comes first in one round comes first in all
 FEW_VALUES, OFTEN = 4, 8  # of an input that many nodes have in common
 

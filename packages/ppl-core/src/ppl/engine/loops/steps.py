@@ -15,7 +15,7 @@ from .kinds import Kind, Kinds
 from .nodes import JOINS, SUM, VIEWS, Node, runs
 from .takes import taking
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 Step = Callable[[Values], Any]  # returns the value of a kind
 
 

@@ -31,7 +31,7 @@ from .nodes import (
     mapped,
 )
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 SHAPE_ONLY = {  # of their argument: the result is a constant
     aten.zeros_like.default,
     aten.ones_like.default,

@@ -71,6 +71,9 @@ class DADVI:
             raise ArgumentError(f"model must be a program, got {model!r}")
         if not tolerance > 0:
             raise ArgumentError(f"tolerance must be positive, got {tolerance!r}")
+        self.model: Callable[..., Any]
+        self.seed: int
+        self.tolerance: float
         self.model, self.seed, self.tolerance = model, seed, tolerance
         self.num_draws: int = positive_int("num_draws", num_draws, at_least=4)
         if self.num_draws % 2:

@@ -45,6 +45,8 @@ class EarlyStopping:
             raise ArgumentError(f"tolerance must be positive, got {tolerance!r}")
         if not 0 < false_stop_rate < 1:
             raise ArgumentError(f"false_stop_rate must lie in (0, 1), got {false_stop_rate!r}")
+        self.tolerance: float | None
+        self.false_stop_rate: float
         self.tolerance, self.false_stop_rate = tolerance, false_stop_rate
 
     def __repr__(self) -> str:

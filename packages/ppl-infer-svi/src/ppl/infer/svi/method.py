@@ -43,4 +43,4 @@ def _svi(
     return posterior_of_guide(model, fitted, args, kwargs, num_draws=num_draws, history=history)
 
 
-svi = Method(_svi, why_not_continuous)
+svi: Method = Method(_svi, why_not_continuous)

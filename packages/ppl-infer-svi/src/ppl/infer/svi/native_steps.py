@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from ppl.engine.replay import Replay, ReplayError
 from ppl.optim.pure_update import PureUpdate
 
 WORK_OF_A_CALL = 2**27  # numbers computed before Python has a look: a tenth of a second
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 PRODUCTS = (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default)
 AT_ONCE = 32  # multiplications of a product, in the time of another number
 LOSS, IS_FINITE, STATE = range(3)  # outputs of the program of a step; the state is the rest

@@ -90,6 +90,8 @@ class ReweightedWakeSleep(Trace_ELBO):
         )
         if not 0 <= insomnia <= 1:
             raise ArgumentError(f"insomnia must be between 0 and 1, got {insomnia}")
+        self.insomnia: float
+        self.model_has_params: bool
         self.insomnia, self.model_has_params = insomnia, model_has_params
         self.num_sleep_particles: int = positive_int(
             "num_sleep_particles", num_sleep_particles or num_particles
