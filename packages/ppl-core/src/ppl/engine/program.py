@@ -43,7 +43,7 @@ class Program:
 
 def recorded(
     function: Callable[..., Any],
-    inputs: Sequence[Tensor],
+    inputs: Sequence[Any],
     passes: Sequence[Pass],
     is_right: Callable[[GraphModule], bool],
 ) -> Program:
@@ -51,7 +51,7 @@ def recorded(
 
     Args:
         function: The function.
-        inputs: Such as all calls will have.
+        inputs: Such as all calls will have; tensors alone if there are passes.
         passes: What rearranges the recording.
         is_right: Whether the recording gives what is trusted.
     """

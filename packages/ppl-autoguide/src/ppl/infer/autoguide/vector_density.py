@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.distributions import biject_to
+from torch.fx import GraphModule
 
 import ppl.poutine as poutine
-from ppl.engine import batch_first, fail_with_nan, optimize, points_near, record, same_function
+from ppl.engine import batch_first, points_near, recorded, same_function
 from ppl.engine.recording import draws
 from ppl.errors import ArgumentError, UnsupportedModelError, warn
 from ppl.infer.layout import Layout
@@ -82,21 +83,22 @@ class BatchedDensity:
         self.density = density
         self._at(like[0])  # what is wrong with the model itself comes up here
         self._program: Callable[[Tensor], tuple[Tensor, Tensor]] = self._one_by_one
-        try:
-            together = torch.func.vmap(torch.func.grad_and_value(density), randomness="different")
-            program = optimize(fail_with_nan(record(together, like)), [like], [batch_first])
-        except RuntimeError as error:
-            warn(f"the model runs without recording, which is slow: {error}")
+        together = torch.func.vmap(torch.func.grad_and_value(density), randomness="different")
+        program = recorded(together, [like], [batch_first], self._is_right(like))
+        if program.status != "recorded":
+            warn(f"the model runs without recording, which is slow: {program.reason}")
             return
-        if draws(program):
+        if draws(program.run):  # type: ignore[arg-type]
             raise UnsupportedModelError(
                 "the model draws at random at sites that the guide has no distribution for, so its "
                 "density is not known; sum them out, or give them values with ppl.condition"
             )
-        if same_function(program, self._one_by_one, points_near([like])):
-            self._program = program
-        else:
-            warn("the model runs without recording, which is slow: it depends on values")
+        self._program = program.run
+
+    def _is_right(self, like: Tensor) -> Callable[[GraphModule], bool]:
+        """Return whether a recording is the density; one that draws is refused, not compared."""
+        points = points_near([like])
+        return lambda graph: draws(graph) or same_function(graph, self._one_by_one, points)
 
     @validation_enabled(False)
     def __call__(self, vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl.engine import fail_with_nan, points_near, record, same_function
-from ppl.engine.threads import ENOUGH_WORK, work_of
+from ppl.engine import points_near, recorded, same_function
+from ppl.engine.threads import ENOUGH_WORK
 from ppl.errors import warn
 from ppl.infer.mcmc.slot import Slot, Values
-from ppl.infer.mcmc.target.evaluation import evaluate
+from ppl.infer.mcmc.target.evaluation import evaluate, where_finite
 
 PotentialOfInputs = Callable[[Tensor, Values], Tensor]
 """Maps a flat position ``(dim,)`` and inputs by name, of one chain, to the energy ``()``."""
@@ -45,10 +45,14 @@ class InputPotential:
         self.is_recorded: bool = False
         self.work: int = ENOUGH_WORK
         self._program: Callable[..., tuple[Tensor, Tensor]] = self._one_by_one
-        try:
-            self._record(position)
-        except RuntimeError as error:  # of the recorder, or of the replay
-            warn(f"the model runs without recording, which is slow: {error}")
+        together = torch.func.vmap(torch.func.grad_and_value(potential))
+        program = recorded(
+            together, [position, self.inputs], [], lambda graph: self._is_right(graph, position)
+        )
+        if program.status == "recorded":
+            self._program, self.is_recorded, self.work = program.run, True, program.cost
+        else:
+            warn(f"the model runs without recording, which is slow: {program.reason}")
 
     def __call__(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return potentials ``(chain,)`` and gradients ``(chain, dim)``."""
@@ -58,17 +62,17 @@ class InputPotential:
             gradient, value = self._one_by_one(position, self.inputs)
         return value, gradient
 
-    def _record(self, position: Tensor) -> None:
-        together = torch.func.vmap(torch.func.grad_and_value(self.potential))
-        program = fail_with_nan(record(together, position, self.inputs))
-        for rows in (torch.arange(len(position)), torch.arange(len(position)).flip(0)):
-            if not self._is_right(program, position, {n: x[rows] for n, x in self.inputs.items()}):
-                raise RuntimeError("its recording gives other values")
-        self._program, self.is_recorded = program, True
-        self.work = work_of(program)
+    def _is_right(self, program: Callable[..., Any], position: Tensor) -> bool:
+        """Whether the potentials of all chains together are those of some of them alone.
 
-    def _is_right(self, program: Callable[..., Any], position: Tensor, inputs: Values) -> bool:
-        """Whether the potentials of all chains together are those of some of them alone."""
+        The chains change their inputs for the second comparison.
+        """
+        return all(
+            self._is_right_at(program, position, {n: x[rows] for n, x in self.inputs.items()})
+            for rows in (torch.arange(len(position)), torch.arange(len(position)).flip(0))
+        )
+
+    def _is_right_at(self, program: Callable[..., Any], position: Tensor, inputs: Values) -> bool:
         some = {name: x[:ROWS_COMPARED] for name, x in inputs.items()}
         return same_function(
             lambda z: _where_finite(*(x[:ROWS_COMPARED] for x in program(z, inputs))),
@@ -109,7 +113,5 @@ class SlotPotential(InputPotential):
         return super().__call__(position)
 
 
-def _where_finite(gradient: Tensor, value: Tensor) -> list[Any]:
-    """Return gradients and potentials, nan where there is no density."""
-    is_finite = value.isfinite()
-    return [gradient.where(is_finite[:, None], torch.nan), value.where(is_finite, torch.nan)]
+def _where_finite(gradient: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    return where_finite(value, gradient)

@@ -162,15 +162,15 @@ def _is_right(
     def is_right_at(number: int) -> bool:
         rows = torch.arange(len(position))[number % len(position) :: len(points)][:num_rows]
         return same_function(
-            lambda z: _where_finite(*(x[rows] for x in candidate(z))),
-            lambda z: _where_finite(*eager(z[rows])),
+            lambda z: where_finite(*(x[rows] for x in candidate(z))),
+            lambda z: where_finite(*eager(z[rows])),
             [points[number]],
         )
 
     return all(map(is_right_at, range(len(points))))
 
 
-def _where_finite(value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def where_finite(value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return potentials and gradients, nan where there is no density: it has no gradient."""
     is_finite = value.isfinite()
     return value.where(is_finite, torch.nan), gradient.where(is_finite[:, None], torch.nan)
