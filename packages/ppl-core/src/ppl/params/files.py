@@ -82,14 +82,7 @@ def load_state(
 
 
 def _state(contents: Any, filename: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    if not isinstance(contents, dict) or contents.get("format") != _FORMAT:
-        raise FileFormatError(f"{os.fspath(filename)!r} is not a parameter file of ppl")
-    version = contents.get("version")
-    if version != _VERSION:
-        raise FileFormatError(
-            f"{os.fspath(filename)!r} has format version {version}, this ppl reads {_VERSION}; "
-            "upgrade ppl-core"
-        )
+    check_format(contents, filename, _FORMAT, _VERSION, "not a parameter file of ppl")
     params: Any = contents.get("params")
     specs: Any = contents.get("constraints")
     if not _are_complete(params, specs):
@@ -105,6 +98,36 @@ def _are_complete(params: Any, specs: Any) -> bool:
     if not (isinstance(params, dict) and isinstance(specs, dict) and params.keys() == specs.keys()):
         return False
     return all(isinstance(leaf, torch.Tensor) for leaf in params.values())
+
+
+def check_format(
+    contents: Any,
+    filename: str | os.PathLike[str],
+    name: str,
+    version: int,
+    otherwise: str,
+    cure: str = "upgrade ppl-core",
+) -> None:
+    """Check that contents begin with a format and a version.
+
+    Args:
+        contents: What :func:`read_plain` returned.
+        filename: Where they are from.
+        name: Of the format.
+        version: The one that is read.
+        otherwise: What the file is, if it has another format.
+        cure: What to do about another version.
+
+    Raises:
+        FileFormatError: If they are anything else.
+    """
+    if not isinstance(contents, dict) or contents.get("format") != name:
+        raise FileFormatError(f"{os.fspath(filename)!r} is {otherwise}")
+    found = contents.get("version")
+    if found != version:
+        raise FileFormatError(
+            f"{os.fspath(filename)!r} has format version {found}, this ppl reads {version}; {cure}"
+        )
 
 
 def read_plain(filename: str | os.PathLike[str], map_location: Any = None) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ppl.errors import ArgumentError, FileFormatError
-from ppl.params.files import read_plain, write_atomically
+from ppl.params.files import check_format, read_plain, write_atomically
 
 FORMAT, VERSION = "ppl-fit", 1
 Contents = dict[str, Any]
@@ -52,13 +52,7 @@ def read(path: Path) -> Contents:
         FileFormatError: If it is another file.
     """
     contents = read_plain(path)
-    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise FileFormatError(f"{os.fspath(path)!r} is not a checkpoint of SVI.fit")
-    if contents.get("version") != VERSION:
-        raise FileFormatError(
-            f"{os.fspath(path)!r} has format version {contents.get('version')}, this ppl reads "
-            f"{VERSION}"
-        )
+    check_format(contents, path, FORMAT, VERSION, "not a checkpoint of SVI.fit")
     restored: Contents = _alive(contents)
     return restored
 

@@ -24,7 +24,7 @@ from ppl.infer.mcmc.chains.chains import Chains, ChainsEnd
 from ppl.infer.mcmc.chains.sampler import Sampler
 from ppl.infer.mcmc.target.divergences import Divergences
 from ppl.infer.mcmc.transition.noise import StreamState
-from ppl.params.files import read_plain, write_atomically
+from ppl.params.files import check_format, read_plain, write_atomically
 
 FORMAT, VERSION = "ppl-mcmc", 1
 CURE = "use another folder, or remove it to start anew"
@@ -202,14 +202,9 @@ def _write(file: Path, contents: Mapping[str, Any]) -> None:
 
 def _read(file: Path) -> Mapping[str, Any]:
     contents = read_plain(file)
-    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise FileFormatError(f"{os.fspath(file)!r} is no file of a run of MCMC; {CURE}")
-    if contents["version"] != VERSION:
-        raise FileFormatError(
-            f"{os.fspath(file)!r} has format version {contents['version']}, this ppl reads "
-            f"{VERSION}; {CURE}"
-        )
-    return contents
+    check_format(contents, file, FORMAT, VERSION, f"no file of a run of MCMC; {CURE}", CURE)
+    found: Mapping[str, Any] = contents
+    return found
 
 
 def _refuse_other(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
