@@ -8,10 +8,10 @@ import torch
 
 from ..poutine.cond_indep_stack_frame import CondIndepStackFrame
 from ..poutine.trace_struct import Site
-from ..poutine.util import site_is_factor
+from ..poutine.util import site_is_data, site_is_factor
 from .report import Finding, find
 from .runs import Run
-from .sites import is_discrete, site_is_data, support_of
+from .sites import is_discrete, support_of
 
 _NUM_DRAWS = 100  # of each site of the guide, to see whether they lie in the model's support
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..poutine.trace_struct import Site
-from ..poutine.util import site_is_factor
+from ..poutine.util import site_is_data
 from .report import Finding, find
 from .runs import Run
 
@@ -67,18 +67,8 @@ def _integer_data(name: str, site: Site, line: str | None) -> Iterator[Finding]:
     value, support = site["value"], support_of(site)
     if not isinstance(value, Tensor) or value.is_floating_point() or support is None:
         return
-    if site["is_observed"] and not is_discrete(site) and not _is_bookkeeping(site):
+    if site_is_data(site) and not is_discrete(site):
         yield find("PPL307", name, f"they are {value.dtype}, under {site['fn']}", line)
-
-
-def _is_bookkeeping(site: Site) -> bool:
-    """Whether a site is a factor or a deterministic: observed, but no data."""
-    return site_is_factor(site) or bool(site["infer"].get("_deterministic"))
-
-
-def site_is_data(site: Site) -> bool:
-    """Return whether a site is observed, and is neither a factor nor a deterministic."""
-    return bool(site["is_observed"]) and not _is_bookkeeping(site)
 
 
 def _endless_enumeration(name: str, site: Site, line: str | None) -> Iterator[Finding]:

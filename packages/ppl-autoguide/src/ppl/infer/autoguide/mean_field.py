@@ -21,8 +21,6 @@ from .vector_density import OF_POINTS, Density, VectorDensity
 if TYPE_CHECKING:
     from .auto_multivariate_normal import AutoMultivariateNormal
 
-MOST_COMPONENTS = 200  # of which a diagnosis computes the covariance
-
 
 class MeanField(AutoGuide):
     """Base class of guides whose components are independent normals on the unconstrained scale.
@@ -96,8 +94,7 @@ class MeanField(AutoGuide):
     def diagnose(self, model: Any, *args: Any, **options: Any) -> GuideDiagnostics:
         """Return how far to believe the guide, and which sites it is too narrow for.
 
-        See :meth:`AutoGuide.diagnose`; the spreads are those of :meth:`linear_response`, if the
-        guide has no more than 200 components.
+        See :meth:`AutoGuide.diagnose`; the spreads are those of :meth:`linear_response`.
         """
         found = super().diagnose(model, *args, **options)
         kwargs = {k: x for k, x in options.items() if k not in ("num_draws", "parallel")}

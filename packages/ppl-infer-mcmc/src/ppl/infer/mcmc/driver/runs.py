@@ -19,16 +19,11 @@ from ppl.infer.mcmc.chains.chains import ChainsEnd
 from ppl.infer.mcmc.chains.execution import will_compile
 from ppl.infer.mcmc.driver.batches import prepare, run_batches
 from ppl.infer.mcmc.driver.parallel import Environment, default_start_method, run_in_processes
-from ppl.infer.mcmc.driver.run_config import (
-    RunConfig,
-    RunResult,
-)
+from ppl.infer.mcmc.driver.run_config import RunConfig, RunResult
 from ppl.infer.mcmc.driver.sequential import run_chain, run_sequentially
 from ppl.infer.mcmc.mcmc_kernel import MCMCKernel
 from ppl.infer.mcmc.target.initial_points import MAX_CAUSES
 from ppl.infer.mcmc.transition.noise import draw_seeds
-
-DRAWS_AT_ONCE = 2**16  # of a run whose draws are kept in files
 
 
 def run_chains(
