@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.distributions import constraints
 from torch.testing import assert_close
 
 import ppl
@@ -27,26 +26,15 @@ from ppl.optim import (
     Rprop,
 )
 
+from .conjugate import ZERO, guide, model
+
 DATA = torch.tensor([0.5, 1.5, 1.0, 0.7, 0.1, 0.9], dtype=torch.float64)
-ZERO = torch.zeros((), dtype=torch.float64)
 
 
 @pytest.fixture(autouse=True)
 def _fresh():
     ppl.set_rng_seed(0)
     ppl.clear_param_store()
-
-
-def model(data):
-    z = ppl.sample("z", dist.Normal(ZERO, 1.0))
-    with ppl.plate("data", len(data)):
-        ppl.sample("x", dist.Normal(z, 1.0), obs=data)
-
-
-def guide(data):
-    m = ppl.param("m", ZERO.clone())
-    s = ppl.param("s", ZERO + 1.0, constraint=constraints.positive)
-    ppl.sample("z", dist.Normal(m, s))
 
 
 def by_hand(model, guide, *args):
