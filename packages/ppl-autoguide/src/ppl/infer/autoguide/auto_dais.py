@@ -16,6 +16,7 @@ from ppl.infer.initialization import Strategy, init_to_uniform
 from ppl.nn import PyroParam, pyro_method
 from ppl.ops.stats import quantile
 from ppl.primitives import plate, sample
+from ppl.randomness import seeded
 from ppl.validation import validation_enabled
 
 from .auto_continuous import AutoContinuous
@@ -204,7 +205,6 @@ class AutoDAIS(AutoContinuous):
         kwargs: dict[str, Any],
     ) -> Tensor:
         self.setup(*args, **kwargs)
-        with torch.random.fork_rng(), plate("draws", NUM_DRAWS):
-            torch.manual_seed(0)
+        with seeded(0), plate("draws", NUM_DRAWS):
             draws = self.sample_latent(*args, **kwargs)
         return quantile(draws.detach(), probabilities(quantiles, self.loc), dim=0)

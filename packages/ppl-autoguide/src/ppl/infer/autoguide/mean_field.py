@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppl.errors import PPLError
 from ppl.ops.hessian import hessian
+from ppl.randomness import seeded
 from ppl.validation import validation_enabled
 
 from .balanced_noise import balanced_noise
@@ -117,8 +118,7 @@ class MeanField(AutoGuide):
 @validation_enabled(False)
 def _curvature(density: Density, loc: Tensor, scale: Tensor, num_draws: int) -> Tensor:
     """Return the Hessian of the negative ELBO in means and log scales, ``(2 * dim, 2 * dim)``."""
-    with torch.random.fork_rng(), torch.enable_grad():
-        torch.manual_seed(0)
+    with seeded(0), torch.enable_grad():
         noise = balanced_noise(num_draws, loc)
         parameters = torch.cat([loc, scale.log()]).requires_grad_()
         mean, log_scale = parameters.split(len(loc))
